@@ -1,0 +1,65 @@
+//! A partition table of either kind, as the rest of the house sees it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::{Extent, SectorSize};
+
+/// The kind of table on a disk and the partitions it names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionTable {
+    pub scheme: Scheme,
+    /// In the order of their numbers.
+    pub partitions: Vec<Partition>,
+}
+
+/// Which table, and what only that kind has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Scheme {
+    /// A GUID partition table (UEFI 2.10, chapter 5).
+    Gpt {
+        disk_guid: [u8; 16],
+        /// How many entries the table has room for; 128 nearly always.
+        entry_count: u32,
+        /// Bytes of one entry; 128 nearly always.
+        entry_bytes: u32,
+    },
+    /// A master boot record, with the disk signature that Windows looks for.
+    Mbr { disk_signature: u32 },
+}
+
+/// One partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Partition {
+    /// As the kernel numbers it: `sda3` has number 3; logical MBR partitions start at 5.
+    pub number: u32,
+    pub place: Extent,
+    pub kind: PartitionKind,
+    /// The partition's own GUID (GPT) or all zeros.
+    pub guid: [u8; 16],
+    /// GPT name; empty for MBR.
+    pub name: String,
+}
+
+/// What the table says a partition is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PartitionKind {
+    /// GPT partition type, in the byte order in which it stands on the disk.
+    Guid([u8; 16]),
+    /// MBR partition type.
+    Byte(u8),
+}
+
+impl PartitionTable {
+    /// The bytes that a disk needs to hold content up to `content_end_bytes` under this table: a GPT keeps a
+    /// second copy of its header and entries behind everything else.
+    pub fn target_min_bytes(&self, content_end_bytes: u64, sector: SectorSize) -> u64 {
+        match self.scheme {
+            Scheme::Gpt { entry_count, entry_bytes, .. } => {
+                let entries_bytes = u64::from(entry_count).saturating_mul(u64::from(entry_bytes));
+                let copy_sectors = entries_bytes.div_ceil(sector.bytes()) + 1;
+                content_end_bytes.saturating_add(copy_sectors * sector.bytes())
+            }
+            Scheme::Mbr { .. } => content_end_bytes,
+        }
+    }
+}

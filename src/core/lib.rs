@@ -1,0 +1,20 @@
+//! What two of Mimeo's programs must agree on.
+//!
+//! The server, the client in the initramfs and, later, the agent all import this crate; it imports none of
+//! them. It does no I/O, reads no clock and knows no async runtime: whoever needs bytes from a disk hands in
+//! something that implements [`disk::ReadAt`].
+//!
+//! Reading order: [`ids`] and [`units`] are the words, [`chunk`] and [`manifest`] what a master is made of,
+//! [`disk`] how a source disk is understood, [`machine`] what a booted computer says of itself,
+//! [`messages`] the conversation between client and server, [`failure`] how it may end badly,
+//! [`text`] what a person reads of all this.
+
+pub mod chunk;
+pub mod disk;
+pub mod failure;
+pub mod ids;
+pub mod machine;
+pub mod manifest;
+pub mod messages;
+pub mod text;
+pub mod units;

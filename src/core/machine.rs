@@ -1,0 +1,208 @@
+//! What a booted computer says of itself, and what of it can tell one computer from another.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    disk::filesystem::FileSystem,
+    ids::MacAddr,
+    units::{Extent, SectorSize},
+};
+
+/// Everything that the client found out about the machine it runs on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineReport {
+    pub identity: Identity,
+    pub firmware: FirmwareMode,
+    pub secure_boot: SecureBoot,
+    pub processor: Processor,
+    pub memory_bytes: u64,
+    pub disks: Vec<DiskReport>,
+    pub nics: Vec<NicReport>,
+}
+
+/// What the SMBIOS tables say of the machine, as they say it: cleaning is [`Identity::facts`]'s work.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// System UUID as the kernel prints it.
+    pub system_uuid: Option<String>,
+    pub system_serial: Option<String>,
+    pub board_serial: Option<String>,
+    pub chassis_serial: Option<String>,
+    pub manufacturer: Option<String>,
+    pub model: Option<String>,
+}
+
+/// How the machine's firmware started us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FirmwareMode {
+    Bios,
+    Uefi,
+}
+
+/// Whether the firmware checks signatures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecureBoot {
+    On,
+    Off,
+    /// BIOS machines, and firmware that does not say.
+    Absent,
+}
+
+/// The processor, as the kernel names it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Processor {
+    pub model: String,
+    /// Logical processors.
+    pub threads: u32,
+}
+
+/// One disk of the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskReport {
+    /// The kernel's name of this boot (`sda`): for people and logs, never for choosing.
+    pub kernel_name: String,
+    pub model: Option<String>,
+    pub serial: Option<String>,
+    pub wwn: Option<String>,
+    pub size_bytes: u64,
+    pub logical_sector: SectorSize,
+    pub physical_sector: SectorSize,
+    /// USB sticks, card readers and optical drives. Never a target.
+    pub removable: bool,
+    /// `nvme`, `sata`, `usb`, `virtio` …, where the kernel tells.
+    pub transport: Option<String>,
+    pub rotational: bool,
+    pub partitions: Vec<PartitionReport>,
+}
+
+/// One partition seen on a disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionReport {
+    pub number: u32,
+    pub place: Extent,
+    pub name: String,
+    pub filesystem: Option<FileSystem>,
+}
+
+/// One network card.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NicReport {
+    pub kernel_name: String,
+    pub mac: MacAddr,
+    pub driver: Option<String>,
+    /// Megabits per second, where there is a link and it says.
+    pub speed_mbps: Option<u32>,
+    /// Whether this card carried the boot.
+    pub booted: bool,
+}
+
+/// The facts that point to one computer and no other. Placeholders are gone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IdentityFacts {
+    pub system_uuid: Option<String>,
+    pub system_serial: Option<String>,
+    pub board_serial: Option<String>,
+    pub chassis_serial: Option<String>,
+}
+
+impl Identity {
+    /// Lower-cases, trims, and drops what a manufacturer left unfilled.
+    pub fn facts(&self) -> IdentityFacts {
+        let clean = |value: &Option<String>| value.as_deref().and_then(distinguishing);
+        IdentityFacts {
+            system_uuid: clean(&self.system_uuid),
+            system_serial: clean(&self.system_serial),
+            board_serial: clean(&self.board_serial),
+            chassis_serial: clean(&self.chassis_serial),
+        }
+    }
+}
+
+/// Texts that manufacturers leave where a number should be, as far as they were seen (FOG ADR 0039, fwupd's
+/// and GLPI's lists), lower case.
+const PLACEHOLDERS: [&str; 16] = [
+    "to be filled by o.e.m.",
+    "to be filled",
+    "default string",
+    "system serial number",
+    "base board serial number",
+    "chassis serial number",
+    "not specified",
+    "not applicable",
+    "not available",
+    "none",
+    "n/a",
+    "unknown",
+    "oem",
+    "o.e.m.",
+    "invalid",
+    "serial",
+];
+
+/// Well-known UUIDs that thousands of boards share.
+const SHARED_UUIDS: [&str; 2] =
+    ["03000200-0400-0500-0006-000700080009", "12345678-1234-5678-90ab-cddeefaabbcc"];
+
+/// The value in canonical spelling, or `None` where it says nothing about which machine this is.
+fn distinguishing(value: &str) -> Option<String> {
+    let value = value.trim().to_lowercase();
+    let mut meaningful = value.chars().filter(|c| c.is_alphanumeric());
+    let first = meaningful.next()?;
+    let repeated = meaningful.clone().all(|c| c == first);
+    let counting = ["0123456789", "123456789"]
+        .iter()
+        .any(|digits| *digits == value || digits.starts_with(&value) && value.len() > 3);
+    let placeholder = PLACEHOLDERS.iter().any(|text| value == *text || value.starts_with("to be filled"));
+    let shared = SHARED_UUIDS.contains(&value.as_str());
+    (!repeated && !counting && !placeholder && !shared).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Identity, distinguishing};
+
+    #[test]
+    fn placeholders_count_for_nothing() {
+        for junk in [
+            "",
+            "  ",
+            "0",
+            "00000000",
+            "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF",
+            "00000000-0000-0000-0000-000000000000",
+            "To be filled by O.E.M.",
+            "To Be Filled By O.E.M. by More",
+            "Default string",
+            "System Serial Number",
+            "None",
+            "03000200-0400-0500-0006-000700080009",
+            "123456789",
+            "0123456789",
+            "12345",
+            "xxxxxxx",
+            "........",
+        ] {
+            assert_eq!(distinguishing(junk), None, "{junk:?}");
+        }
+    }
+
+    #[test]
+    fn real_numbers_are_kept_in_one_spelling() {
+        assert_eq!(distinguishing(" PF3ABC12 "), Some("pf3abc12".into()));
+        assert_eq!(
+            distinguishing("4C4C4544-0044-3510-8052-B4C04F564432"),
+            Some("4c4c4544-0044-3510-8052-b4c04f564432".into())
+        );
+        // A short serial that counts up is a placeholder only from four digits on.
+        assert_eq!(distinguishing("12"), Some("12".into()));
+        let identity = Identity {
+            system_serial: Some("S1X".into()),
+            board_serial: Some("0000".into()),
+            ..Identity::default()
+        };
+        assert_eq!(identity.facts().system_serial.as_deref(), Some("s1x"));
+        assert_eq!(identity.facts().board_serial, None);
+    }
+}

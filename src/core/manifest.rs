@@ -1,0 +1,323 @@
+//! The manifest: what makes a master version. It says of every byte of a disk where its content is to be
+//! found, and it is signed; its hash is the version's name.
+//!
+//! A disk is cut into **regions** that follow each other without overlap: the boot area before the first
+//! partition, each partition, and the gaps between them. A region is cut into chunks from its own start, so a
+//! partition that moves by a sector still yields the same chunks.
+
+use std::fmt;
+
+use ed25519_dalek::{Signer, SigningKey, Verifier, VerifyingKey};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    chunk::{ChunkId, ChunkSize},
+    disk::{filesystem::FileSystem, table::PartitionTable},
+    units::{Extent, SectorSize},
+};
+
+/// The first bytes of every encoded manifest, before its format version.
+const MAGIC: &[u8; 8] = b"MIMEOMAN";
+/// The format that this program writes, and the only one it reads.
+pub const FORMAT_VERSION: u16 = 1;
+/// The largest manifest that is read: enough for 4 TB of content in the default chunk, and little enough to
+/// hold in memory.
+const BYTES_MAX: usize = 1 << 30;
+
+/// A whole disk, as content addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub disk: DiskGeometry,
+    pub chunk_size: ChunkSize,
+    pub table: PartitionTable,
+    /// In the order of their place on the disk, without overlap.
+    pub regions: Vec<Region>,
+}
+
+/// The outer measures of the captured disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskGeometry {
+    pub size_bytes: u64,
+    pub logical_sector: SectorSize,
+    pub physical_sector: SectorSize,
+}
+
+/// One contiguous part of the disk that is carried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Region {
+    pub place: Extent,
+    pub kind: RegionKind,
+    /// What the region's content was understood as; decides which bytes were carried.
+    pub content: Content,
+    /// Chunk by chunk from the region's start. The last chunk may be shorter than the others.
+    pub runs: Vec<Run>,
+}
+
+/// What a region is to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RegionKind {
+    /// Everything before the first partition: boot code, the partition table itself, GRUB's embedded core.
+    BootArea,
+    /// A partition, by its number in the table.
+    Partition(u32),
+    /// Carried bytes that belong to no partition: extended boot records, alignment gaps.
+    Gap,
+}
+
+/// How a region's used bytes were found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Content {
+    /// Every byte counts.
+    Raw,
+    /// The file system's own map says what counts.
+    Mapped {
+        filesystem: FileSystem,
+        /// The file system's block, cluster or sector, in which it accounts for space.
+        block_bytes: u32,
+        /// Bytes in use by that account.
+        used_bytes: u64,
+    },
+}
+
+/// A stretch of chunks of one nature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Run {
+    /// Chunks with content, by name. Bytes that are not in use are zero in them.
+    Chunks(Vec<ChunkId>),
+    /// So many chunks that are in use and hold only zeros.
+    Zero(u32),
+    /// So many chunks of which nothing is in use: what the target holds there does not matter.
+    DontCare(u32),
+}
+
+impl Run {
+    /// How many chunks the run covers.
+    pub fn chunk_count(&self) -> u64 {
+        match self {
+            Self::Chunks(ids) => ids.len() as u64,
+            Self::Zero(count) | Self::DontCare(count) => u64::from(*count),
+        }
+    }
+}
+
+/// What a chunk of a region is to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChunkContent {
+    Data(ChunkId),
+    Zero,
+    DontCare,
+}
+
+impl Region {
+    /// Every chunk of the region with its place on the disk, in order.
+    pub fn chunks(&self, chunk_size: ChunkSize) -> impl Iterator<Item = (Extent, ChunkContent)> + '_ {
+        let contents = self.runs.iter().flat_map(|run| -> Box<dyn Iterator<Item = ChunkContent> + '_> {
+            match run {
+                Run::Chunks(ids) => Box::new(ids.iter().map(|&id| ChunkContent::Data(id))),
+                Run::Zero(count) => Box::new((0..*count).map(|_| ChunkContent::Zero)),
+                Run::DontCare(count) => Box::new((0..*count).map(|_| ChunkContent::DontCare)),
+            }
+        });
+        contents.zip(0u64..).map(move |(content, index)| {
+            let offset = index * chunk_size.bytes();
+            let length_bytes = chunk_size.bytes().min(self.place.length_bytes.saturating_sub(offset));
+            (Extent { start_bytes: self.place.start_bytes + offset, length_bytes }, content)
+        })
+    }
+}
+
+impl Manifest {
+    /// Every chunk of the disk that carries content, with its place.
+    pub fn data_chunks(&self) -> impl Iterator<Item = (Extent, ChunkId)> + '_ {
+        self.regions.iter().flat_map(|region| region.chunks(self.chunk_size)).filter_map(
+            |(place, content)| match content {
+                ChunkContent::Data(id) => Some((place, id)),
+                ChunkContent::Zero | ChunkContent::DontCare => None,
+            },
+        )
+    }
+
+    /// The bytes that a deploy has to place: content and zeros, not what nobody cares about.
+    pub fn carried_bytes(&self) -> u64 {
+        let carried = self.regions.iter().flat_map(|region| region.chunks(self.chunk_size));
+        carried
+            .filter(|(_, content)| *content != ChunkContent::DontCare)
+            .map(|(place, _)| place.length_bytes)
+            .sum()
+    }
+
+    /// The size of the smallest disk that can hold this master: where its last region ends, and behind that
+    /// what its partition table needs for itself.
+    pub fn target_min_bytes(&self) -> u64 {
+        let content_end = self.regions.iter().map(|region| region.place.end_bytes()).max().unwrap_or(0);
+        self.table.target_min_bytes(content_end, self.disk.logical_sector)
+    }
+
+    /// Checks what the types cannot say: regions in order and inside the disk, runs that cover them exactly.
+    pub fn check(&self) -> Result<(), ManifestError> {
+        let mut previous_end = 0;
+        for (index, region) in self.regions.iter().enumerate() {
+            let end = region.place.start_bytes.checked_add(region.place.length_bytes);
+            let end = end.filter(|&end| end <= self.disk.size_bytes && region.place.length_bytes > 0);
+            let end = end.ok_or(ManifestError::RegionOutside {
+                index,
+                place: region.place,
+                disk_bytes: self.disk.size_bytes,
+            })?;
+            if region.place.start_bytes < previous_end {
+                return Err(ManifestError::RegionOverlaps {
+                    index,
+                    start_bytes: region.place.start_bytes,
+                    previous_end,
+                });
+            }
+            previous_end = end;
+            let expected = region.place.length_bytes.div_ceil(self.chunk_size.bytes());
+            let actual = region.runs.iter().map(Run::chunk_count).sum();
+            if expected != actual {
+                return Err(ManifestError::RunsDoNotCover { index, expected, actual });
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes that are hashed and signed.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        // Writing to a growing vector of plain structures has no way to fail.
+        postcard::to_extend(self, bytes).unwrap_or_else(|error| panic!("encoding a manifest: {error}"))
+    }
+
+    /// Reads and checks what [`Manifest::encode`] wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ManifestError> {
+        if bytes.len() > BYTES_MAX {
+            return Err(ManifestError::TooLong { bytes: bytes.len() });
+        }
+        let body = bytes.strip_prefix(MAGIC).ok_or(ManifestError::NotAManifest)?;
+        let (version, body) = body.split_first_chunk().ok_or(ManifestError::NotAManifest)?;
+        let version = u16::from_le_bytes(*version);
+        if version != FORMAT_VERSION {
+            return Err(ManifestError::UnknownFormat { found: version });
+        }
+        let (manifest, rest): (Self, _) = postcard::take_from_bytes(body)
+            .map_err(|source| ManifestError::Undecodable(source.to_string()))?;
+        if !rest.is_empty() {
+            return Err(ManifestError::Undecodable(format!("{} bytes follow the end", rest.len())));
+        }
+        manifest.check()?;
+        Ok(manifest)
+    }
+}
+
+/// The hash of an encoded manifest: the name of a version that nobody can change.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ManifestRoot(pub [u8; 32]);
+
+impl ManifestRoot {
+    pub fn of(encoded: &[u8]) -> Self {
+        Self(blake3::hash(encoded).into())
+    }
+}
+
+impl fmt::Display for ManifestRoot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for ManifestRoot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<ManifestRoot> for String {
+    fn from(root: ManifestRoot) -> Self {
+        root.to_string()
+    }
+}
+
+impl TryFrom<String> for ManifestRoot {
+    type Error = ManifestError;
+
+    fn try_from(text: String) -> Result<Self, ManifestError> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(&text, &mut bytes).map_err(|_| ManifestError::BadRoot)?;
+        Ok(Self(bytes))
+    }
+}
+
+/// An encoded manifest with the appliance's signature over its root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedManifest {
+    pub encoded: Vec<u8>,
+    pub signature: [u8; 64],
+}
+
+impl SignedManifest {
+    pub fn sign(manifest: &Manifest, key: &SigningKey) -> Self {
+        let encoded = manifest.encode();
+        let signature = key.sign(&signed_message(ManifestRoot::of(&encoded))).to_bytes();
+        Self { encoded, signature }
+    }
+
+    pub fn root(&self) -> ManifestRoot {
+        ManifestRoot::of(&self.encoded)
+    }
+
+    /// The manifest, once both its hash and its signature have proved right.
+    pub fn open(&self, root: ManifestRoot, key: &VerifyingKey) -> Result<Manifest, ManifestError> {
+        let actual = self.root();
+        if actual != root {
+            return Err(ManifestError::WrongRoot { expected: root, actual });
+        }
+        let signature = ed25519_dalek::Signature::from_bytes(&self.signature);
+        key.verify(&signed_message(root), &signature).map_err(|_| ManifestError::BadSignature { root })?;
+        Manifest::decode(&self.encoded)
+    }
+
+    /// One run of bytes: the signature, then the encoded manifest.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [self.signature.as_slice(), &self.encoded].concat()
+    }
+
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ManifestError> {
+        let (signature, encoded) = bytes.split_first_chunk().ok_or(ManifestError::NotAManifest)?;
+        Ok(Self { encoded: encoded.to_vec(), signature: *signature })
+    }
+}
+
+/// What is signed: the root under a name of its own, so that the signature means nothing elsewhere.
+fn signed_message(root: ManifestRoot) -> Vec<u8> {
+    [b"mimeo manifest v1\0".as_slice(), &root.0].concat()
+}
+
+/// Why bytes are not a manifest that may be deployed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    #[error("this is no manifest: it does not begin with MIMEOMAN")]
+    NotAManifest,
+    #[error("a manifest of {bytes} bytes is longer than any disk needs")]
+    TooLong { bytes: usize },
+    #[error("manifest format {found} is unknown, this version reads {FORMAT_VERSION}")]
+    UnknownFormat { found: u16 },
+    #[error("manifest cannot be decoded: {0}")]
+    Undecodable(String),
+    #[error("expected a manifest root of 64 hexadecimal digits")]
+    BadRoot,
+    #[error("manifest has root {actual} instead of {expected}")]
+    WrongRoot { expected: ManifestRoot, actual: ManifestRoot },
+    #[error("the signature of manifest {root} is not this appliance's")]
+    BadSignature { root: ManifestRoot },
+    #[error("region {index} ({place}) is empty or lies outside the disk of {disk_bytes} bytes")]
+    RegionOutside { index: usize, place: Extent, disk_bytes: u64 },
+    #[error("region {index} starts at byte {start_bytes}, the one before it ends at {previous_end}")]
+    RegionOverlaps { index: usize, start_bytes: u64, previous_end: u64 },
+    #[error("the runs of region {index} cover {actual} chunks instead of {expected}")]
+    RunsDoNotCover { index: usize, expected: u64, actual: u64 },
+}
+
+#[cfg(test)]
+mod tests;

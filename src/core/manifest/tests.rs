@@ -1,0 +1,131 @@
+use ed25519_dalek::SigningKey;
+use proptest::prelude::{any, prop, proptest};
+
+use super::{
+    ChunkContent, Content, DiskGeometry, Manifest, ManifestError, ManifestRoot, Region, RegionKind, Run,
+    SignedManifest,
+};
+use crate::{
+    chunk::{ChunkId, ChunkSize},
+    disk::table::{PartitionTable, Scheme},
+    units::{Extent, MIB, SectorSize},
+};
+
+fn example() -> Manifest {
+    let region = |start_bytes, length_bytes, kind, runs| Region {
+        place: Extent { start_bytes, length_bytes },
+        kind,
+        content: Content::Raw,
+        runs,
+    };
+    Manifest {
+        disk: DiskGeometry {
+            size_bytes: 16 * MIB,
+            logical_sector: SectorSize::B512,
+            physical_sector: SectorSize::B4096,
+        },
+        chunk_size: ChunkSize::DEFAULT,
+        table: PartitionTable {
+            scheme: Scheme::Gpt { disk_guid: [7; 16], entry_count: 128, entry_bytes: 128 },
+            partitions: vec![],
+        },
+        regions: vec![
+            region(0, MIB, RegionKind::BootArea, vec![Run::Chunks(vec![ChunkId([1; 32])]), Run::Zero(7)]),
+            region(
+                MIB,
+                300_000,
+                RegionKind::Partition(1),
+                vec![Run::DontCare(2), Run::Chunks(vec![ChunkId([2; 32])])],
+            ),
+        ],
+    }
+}
+
+#[test]
+fn a_manifest_reads_back_as_it_was_written() {
+    assert_eq!(Manifest::decode(&example().encode()), Ok(example()));
+}
+
+#[test]
+fn the_last_chunk_of_a_region_ends_with_the_region() {
+    let manifest = example();
+    let chunks: Vec<_> = manifest.regions[1].chunks(manifest.chunk_size).collect();
+    assert_eq!(chunks.len(), 3);
+    assert_eq!(chunks[0], (Extent { start_bytes: MIB, length_bytes: 131_072 }, ChunkContent::DontCare));
+    assert_eq!(
+        chunks[2],
+        (
+            Extent { start_bytes: MIB + 262_144, length_bytes: 300_000 - 262_144 },
+            ChunkContent::Data(ChunkId([2; 32]))
+        )
+    );
+    assert_eq!(manifest.data_chunks().count(), 2);
+    assert_eq!(manifest.carried_bytes(), MIB + 300_000 - 262_144);
+}
+
+#[test]
+fn a_target_needs_room_for_the_second_partition_table() {
+    assert_eq!(example().target_min_bytes(), MIB + 300_000 + 33 * 512);
+}
+
+#[test]
+fn manifests_that_contradict_themselves_are_refused() {
+    let refuse = |change: fn(&mut Manifest)| {
+        let mut manifest = example();
+        change(&mut manifest);
+        Manifest::decode(&manifest.encode()).expect_err("contradiction accepted")
+    };
+    assert!(matches!(
+        refuse(|m| m.regions[1].place.start_bytes = 0),
+        ManifestError::RegionOverlaps { index: 1, .. }
+    ));
+    assert!(matches!(refuse(|m| m.disk.size_bytes = MIB), ManifestError::RegionOutside { index: 1, .. }));
+    assert!(matches!(
+        refuse(|m| m.regions[1].place.start_bytes = u64::MAX),
+        ManifestError::RegionOutside { .. }
+    ));
+    assert!(matches!(
+        refuse(|m| m.regions[0].runs[1] = Run::Zero(8)),
+        ManifestError::RunsDoNotCover { index: 0, expected: 8, actual: 9 }
+    ));
+}
+
+#[test]
+fn a_signature_holds_for_one_manifest_and_one_key() {
+    let key = SigningKey::from_bytes(&[3; 32]);
+    let signed = SignedManifest::sign(&example(), &key);
+    let root = signed.root();
+    assert_eq!(SignedManifest::from_bytes(&signed.to_bytes()), Ok(signed.clone()));
+    assert_eq!(signed.open(root, &key.verifying_key()), Ok(example()));
+
+    let other_key = SigningKey::from_bytes(&[4; 32]).verifying_key();
+    assert_eq!(signed.open(root, &other_key), Err(ManifestError::BadSignature { root }));
+
+    let mut changed = signed.clone();
+    changed.encoded[20] ^= 1;
+    assert!(matches!(changed.open(root, &key.verifying_key()), Err(ManifestError::WrongRoot { .. })));
+    let changed_root = ManifestRoot::of(&changed.encoded);
+    assert_eq!(
+        changed.open(changed_root, &key.verifying_key()),
+        Err(ManifestError::BadSignature { root: changed_root })
+    );
+}
+
+proptest! {
+    #[test]
+    fn bytes_that_are_no_manifest_give_an_error_and_nothing_worse(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let mut framed = b"MIMEOMAN\x01\x00".to_vec();
+        framed.extend_from_slice(&bytes);
+        let _ = Manifest::decode(&bytes).is_ok();
+        let _ = Manifest::decode(&framed).is_ok();
+    }
+
+    #[test]
+    fn a_damaged_manifest_never_reads_as_another_valid_one_of_the_same_root(at in any::<prop::sample::Index>(), flip in 1u8..) {
+        let encoded = example().encode();
+        let mut damaged = encoded.clone();
+        let at = at.index(damaged.len());
+        damaged[at] ^= flip;
+        assert_ne!(ManifestRoot::of(&damaged), ManifestRoot::of(&encoded));
+    }
+}

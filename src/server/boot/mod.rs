@@ -1,0 +1,12 @@
+//! Network boot: from a machine's first broadcast to the moment our client, or its own disk, takes over.
+//!
+//! The story in the order in which it happens: [`dhcp`] (and port 4011) tells the machine what to load,
+//! [`firmware`] is the table of what fits which machine, [`tftp`] and `http` hand the boot files out, `menu`
+//! renders what the machine shows and [`target`] is where the rest of the house says what it should boot.
+//!
+//! This domain does not know what a master is.
+
+pub mod dhcp;
+pub mod firmware;
+pub mod target;
+pub mod tftp;

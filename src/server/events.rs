@@ -1,0 +1,112 @@
+//! What happened, as typed facts in the past tense. Log lines, live pages and (later) audit and metrics are views
+//! of these; state is never derived from them.
+
+use mimeo_core::{
+    chunk::ChunkId,
+    failure::Failure,
+    ids::{ComputerId, MacAddr, MasterId, SessionId, VersionNumber},
+    messages::{Phase, Progress},
+};
+use serde::Serialize;
+use tokio::sync::broadcast;
+
+/// How many events a slow listener may lag behind before it loses some. A page that lost some reloads its state,
+/// so nothing depends on this number but memory.
+const BACKLOG: usize = 1024;
+
+/// One fact.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A machine nobody knew became a computer.
+    ComputerRegistered {
+        computer: ComputerId,
+        name: String,
+    },
+    /// A known computer booted into the client.
+    ComputerBooted {
+        computer: ComputerId,
+    },
+    SessionRequested {
+        session: SessionId,
+        computer: ComputerId,
+    },
+    /// The disk is not clear: a person has to choose.
+    SessionAsked {
+        session: SessionId,
+    },
+    SessionStarted {
+        session: SessionId,
+    },
+    SessionProgressed {
+        session: SessionId,
+        phase: Phase,
+        progress: Progress,
+    },
+    SessionSucceeded {
+        session: SessionId,
+    },
+    SessionFailed {
+        session: SessionId,
+        failure: Failure,
+    },
+    SessionCancelled {
+        session: SessionId,
+    },
+    VersionPublished {
+        master: MasterId,
+        name: String,
+        version: VersionNumber,
+    },
+    ChunkFoundDamaged {
+        chunk: ChunkId,
+        detail: String,
+    },
+    /// Something secret was asked for by one who may not have it.
+    CredentialRefused {
+        address: String,
+        reason: String,
+    },
+    /// Another DHCP server answered on one of our networks.
+    ForeignDhcpSeen {
+        server: String,
+        next_server: Option<String>,
+    },
+    /// A machine asked for its boot and was answered.
+    MachineBooted {
+        mac: MacAddr,
+        target: String,
+    },
+}
+
+/// Where facts are told and heard. Cloning gives another handle to the same.
+#[derive(Debug, Clone)]
+pub struct Events {
+    sender: broadcast::Sender<Event>,
+}
+
+impl Events {
+    pub fn new() -> Self {
+        Self { sender: broadcast::Sender::new(BACKLOG) }
+    }
+
+    /// Tells everybody who listens, and the log.
+    pub fn emit(&self, event: Event) {
+        match &event {
+            Event::SessionProgressed { .. } => tracing::debug!(?event, "progress"),
+            _ => tracing::info!(?event, "event"),
+        }
+        // Nobody listening is no error.
+        let _listeners = self.sender.send(event);
+    }
+
+    pub fn listen(&self) -> broadcast::Receiver<Event> {
+        self.sender.subscribe()
+    }
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self::new()
+    }
+}

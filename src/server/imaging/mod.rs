@@ -1,0 +1,3 @@
+//! Imaging: masters, their chunks, and the sessions that capture and deploy them.
+
+pub mod store;

@@ -1,0 +1,1 @@
+//! Inventory: the computers, and how one is told from another.

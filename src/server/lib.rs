@@ -1,0 +1,13 @@
+//! The appliance.
+//!
+//! Reading order: the base ([`config`] … [`events`]) knows no domain; [`boot`], [`imaging`] and [`inventory`]
+//! are domains that never import each other; [`wiring`] is the one place that sees two of them; [`api`] and
+//! [`ui`] are the surface. `tests/it/tidy.rs` enforces this direction.
+
+pub mod clock;
+pub mod db;
+pub mod events;
+
+pub mod boot;
+pub mod imaging;
+pub mod inventory;

@@ -1,0 +1,1 @@
+//! The laboratory: virtual networks and PCs, for the whole-machine tests, the demonstration and the benches.
