@@ -1,3 +1,20 @@
 //! The integration tests: one binary, whose folders mirror the server's.
 
-mod it {}
+#[path = "it/api.rs"]
+mod api;
+#[path = "it/boot_http.rs"]
+mod boot_http;
+#[path = "it/dhcp.rs"]
+mod dhcp;
+#[path = "it/disk.rs"]
+mod disk;
+#[path = "it/engine.rs"]
+mod engine;
+#[path = "it/sessions.rs"]
+mod sessions;
+#[path = "it/store.rs"]
+mod store;
+#[path = "it/tftp.rs"]
+mod tftp;
+#[path = "it/tidy.rs"]
+mod tidy;

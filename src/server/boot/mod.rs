@@ -8,5 +8,6 @@
 
 pub mod dhcp;
 pub mod firmware;
+pub mod machines;
 pub mod target;
 pub mod tftp;
