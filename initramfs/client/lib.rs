@@ -5,4 +5,5 @@
 //! The client decides nothing: the server sends a plan, the client checks it and obeys.
 
 pub mod boot;
+pub mod console;
 pub mod network;

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::messages::Language;
 
+/// Between a number and its unit: a space at which no line is broken.
+const SPACE: char = '\u{a0}';
+
 /// A quantity of bytes in decimal units, as disks are sold: `512 GB`, `1.5 TB`; in French `512 Go`, `1,5 To`.
 pub fn bytes(language: Language, bytes: u64) -> String {
     const UNITS: [(&str, &str); 6] =
@@ -25,8 +28,8 @@ pub fn bytes(language: Language, bytes: u64) -> String {
     let number = trim_zeros(format!("{value:.digits$}"));
     let (english, french) = UNITS[unit];
     match language {
-        Language::En => format!("{number} {english}"),
-        Language::Fr => format!("{} {french}", number.replace('.', ",")),
+        Language::En => format!("{number}{SPACE}{english}"),
+        Language::Fr => format!("{}{SPACE}{french}", number.replace('.', ",")),
     }
 }
 
@@ -68,8 +71,8 @@ mod tests {
             (1_500_000_000_000, "1.5 TB", "1,5 To"),
             (u64::MAX, "18447 PB", "18447 Po"),
         ] {
-            assert_eq!(bytes(Language::En, count), english);
-            assert_eq!(bytes(Language::Fr, count), french);
+            assert_eq!(bytes(Language::En, count), english.replace(' ', "\u{a0}"));
+            assert_eq!(bytes(Language::Fr, count), french.replace(' ', "\u{a0}"));
         }
     }
 
