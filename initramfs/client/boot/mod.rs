@@ -1,6 +1,7 @@
 //! From a bare kernel to a usable machine: file systems, kernel command line, drivers, the second part of the
 //! initramfs, and the way out.
 
+pub mod clock;
 pub mod cmdline;
 pub mod modalias;
 pub mod modules;

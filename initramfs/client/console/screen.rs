@@ -91,6 +91,10 @@ impl Screen {
         self.lock().status = status;
     }
 
+    pub fn connect_to(&self, server: &str) {
+        self.lock().server = server.to_owned();
+    }
+
     pub fn introduce(&self, language: Language, computer_name: &str) {
         let mut shown = self.lock();
         shown.language = language;

@@ -1,6 +1,10 @@
 //! The disks and what is on them, for the inventory and for the question "what will be erased?".
 
-use std::{fs::File, io};
+use std::{
+    fs::File,
+    io, thread,
+    time::{Duration, Instant},
+};
 
 use mimeo_core::{
     disk::{Window, filesystem, layout},
@@ -8,6 +12,28 @@ use mimeo_core::{
 };
 
 use crate::disk::probe::{DiskProbe, FoundDisk};
+
+/// How long disks get to appear after their drivers were loaded: a SATA link that trains slowly takes 10 s.
+const SETTLE_MAX: Duration = Duration::from_secs(15);
+/// Disks that have not changed in number for this long are all there are.
+const SETTLED_AFTER: Duration = Duration::from_secs(2);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// Waits until the disks have appeared: drivers look for them on their own after they are loaded, and nothing says
+/// that they are done. A machine that shows at least one disk is waited for only until their number is stable.
+pub fn settle(probe: &dyn DiskProbe) {
+    let started = Instant::now();
+    let (mut seen, mut since) = (0, started);
+    while started.elapsed() < SETTLE_MAX {
+        let count = probe.disks().map_or(0, |disks| disks.len());
+        if count != seen {
+            (seen, since) = (count, Instant::now());
+        } else if count > 0 && since.elapsed() >= SETTLED_AFTER {
+            return;
+        }
+        thread::sleep(LOOK_AGAIN_AFTER);
+    }
+}
 
 /// Every disk of the machine. One that cannot be read is reported without partitions: it may still be a target.
 pub fn reports(probe: &dyn DiskProbe) -> io::Result<Vec<DiskReport>> {
