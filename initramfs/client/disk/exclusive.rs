@@ -133,8 +133,9 @@ fn open(
     probe: &dyn DiskProbe,
     access: Access,
 ) -> Result<(FoundDisk, Box<dyn BlockDevice>), FailureCause> {
-    let disks =
-        probe.disks().map_err(|error| FailureCause::Internal { detail: format!("listing disks: {error}") })?;
+    let disks = probe
+        .disks()
+        .map_err(|error| FailureCause::Internal { detail: format!("listing disks: {error}") })?;
     let disk = find(pin, &disks)?;
     match probe.open(disk, access) {
         Ok(device) => Ok((disk.clone(), device)),

@@ -57,8 +57,7 @@ impl FoundDisk {
 
 /// The one disk that the pin means. Removable disks are not even looked at.
 pub fn find<'a>(pin: &DiskPin, disks: &'a [FoundDisk]) -> Result<&'a FoundDisk, FailureCause> {
-    let candidates: Vec<_> =
-        disks.iter().filter(|disk| !disk.removable && disk.agrees_with(pin)).collect();
+    let candidates: Vec<_> = disks.iter().filter(|disk| !disk.removable && disk.agrees_with(pin)).collect();
     match candidates.as_slice() {
         [disk] => Ok(disk),
         [] => Err(FailureCause::DiskMissing { wanted: pin.clone() }),
@@ -107,9 +106,7 @@ fn describe(folder: &Path, name: &str, dev: &Path) -> Option<FoundDisk> {
     if aside || !folder.join("device").exists() {
         return None;
     }
-    let sector = |path: &str| {
-        number(path).and_then(|bytes| SectorSize::new(u32::try_from(bytes).ok()?).ok())
-    };
+    let sector = |path: &str| number(path).and_then(|bytes| SectorSize::new(u32::try_from(bytes).ok()?).ok());
     // The kernel counts in 512 bytes here whatever the disk's sectors are.
     let size_bytes = number("size")?.checked_mul(512).filter(|&bytes| bytes > 0)?;
     let logical_sector = sector("queue/logical_block_size")?;

@@ -229,5 +229,9 @@ impl Capture<'_> {
 
 /// What a chunk's bytes are in a manifest.
 fn name(plain: &[u8]) -> ChunkContent {
-    if plain.iter().all(|&byte| byte == 0) { ChunkContent::Zero } else { ChunkContent::Data(ChunkId::of(plain)) }
+    if plain.iter().all(|&byte| byte == 0) {
+        ChunkContent::Zero
+    } else {
+        ChunkContent::Data(ChunkId::of(plain))
+    }
 }

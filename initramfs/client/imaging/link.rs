@@ -104,7 +104,11 @@ impl Link<'_> {
                 let detail = format!("{reason} (tried for {} s)", gone_for.as_secs());
                 return Err(FailureCause::ServerLost { detail }.into());
             }
-            tracing::warn!(reason, pause_ms = pause.as_millis() as u64, "the server does not answer, trying again");
+            tracing::warn!(
+                reason,
+                pause_ms = pause.as_millis() as u64,
+                "the server does not answer, trying again"
+            );
             self.sleep(pause)?;
             pause = (pause * 2).min(self.patience.longest_pause);
         }

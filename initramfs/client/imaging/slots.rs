@@ -4,11 +4,7 @@
 use std::ops::Range;
 
 use mimeo_core::{
-    chunk::ChunkSize,
-    disk::ReadAt,
-    failure::FailureCause,
-    messages::CHUNK_LIST_MAX,
-    units::Extent,
+    chunk::ChunkSize, disk::ReadAt, failure::FailureCause, messages::CHUNK_LIST_MAX, units::Extent,
 };
 
 use crate::disk::buffer::AlignedBuffer;
@@ -61,8 +57,14 @@ impl Slots {
     }
 
     /// Reads part of a span: `place` lies inside it.
-    pub(crate) fn read(&mut self, disk: &impl ReadAt, span: &Span, place: Extent) -> Result<(), FailureCause> {
-        let start = span.slots.start * self.slot_bytes + (place.start_bytes - span.place.start_bytes) as usize;
+    pub(crate) fn read(
+        &mut self,
+        disk: &impl ReadAt,
+        span: &Span,
+        place: Extent,
+    ) -> Result<(), FailureCause> {
+        let start =
+            span.slots.start * self.slot_bytes + (place.start_bytes - span.place.start_bytes) as usize;
         let bytes = &mut self.buffer[start..start + place.length_bytes as usize];
         disk.read_exact_at(bytes, place.start_bytes).map_err(|error| FailureCause::ReadFailed {
             offset_bytes: place.start_bytes,

@@ -1,6 +1,9 @@
 //! From what a file system uses to what is read: chunks that hold anything in use, and which of their bytes.
 
-use mimeo_core::{chunk::ChunkSize, units::{Extent, SectorSize}};
+use mimeo_core::{
+    chunk::ChunkSize,
+    units::{Extent, SectorSize},
+};
 
 use super::plan::PlannedRegion;
 

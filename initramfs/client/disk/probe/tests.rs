@@ -128,7 +128,13 @@ fn disks_are_described_as_each_driver_shows_them() {
     let seen: Vec<_> = disks
         .iter()
         .map(|disk| {
-            (&*disk.kernel_name, disk.serial.as_deref(), disk.wwn.as_deref(), disk.transport.as_deref(), disk.removable)
+            (
+                &*disk.kernel_name,
+                disk.serial.as_deref(),
+                disk.wwn.as_deref(),
+                disk.transport.as_deref(),
+                disk.removable,
+            )
         })
         .collect();
     assert_eq!(
