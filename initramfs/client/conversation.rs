@@ -1,6 +1,7 @@
 //! The client's whole life once it reaches the server: say hello, then do what is ordered until told to leave.
 
 use std::{
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -22,7 +23,7 @@ use crate::{
         board::Board,
         link::{Patience, ServerError, SessionServer},
     },
-    server::{Bearer, Server},
+    server::{Conversation, Server},
 };
 
 /// How long a computer that cannot go on shows why, before it restarts and tries from the beginning. Long enough to
@@ -53,18 +54,31 @@ pub fn converse(
     let welcome = persist(|| server.hello(&hello))?;
     screen.introduce(welcome.language, &welcome.computer_name);
     tracing::info!(computer = %welcome.computer, name = welcome.computer_name, "the server knows this computer");
-    let bearer = server.bearer(&welcome);
+    let conversation = server.converse(welcome.credential.clone());
+    let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        let done = Board::default();
-        scope.spawn(|| deliver_log(&bearer, journal, &done));
-        let leave = obey(&bearer, welcome, probe, screen);
-        done.stop();
-        leave
+        let _end = SetOnDrop(&over);
+        scope.spawn(|| deliver_log(&conversation, journal, &over));
+        obey(&conversation, welcome, probe, screen)
     })
 }
 
+/// Ends the threads that accompany a piece of work, however that ends.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Does what is ordered, order by order.
-fn obey(bearer: &Bearer, welcome: Welcome, probe: &dyn DiskProbe, screen: &Screen) -> Result<Leave, String> {
+fn obey(
+    conversation: &Conversation,
+    welcome: Welcome,
+    probe: &dyn DiskProbe,
+    screen: &Screen,
+) -> Result<Leave, String> {
     let mut orders = welcome.orders;
     loop {
         tracing::info!(?orders, "orders");
@@ -73,11 +87,11 @@ fn obey(bearer: &Bearer, welcome: Welcome, probe: &dyn DiskProbe, screen: &Scree
             Orders::PowerOff => return Ok(Leave::PowerOff),
             Orders::Wait => {
                 screen.show(Status::Waiting);
-                persist(|| bearer.orders())?
+                persist(|| conversation.orders())?
             }
             Orders::Question(question) => {
                 screen.show(Status::Question(question.candidates));
-                persist(|| bearer.orders())?
+                persist(|| conversation.orders())?
             }
             Orders::Capture(order) => {
                 let work = Work {
@@ -87,7 +101,7 @@ fn obey(bearer: &Bearer, welcome: Welcome, probe: &dyn DiskProbe, screen: &Scree
                     standing: Board::default().standing(),
                     phase_began: Instant::now(),
                 };
-                run(bearer, Order::Capture(&order), order.session, work, probe, screen)?
+                run(conversation, Order::Capture(&order), order.session, work, probe, screen)?
             }
             Orders::Deploy(order) => {
                 let work = Work {
@@ -97,7 +111,7 @@ fn obey(bearer: &Bearer, welcome: Welcome, probe: &dyn DiskProbe, screen: &Scree
                     standing: Board::default().standing(),
                     phase_began: Instant::now(),
                 };
-                run(bearer, Order::Deploy(&order), order.session, work, probe, screen)?
+                run(conversation, Order::Deploy(&order), order.session, work, probe, screen)?
             }
         };
     }
@@ -105,7 +119,7 @@ fn obey(bearer: &Bearer, welcome: Welcome, probe: &dyn DiskProbe, screen: &Scree
 
 /// Runs one session and tells the server how it ended; gives back what to do next.
 fn run(
-    bearer: &Bearer,
+    conversation: &Conversation,
     order: Order<'_>,
     session: mimeo_core::ids::SessionId,
     work: Work,
@@ -114,24 +128,23 @@ fn run(
 ) -> Result<Orders, String> {
     screen.show(Status::Working(work));
     let board = Board::default();
-    let server = bearer.session(session);
+    let server = conversation.session(session);
+    let over = AtomicBool::new(false);
     let ending = thread::scope(|scope| {
-        let shown = Board::default();
+        let _end = SetOnDrop(&over);
         scope.spawn(|| {
-            while !shown.is_stopped() {
+            while !over.load(Ordering::Relaxed) {
                 screen.progress(board.standing());
                 thread::sleep(SCREEN_EVERY);
             }
         });
-        let ending = imaging::run(order, &server as &dyn SessionServer, probe, &board, Patience::default());
-        shown.stop();
-        ending
+        imaging::run(order, &server as &dyn SessionServer, probe, &board, Patience::default())
     });
     match ending {
-        Ending::Stopped => persist(|| bearer.orders()),
+        Ending::Stopped => persist(|| conversation.orders()),
         Ending::Over(outcome) => {
             report_ending(&outcome, screen);
-            persist(|| bearer.outcome(session, &outcome))
+            persist(|| conversation.outcome(session, &outcome))
         }
     }
 }
@@ -144,25 +157,25 @@ fn report_ending(outcome: &Outcome, screen: &Screen) {
 }
 
 /// Brings the log to the server until the conversation is over, and what is left once more after that.
-fn deliver_log(bearer: &Bearer, journal: &Journal, done: &Board) {
+fn deliver_log(conversation: &Conversation, journal: &Journal, over: &AtomicBool) {
     loop {
-        let over = done.is_stopped();
+        let last = over.load(Ordering::Relaxed);
         loop {
             let text = journal.take(mimeo_core::messages::LOG_BYTES_MAX);
             if text.is_empty() {
                 break;
             }
-            if let Err(error) = bearer.log(&text) {
+            if let Err(error) = conversation.log(&text) {
                 tracing::debug!(%error, "the log stays here for now");
                 journal.put_back(&text);
                 break;
             }
         }
-        if over {
+        if last {
             return;
         }
         let until = Instant::now() + LOG_EVERY;
-        while Instant::now() < until && !done.is_stopped() {
+        while Instant::now() < until && !over.load(Ordering::Relaxed) {
             thread::sleep(SCREEN_EVERY);
         }
     }

@@ -1,6 +1,12 @@
 //! `mimeo-client`: PID 1 of a computer that booted from the network.
 
-use std::{fs, panic, path::Path, thread, time::Duration};
+use std::{
+    fs,
+    panic::{self, AssertUnwindSafe},
+    path::Path,
+    thread,
+    time::Duration,
+};
 
 use anyhow::Context;
 use mimeo_client::{
@@ -31,8 +37,10 @@ fn main() {
     panic::set_hook(Box::new(|info| tracing::error!("{info}")));
     let screen = Screen::new(String::new());
     terminal::run(&screen);
-    let result = mounted.map_err(anyhow::Error::from).and_then(|()| run(&cmdline, &screen, &journal));
-    match result {
+    // PID 1 must not die: a defect is shown and told like any other reason not to go on.
+    let story = || mounted.map_err(anyhow::Error::from).and_then(|()| run(&cmdline, &screen, &journal));
+    let result = panic::catch_unwind(AssertUnwindSafe(story));
+    match result.unwrap_or_else(|_| Err(anyhow::anyhow!("Mimeo's client has a defect; its log says where"))) {
         Ok(how) => {
             screen.show(Status::Leaving { power_off: how == Leave::PowerOff });
             leave(how)
@@ -53,11 +61,12 @@ fn run(cmdline: &str, screen: &Screen, journal: &Journal) -> anyhow::Result<Leav
     clock::not_before(appliance.started_unix_seconds);
     let loaded = Modules::of_running_kernel().context("reading the kernel's modules")?.load_for_devices();
     tracing::info!(?loaded, "drivers");
-    let connection = network::connect(boot.server, &|card| screen.show(Status::Starting(Step::Network(card.to_owned()))))?;
+    let connection =
+        network::connect(boot.server, &|card| screen.show(Status::Starting(Step::Network(card.to_owned()))))?;
     tracing::info!(card = connection.interface.name, address = %connection.lease.address, "connected");
 
     screen.show(Status::Starting(Step::Payload));
-    let server = Server::new(boot.server, &appliance.ca_pem)?;
+    let server = Server::new(&format!("https://{}", boot.server), appliance.ca_pem.as_bytes())?;
     let bytes = server.payload(payload::PAYLOAD_BYTES_MAX)?;
     payload::unpack(&bytes, &appliance.payload_blake3, appliance.payload_bytes, Path::new("/"))?;
     drop(bytes);

@@ -110,14 +110,15 @@ pub enum ChunkContent {
 
 impl Region {
     /// Every chunk of the region with its place on the disk, in order.
-    pub fn chunks(&self, chunk_size: ChunkSize) -> impl Iterator<Item = (Extent, ChunkContent)> + '_ {
-        let contents = self.runs.iter().flat_map(|run| -> Box<dyn Iterator<Item = ChunkContent> + '_> {
-            match run {
-                Run::Chunks(ids) => Box::new(ids.iter().map(|&id| ChunkContent::Data(id))),
-                Run::Zero(count) => Box::new((0..*count).map(|_| ChunkContent::Zero)),
-                Run::DontCare(count) => Box::new((0..*count).map(|_| ChunkContent::DontCare)),
-            }
-        });
+    pub fn chunks(&self, chunk_size: ChunkSize) -> impl Iterator<Item = (Extent, ChunkContent)> + Send + '_ {
+        let contents =
+            self.runs.iter().flat_map(|run| -> Box<dyn Iterator<Item = ChunkContent> + Send + '_> {
+                match run {
+                    Run::Chunks(ids) => Box::new(ids.iter().map(|&id| ChunkContent::Data(id))),
+                    Run::Zero(count) => Box::new((0..*count).map(|_| ChunkContent::Zero)),
+                    Run::DontCare(count) => Box::new((0..*count).map(|_| ChunkContent::DontCare)),
+                }
+            });
         contents.zip(0u64..).map(move |(content, index)| {
             let offset = index * chunk_size.bytes();
             let length_bytes = chunk_size.bytes().min(self.place.length_bytes.saturating_sub(offset));

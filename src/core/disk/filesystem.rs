@@ -1,6 +1,14 @@
-//! Which file system a partition holds.
+//! Which file system a partition holds, told by its magic numbers.
+
+use std::io;
 
 use serde::{Deserialize, Serialize};
+
+use super::{
+    ReadAt,
+    fields::{has, u16_at},
+    used_blocks::fat::BootSector,
+};
 
 /// A file system or container that can be told by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,4 +28,94 @@ pub enum FileSystem {
     LinuxRaid,
     Luks,
     BitLocker,
+}
+
+/// How much of the start of a volume holds every magic below but those of Btrfs and of old RAIDs.
+const HEAD_BYTES: u64 = 64 << 10;
+/// The superblock of Btrfs, its magic 64 bytes further on.
+const BTRFS_AT: u64 = 64 << 10;
+/// Where RAID superblocks of metadata 0.90 stand: at the last 64 KiB boundary that leaves 64 KiB behind it.
+const RAID_090_ALIGN: u64 = 64 << 10;
+const RAID_MAGIC: [u8; 4] = 0xA92B_4EFC_u32.to_le_bytes();
+/// Page sizes at whose end a swap area has its signature.
+const SWAP_PAGES: [usize; 5] = [4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10];
+/// BitLocker To Go keeps a FAT boot sector for old systems and this GUID in it.
+const BITLOCKER_TO_GO: [u8; 16] =
+    [0x3B, 0xD6, 0x67, 0x49, 0x29, 0x2E, 0xD8, 0x4A, 0x83, 0x99, 0xF6, 0xA3, 0x39, 0xE3, 0xD0, 0x01];
+
+/// Says what `volume` holds; `None` where nothing is recognised.
+///
+/// Containers are asked first: what is inside a RAID, a LUKS or a BitLocker volume may show through at the very
+/// place where it would stand alone.
+pub fn detect(volume: &dyn ReadAt) -> io::Result<Option<FileSystem>> {
+    let mut head = vec![0; HEAD_BYTES.min(volume.length_bytes()) as usize];
+    volume.read_exact_at(&mut head, 0)?;
+    if is_linux_raid(volume, &head)? {
+        return Ok(Some(FileSystem::LinuxRaid));
+    }
+    if let Some(found) = container(&head).or_else(|| file_system(&head)) {
+        return Ok(Some(found));
+    }
+    if has_at(volume, BTRFS_AT + 64, b"_BHRfS_M")? {
+        return Ok(Some(FileSystem::Btrfs));
+    }
+    Ok(BootSector::parse(&head).ok().map(|boot| boot.kind().filesystem()))
+}
+
+fn container(head: &[u8]) -> Option<FileSystem> {
+    let lvm =
+        |sector: usize| has(head, sector * 512, b"LABELONE") && has(head, sector * 512 + 24, b"LVM2 001");
+    if has(head, 0, b"LUKS\xBA\xBE") {
+        return Some(FileSystem::Luks);
+    }
+    // Windows Vista wrote other jump bytes, but always this OEM name.
+    if has(head, 3, b"-FVE-FS-") || has(head, 424, &BITLOCKER_TO_GO) {
+        return Some(FileSystem::BitLocker);
+    }
+    (0..4).any(lvm).then_some(FileSystem::Lvm)
+}
+
+fn file_system(head: &[u8]) -> Option<FileSystem> {
+    let swap = |&page: &usize| has(head, page - 10, b"SWAPSPACE2") || has(head, page - 10, b"SWAP-SPACE");
+    if has(head, 3, b"NTFS    ") && has(head, 510, &[0x55, 0xAA]) {
+        Some(FileSystem::Ntfs)
+    } else if has(head, 3, b"EXFAT   ") && has(head, 510, &[0x55, 0xAA]) {
+        Some(FileSystem::ExFat)
+    } else if has(head, 0, b"XFSB") {
+        Some(FileSystem::Xfs)
+    } else if u16_at(head, 1024 + 0x38) == 0xEF53 {
+        Some(FileSystem::Ext)
+    } else if has(head, 1024, &0xF2F5_2010_u32.to_le_bytes()) {
+        Some(FileSystem::F2fs)
+    } else if SWAP_PAGES.iter().any(swap) {
+        Some(FileSystem::Swap)
+    } else {
+        None
+    }
+}
+
+/// A member of a Linux md RAID: metadata 1.1 and 1.2 stand at the start, 1.0 and 0.90 near the end.
+fn is_linux_raid(volume: &dyn ReadAt, head: &[u8]) -> io::Result<bool> {
+    if has(head, 0, &RAID_MAGIC) || has(head, 4096, &RAID_MAGIC) {
+        return Ok(true);
+    }
+    let length = volume.length_bytes();
+    let at_090 = (length / RAID_090_ALIGN).checked_sub(1).map(|blocks| blocks * RAID_090_ALIGN);
+    // md: the superblock starts at least 8 KiB before the end, on a 4 KiB boundary.
+    let at_10 = length.checked_sub(8 << 10).map(|offset| offset & !0xFFF);
+    for offset in [at_090, at_10].into_iter().flatten() {
+        if has_at(volume, offset, &RAID_MAGIC)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn has_at(volume: &dyn ReadAt, offset_bytes: u64, magic: &[u8]) -> io::Result<bool> {
+    let mut bytes = vec![0; magic.len()];
+    if offset_bytes.saturating_add(magic.len() as u64) > volume.length_bytes() {
+        return Ok(false);
+    }
+    volume.read_exact_at(&mut bytes, offset_bytes)?;
+    Ok(bytes == magic)
 }

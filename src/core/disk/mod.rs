@@ -6,9 +6,13 @@
 
 pub mod filesystem;
 pub mod gpt;
+pub mod layout;
 pub mod mbr;
 pub mod table;
 pub mod used_blocks;
+
+mod checksum;
+mod fields;
 
 use std::io;
 

@@ -38,6 +38,9 @@ pub struct Partition {
     pub guid: [u8; 16],
     /// GPT name; empty for MBR.
     pub name: String,
+    /// GPT attributes (required, hidden, read-only, no drive letter…) or, for MBR, the status byte: 0x80 marks
+    /// the partition that the BIOS boots.
+    pub attributes: u64,
 }
 
 /// What the table says a partition is for.
@@ -47,6 +50,20 @@ pub enum PartitionKind {
     Guid([u8; 16]),
     /// MBR partition type.
     Byte(u8),
+}
+
+/// What must be written to give a disk its partition table, in the order in which it must become durable: each
+/// group is flushed before the next one starts, so that a power cut leaves either no table or a whole one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableWrites {
+    pub groups: Vec<Vec<TableWrite>>,
+}
+
+/// One write of whole sectors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableWrite {
+    pub offset_bytes: u64,
+    pub bytes: Vec<u8>,
 }
 
 impl PartitionTable {

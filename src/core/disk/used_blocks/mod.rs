@@ -1,1 +1,65 @@
-//! used blocks
+//! Which bytes of a file system are in use, read from its own account of free space: no mount, no writes.
+//!
+//! [`map`] answers for the file systems it knows. A map covers at least what is in use: boot sectors and backups
+//! that stand outside the account are added, and where two sources disagree the larger one counts.
+
+pub mod ext;
+pub mod extents;
+pub mod fat;
+pub mod ntfs;
+
+use std::io;
+
+use super::{ReadAt, filesystem::FileSystem};
+use crate::{failure::UncleanReason, units::Extent};
+
+/// The bytes of a volume that are in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsedMap {
+    /// The file system's block or cluster, in which it accounts for space.
+    pub block_bytes: u32,
+    /// Bytes in use.
+    pub used_bytes: u64,
+    /// Sorted, disjoint, merged, inside the volume and counted from its start. They cover at least the bytes in
+    /// use, and more only where a map of [`extents::EXTENTS_MAX`] pieces would not be enough.
+    pub extents: Vec<Extent>,
+}
+
+/// Why there is no map.
+#[derive(Debug, thiserror::Error)]
+pub enum UsedBlocksError {
+    /// The volume can still be captured raw.
+    #[error("no map of used blocks: {what}")]
+    Unsupported { what: String },
+    /// The volume's content on disk is not whole.
+    #[error("the file system is not clean: {reason:?}")]
+    Unclean { reason: UncleanReason },
+    /// Part of the file system is on another device, without which it must not be carried.
+    #[error("the journal of the file system is on another device")]
+    ExternalJournal,
+    /// The file system contradicts itself.
+    #[error("{what} at byte {offset}: expected {expected}, found {actual}")]
+    Damaged { offset: u64, expected: u64, actual: u64, what: &'static str },
+    #[error("reading the file system")]
+    Io(#[from] io::Error),
+}
+
+/// Maps what is in use on `volume`, which holds `filesystem`.
+pub fn map(filesystem: FileSystem, volume: &dyn ReadAt) -> Result<UsedMap, UsedBlocksError> {
+    match filesystem {
+        FileSystem::Ext => ext::map(volume),
+        FileSystem::Fat12 | FileSystem::Fat16 | FileSystem::Fat32 => fat::map(volume),
+        FileSystem::Ntfs => ntfs::map(volume),
+        FileSystem::ExFat
+        | FileSystem::Xfs
+        | FileSystem::Btrfs
+        | FileSystem::F2fs
+        | FileSystem::Swap
+        | FileSystem::Lvm
+        | FileSystem::LinuxRaid
+        | FileSystem::Luks
+        | FileSystem::BitLocker => {
+            Err(UsedBlocksError::Unsupported { what: format!("{filesystem:?} is not read yet") })
+        }
+    }
+}

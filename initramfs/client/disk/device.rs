@@ -1,0 +1,154 @@
+//! One opened disk.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::{
+        fd::AsFd,
+        unix::fs::{FileExt, OpenOptionsExt},
+    },
+    path::Path,
+};
+
+use mimeo_core::{
+    disk::ReadAt,
+    units::{Extent, SectorSize},
+};
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+
+use super::{buffer::ALIGNMENT, ioctl};
+
+/// What can be done with an opened disk. [`KernelDevice`] does it to a real one; the tests' double can lose power.
+pub trait BlockDevice: Send + Sync {
+    /// Fills `buffer`; an error where the disk ends before.
+    fn read_exact_at(&self, buffer: &mut [u8], offset_bytes: u64) -> io::Result<()>;
+
+    /// Hands bytes to the disk. They survive a power cut only after [`BlockDevice::sync`].
+    fn write_all_at(&self, bytes: &[u8], offset_bytes: u64) -> io::Result<()>;
+
+    /// Returns once everything written before survives a power cut. What is read afterwards comes from the disk
+    /// and not from memory.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Tells the disk that the content of `extent` is not needed; false where it has no such command. What the
+    /// extent holds afterwards is not known: some disks give zeros, some the old bytes, some a mixture.
+    fn discard(&self, extent: Extent) -> io::Result<bool>;
+
+    /// Has the kernel read the partition table again.
+    fn reread_table(&self) -> io::Result<()>;
+}
+
+/// What a disk is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    Write,
+}
+
+/// A disk of this computer, opened so that nobody else can mount it or open it for themselves.
+///
+/// Aligned requests, which is all bulk traffic, go to the device itself (`O_DIRECT`); small odd ones, such as
+/// a file system's structures, through the page cache.
+pub struct KernelDevice {
+    /// Holds the exclusive claim (`O_EXCL` on a block device).
+    cached: File,
+    /// `None` where the thing opened cannot do direct I/O (an image file on some file systems).
+    direct: Option<File>,
+    /// What offsets and lengths of direct I/O must be multiples of.
+    sector: SectorSize,
+    is_block_device: bool,
+}
+
+impl KernelDevice {
+    /// Opens and claims `path`, and checks that what was opened still has the length and the sector size that
+    /// were seen when the disk was chosen: names move when a disk is unplugged.
+    pub fn open(
+        path: &Path,
+        access: Access,
+        length_bytes: u64,
+        sector: SectorSize,
+    ) -> Result<Self, OpenDeviceError> {
+        let open = |flags| {
+            OpenOptions::new().read(true).write(access == Access::Write).custom_flags(flags).open(path)
+        };
+        let cached = open(libc::O_EXCL).map_err(|error| match error.raw_os_error() {
+            Some(libc::EBUSY) => OpenDeviceError::Busy,
+            _ => OpenDeviceError::Io(error),
+        })?;
+        let is_block_device = ioctl::is_block_device(&cached)?;
+        let actual_bytes = cached.length_bytes();
+        if actual_bytes != length_bytes {
+            return Err(OpenDeviceError::LengthChanged { expected: length_bytes, actual: actual_bytes });
+        }
+        if is_block_device {
+            let actual = ioctl::logical_sector_bytes(&cached)?;
+            if u64::from(actual) != sector.bytes() {
+                return Err(OpenDeviceError::SectorChanged { expected: sector, actual });
+            }
+        }
+        let direct = match open(libc::O_DIRECT) {
+            Ok(direct) => Some(direct),
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => None,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self { cached, direct, sector, is_block_device })
+    }
+
+    /// The way for one request: direct where memory, place and length allow it.
+    fn file_for(&self, bytes: &[u8], offset_bytes: u64) -> &File {
+        let sector = self.sector.bytes();
+        let aligned = (bytes.as_ptr() as usize).is_multiple_of(ALIGNMENT)
+            && offset_bytes.is_multiple_of(sector)
+            && (bytes.len() as u64).is_multiple_of(sector);
+        self.direct.as_ref().filter(|_| aligned).unwrap_or(&self.cached)
+    }
+}
+
+impl BlockDevice for KernelDevice {
+    fn read_exact_at(&self, buffer: &mut [u8], offset_bytes: u64) -> io::Result<()> {
+        FileExt::read_exact_at(self.file_for(buffer, offset_bytes), buffer, offset_bytes)
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset_bytes: u64) -> io::Result<()> {
+        self.file_for(bytes, offset_bytes).write_all_at(bytes, offset_bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.cached.sync_all()?;
+        if self.is_block_device {
+            ioctl::forget_cache(&self.cached)
+        } else {
+            let whole_file = 0;
+            posix_fadvise(self.cached.as_fd(), 0, whole_file, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
+            Ok(())
+        }
+    }
+
+    fn discard(&self, extent: Extent) -> io::Result<bool> {
+        if !self.is_block_device {
+            return Ok(false);
+        }
+        match ioctl::discard(&self.cached, extent) {
+            Ok(()) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn reread_table(&self) -> io::Result<()> {
+        if self.is_block_device { ioctl::reread_partition_table(&self.cached) } else { Ok(()) }
+    }
+}
+
+/// Why a disk that was found could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenDeviceError {
+    #[error("the disk is in use")]
+    Busy,
+    #[error("the disk had {expected} bytes when it was chosen and has {actual} now")]
+    LengthChanged { expected: u64, actual: u64 },
+    #[error("the disk had sectors of {expected} bytes when it was chosen and has sectors of {actual} now")]
+    SectorChanged { expected: SectorSize, actual: u32 },
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}

@@ -1,0 +1,181 @@
+//! The right to read or to write a disk, as a value.
+
+use std::{fmt, fs, io, path::Path, sync::Arc};
+
+use mimeo_core::{
+    disk::ReadAt,
+    failure::FailureCause,
+    manifest::DiskGeometry,
+    messages::DiskPin,
+    units::{Extent, SectorSize},
+};
+
+use super::{
+    device::{Access, BlockDevice, OpenDeviceError},
+    probe::{DiskProbe, FoundDisk, find},
+};
+
+/// The disk that a capture reads: the one the server named, claimed so that nobody mounts it meanwhile, and
+/// opened without the right to write.
+#[derive(Clone)]
+pub struct SourceDisk {
+    device: Arc<dyn BlockDevice>,
+    facts: FoundDisk,
+}
+
+impl SourceDisk {
+    pub fn open(pin: &DiskPin, probe: &dyn DiskProbe) -> Result<Self, FailureCause> {
+        let (facts, device) = open(pin, probe, Access::Read)?;
+        Ok(Self { device: Arc::from(device), facts })
+    }
+
+    pub fn geometry(&self) -> DiskGeometry {
+        geometry(&self.facts)
+    }
+}
+
+impl ReadAt for SourceDisk {
+    fn read_exact_at(&self, buffer: &mut [u8], offset_bytes: u64) -> io::Result<()> {
+        self.device.read_exact_at(buffer, offset_bytes)
+    }
+
+    fn length_bytes(&self) -> u64 {
+        self.facts.size_bytes
+    }
+}
+
+/// The proof that this is the disk which the server named, and that nobody else uses it. Whatever writes to a
+/// disk demands one, mutably.
+pub struct ExclusiveDisk {
+    device: Arc<dyn BlockDevice>,
+    facts: FoundDisk,
+}
+
+impl ExclusiveDisk {
+    pub fn open(pin: &DiskPin, probe: &dyn DiskProbe) -> Result<Self, FailureCause> {
+        let (facts, device) = open(pin, probe, Access::Write)?;
+        Ok(Self { device: Arc::from(device), facts })
+    }
+
+    pub fn facts(&self) -> &FoundDisk {
+        &self.facts
+    }
+
+    pub fn size_bytes(&self) -> u64 {
+        self.facts.size_bytes
+    }
+
+    pub fn logical_sector(&self) -> SectorSize {
+        self.facts.logical_sector
+    }
+
+    /// A way to read the disk while another thread writes elsewhere on it.
+    pub fn reader(&self) -> SourceDisk {
+        SourceDisk { device: Arc::clone(&self.device), facts: self.facts.clone() }
+    }
+
+    /// Hands bytes to the disk; they are durable only after [`ExclusiveDisk::sync`].
+    pub fn write_all_at(&mut self, bytes: &[u8], offset_bytes: u64) -> Result<(), FailureCause> {
+        let end = offset_bytes.checked_add(bytes.len() as u64);
+        if end.is_none_or(|end| end > self.facts.size_bytes) {
+            let detail =
+                format!("{} bytes would end behind the disk's {}", bytes.len(), self.facts.size_bytes);
+            return Err(FailureCause::WriteFailed { offset_bytes, detail });
+        }
+        self.device
+            .write_all_at(bytes, offset_bytes)
+            .map_err(|error| FailureCause::WriteFailed { offset_bytes, detail: error.to_string() })
+    }
+
+    /// Returns once everything written survives a power cut; later reads come from the disk, not from memory.
+    pub fn sync(&mut self) -> Result<(), FailureCause> {
+        self.device.sync().map_err(|error| FailureCause::WriteFailed {
+            offset_bytes: 0,
+            detail: format!("flushing the disk's write cache: {error}"),
+        })
+    }
+
+    /// Tells the disk that all its content may go. False where it has no such command or fails it: the discard is
+    /// a favour to the disk, and what it leaves behind is never relied upon.
+    pub fn discard_all(&mut self) -> bool {
+        let all = Extent { start_bytes: 0, length_bytes: self.facts.size_bytes };
+        self.device.discard(all).unwrap_or_else(|error| {
+            tracing::warn!(disk = %self, %error, "the disk failed a discard");
+            false
+        })
+    }
+
+    /// Has the kernel read the new partition table, as far as it likes: nothing here depends on it, and the
+    /// computer restarts soon.
+    pub fn reread_table(&mut self) {
+        if let Err(error) = self.device.reread_table() {
+            tracing::info!(disk = %self, %error, "the kernel keeps its old view of the partition table");
+        }
+    }
+}
+
+impl fmt::Display for ExclusiveDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.facts.kernel_name)
+    }
+}
+
+fn geometry(facts: &FoundDisk) -> DiskGeometry {
+    DiskGeometry {
+        size_bytes: facts.size_bytes,
+        logical_sector: facts.logical_sector,
+        physical_sector: facts.physical_sector,
+    }
+}
+
+fn open(
+    pin: &DiskPin,
+    probe: &dyn DiskProbe,
+    access: Access,
+) -> Result<(FoundDisk, Box<dyn BlockDevice>), FailureCause> {
+    let disks = probe
+        .disks()
+        .map_err(|error| FailureCause::Internal { detail: format!("listing disks: {error}") })?;
+    let disk = find(pin, &disks)?;
+    match probe.open(disk, access) {
+        Ok(device) => Ok((disk.clone(), device)),
+        Err(OpenDeviceError::Busy) => Err(FailureCause::DiskBusy { holder: holder_of(&disk.kernel_name) }),
+        // The disk that was chosen is not there any more: another took its name.
+        Err(OpenDeviceError::LengthChanged { .. } | OpenDeviceError::SectorChanged { .. }) => {
+            Err(FailureCause::DiskMissing { wanted: pin.clone() })
+        }
+        Err(OpenDeviceError::Io(error)) => {
+            let detail = format!("opening {}: {error}", disk.device.display());
+            Err(match access {
+                Access::Read => FailureCause::ReadFailed { offset_bytes: 0, detail },
+                Access::Write => FailureCause::WriteFailed { offset_bytes: 0, detail },
+            })
+        }
+    }
+}
+
+/// Says who uses a disk or one of its partitions, as well as the kernel tells.
+fn holder_of(kernel_name: &str) -> String {
+    for (list, what) in [("/proc/mounts", "mounted"), ("/proc/swaps", "swap")] {
+        let device = format!("/dev/{kernel_name}");
+        let lines = fs::read_to_string(list).unwrap_or_default();
+        if let Some(line) = lines.lines().find(|line| line.starts_with(&device)) {
+            let mut words = line.split_whitespace();
+            let used = words.next().unwrap_or_default();
+            return match what {
+                "mounted" => format!("{used} is mounted on {}", words.next().unwrap_or_default()),
+                _ => format!("{used} is used as swap"),
+            };
+        }
+    }
+    let folder = Path::new("/sys/block").join(kernel_name);
+    let partitions = fs::read_dir(&folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let holders = std::iter::once(folder.clone())
+        .chain(partitions)
+        .flat_map(|folder| fs::read_dir(folder.join("holders")).into_iter().flatten())
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    match holders.collect::<Vec<_>>().join(", ") {
+        names if names.is_empty() => "another program".to_owned(),
+        names => names,
+    }
+}

@@ -1,0 +1,237 @@
+//! Capture: a disk becomes a version of a master. The source is only read.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use mimeo_core::{
+    chunk::{self, ChunkId},
+    failure::FailureCause,
+    manifest::{ChunkContent, Manifest, Region},
+    messages::{CaptureOrder, Phase, VersionReply, records},
+    units::Extent,
+};
+
+use super::{
+    halt::Halt,
+    link::Link,
+    pipeline::{self, Width},
+    plan::Plan,
+    runs::RunBuilder,
+    slots::{Slots, batches, spans},
+    used::{ChunkInUse, reads},
+};
+use crate::disk::{exclusive::SourceDisk, probe::DiskProbe};
+
+/// How often the server is asked how far its check of the stored chunks has come.
+const VERIFYING_POLL: Duration = Duration::from_millis(500);
+
+/// How often one chunk may be reported missing after it was handed in. Once is a server that was killed, and so
+/// may be twice; a store that still has not kept it never will.
+const LOST_MAX: u32 = 3;
+
+pub(crate) fn capture(
+    order: &CaptureOrder,
+    link: &Link<'_>,
+    probe: &dyn DiskProbe,
+    width: Width,
+) -> Result<(), Halt> {
+    link.board.begin(Phase::Prepare, 0);
+    let source = SourceDisk::open(&order.source, probe)?;
+    let plan = Plan::read(&source, order.chunk_size)?;
+
+    let capture = Capture { link, source, plan, width };
+    link.board.begin(Phase::Read, capture.plan.used_bytes());
+    let manifest = capture.read()?;
+
+    link.board.begin(Phase::Verify, manifest.carried_bytes());
+    capture.publish(&manifest)?;
+    link.board.begin(Phase::Finish, 0);
+    Ok(())
+}
+
+struct Capture<'a> {
+    link: &'a Link<'a>,
+    source: SourceDisk,
+    plan: Plan,
+    width: Width,
+}
+
+/// A batch of chunks whose bytes are in memory.
+struct Loaded {
+    chunks: Vec<ChunkInUse>,
+    slots: Slots,
+}
+
+impl Capture<'_> {
+    /// Reads everything in use, hands in what the store lacks, and says what the disk consists of.
+    fn read(&self) -> Result<Manifest, Halt> {
+        let regions = &self.plan.regions;
+        let mut runs: Vec<RunBuilder> = regions.iter().map(|_| RunBuilder::default()).collect();
+        let handed_in = Mutex::new(HashSet::new());
+        let jobs = batches(self.plan.chunks_in_use(), self.plan.chunk_size).map(|batch| self.load(batch));
+        let work = |loaded| self.name_and_hand_in(loaded, &handed_in);
+        pipeline::run(self.width, jobs, work, |named: Vec<(ChunkInUse, ChunkContent)>| {
+            let used_bytes: u64 = named.iter().map(|(chunk, _)| chunk.used_bytes()).sum();
+            for (chunk, content) in named {
+                runs[chunk.region].push(chunk.index, content);
+            }
+            self.link.board.update(|progress| progress.done_bytes += used_bytes);
+            Ok(())
+        })?;
+        let regions = regions.iter().zip(runs).map(|(planned, runs)| Region {
+            place: planned.place,
+            kind: planned.kind,
+            content: planned.content.clone(),
+            runs: runs.finish(planned.place.length_bytes.div_ceil(self.plan.chunk_size.bytes())),
+        });
+        let regions = regions.collect();
+        let manifest = Manifest {
+            disk: self.source.geometry(),
+            chunk_size: self.plan.chunk_size,
+            table: self.plan.table.clone(),
+            regions,
+        };
+        let detail = |error| format!("the captured disk makes no manifest: {error}");
+        manifest.check().map_err(|error| FailureCause::Internal { detail: detail(error) })?;
+        Ok(manifest)
+    }
+
+    /// Reads what is in use of a batch of chunks, in as few requests as that takes.
+    fn load(&self, chunks: Vec<ChunkInUse>) -> Result<Loaded, Halt> {
+        if self.link.board.is_stopped() {
+            return Err(Halt::Stopped);
+        }
+        let chunk_size = self.plan.chunk_size;
+        let sector = self.source.geometry().logical_sector;
+        let mut slots = Slots::zeroed(chunks.len(), chunk_size);
+        let places: Vec<Extent> = chunks.iter().map(|chunk| chunk.place).collect();
+        for span in spans(&places, chunk_size, |_| true) {
+            let used = chunks[span.slots.clone()].iter().flat_map(|chunk| &chunk.used);
+            for read in reads(used, span.place, sector) {
+                slots.read(&self.source, &span, read)?;
+                self.link.board.update(|progress| progress.read_bytes += read.length_bytes);
+            }
+        }
+        for (index, chunk) in chunks.iter().enumerate() {
+            chunk.zero_unused(slots.chunk_mut(index, chunk.place));
+        }
+        Ok(Loaded { chunks, slots })
+    }
+
+    /// Names the chunks of a batch and hands in those that neither the store has nor this capture has handed in.
+    fn name_and_hand_in(
+        &self,
+        Loaded { chunks, slots }: Loaded,
+        handed_in: &Mutex<HashSet<ChunkId>>,
+    ) -> Result<Vec<(ChunkInUse, ChunkContent)>, Halt> {
+        let mut fresh = HashMap::new();
+        let mut named = Vec::with_capacity(chunks.len());
+        for (index, chunk) in chunks.into_iter().enumerate() {
+            let plain = slots.chunk(index, chunk.place);
+            let content = name(plain);
+            if let ChunkContent::Data(id) = content
+                && handed_in.lock().unwrap_or_else(PoisonError::into_inner).insert(id)
+            {
+                fresh.insert(id, plain);
+            }
+            named.push((chunk, content));
+        }
+        if !fresh.is_empty() {
+            let ids: Vec<ChunkId> = fresh.keys().copied().collect();
+            let missing = self.link.ask(|server| server.missing(&ids))?;
+            // What the server did not get asked about it cannot get.
+            self.hand_in(missing.iter().filter_map(|id| Some((*id, *fresh.get(id)?))))?;
+        }
+        Ok(named)
+    }
+
+    fn hand_in<'c>(&self, chunks: impl Iterator<Item = (ChunkId, &'c [u8])>) -> Result<(), Halt> {
+        let mut bytes = Vec::new();
+        for (id, plain) in chunks {
+            records::append(&chunk::seal_as(id, plain), &mut bytes);
+        }
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.link.ask(|server| server.upload(&bytes))?;
+        self.link.board.update(|progress| progress.sent_bytes += bytes.len() as u64);
+        Ok(())
+    }
+
+    /// Hands in the manifest, and again whatever the server finds lacking, until the version is published.
+    fn publish(&self, manifest: &Manifest) -> Result<(), Halt> {
+        let encoded = manifest.encode();
+        let mut lost: HashMap<ChunkId, u32> = HashMap::new();
+        loop {
+            match self.link.ask(|server| server.publish(&encoded))? {
+                VersionReply::Published { version, root } => {
+                    tracing::info!(%version, %root, "the version is published");
+                    self.link.board.update(|progress| progress.done_bytes = progress.total_bytes);
+                    return Ok(());
+                }
+                VersionReply::Verifying { done_chunks, total_chunks } => {
+                    self.link.board.update(|progress| {
+                        let share = u128::from(done_chunks) * u128::from(progress.total_bytes);
+                        progress.done_bytes = (share / u128::from(total_chunks.max(1))) as u64;
+                    });
+                    self.link.sleep(VERIFYING_POLL)?;
+                }
+                VersionReply::Missing(list) => {
+                    for &id in &list.ids {
+                        let times = lost.entry(id).or_default();
+                        *times += 1;
+                        if *times > LOST_MAX {
+                            let detail = format!("chunk {id} was handed in {LOST_MAX} times and is not kept");
+                            return Err(FailureCause::StoreFailed { detail }.into());
+                        }
+                    }
+                    self.hand_in_again(manifest, &list.ids)?;
+                }
+            }
+        }
+    }
+
+    /// Reads chunks a second time for a store that lost them. A disk that meanwhile gives other bytes is no source
+    /// of a master.
+    fn hand_in_again(&self, manifest: &Manifest, ids: &[ChunkId]) -> Result<(), Halt> {
+        tracing::info!(count = ids.len(), "the store lacks chunks, reading them again");
+        let mut wanted: HashSet<ChunkId> = ids.iter().copied().collect();
+        let places: HashMap<u64, ChunkId> = manifest
+            .data_chunks()
+            .filter(|(_, id)| wanted.remove(id))
+            .map(|(place, id)| (place.start_bytes, id))
+            .collect();
+        if let Some(id) = wanted.into_iter().next() {
+            let detail = format!("the server asks for chunk {id}, which the manifest does not name");
+            return Err(FailureCause::Internal { detail }.into());
+        }
+        let again = self.plan.chunks_in_use().filter(|chunk| places.contains_key(&chunk.place.start_bytes));
+        let jobs = batches(again, self.plan.chunk_size).map(|batch| self.load(batch));
+        let work = |Loaded { chunks, slots }: Loaded| {
+            let mut plain = Vec::with_capacity(chunks.len());
+            for (index, chunk) in chunks.iter().enumerate() {
+                let (id, bytes) = (places[&chunk.place.start_bytes], slots.chunk(index, chunk.place));
+                if ChunkId::of(bytes) != id {
+                    let detail = "the disk changed while it was captured".to_owned();
+                    let offset_bytes = chunk.place.start_bytes;
+                    return Err(Halt::from(FailureCause::ReadFailed { offset_bytes, detail }));
+                }
+                plain.push((id, bytes));
+            }
+            self.hand_in(plain.into_iter())
+        };
+        pipeline::run(self.width, jobs, work, |()| Ok(()))
+    }
+}
+
+/// What a chunk's bytes are in a manifest.
+fn name(plain: &[u8]) -> ChunkContent {
+    if plain.iter().all(|&byte| byte == 0) {
+        ChunkContent::Zero
+    } else {
+        ChunkContent::Data(ChunkId::of(plain))
+    }
+}

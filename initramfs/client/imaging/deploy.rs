@@ -1,0 +1,92 @@
+//! Deploy: a version of a master becomes the content of a disk.
+//!
+//! Everything that can be checked is checked before the first write. Then the old partition table goes, the content
+//! is placed and read back, and the new table comes last: cut at any point before that, the disk holds no system,
+//! and the same deploy takes up what is already in place.
+
+use ed25519_dalek::VerifyingKey;
+use mimeo_core::{
+    failure::FailureCause,
+    manifest::{ChunkContent, Manifest},
+    messages::{DeployOrder, Phase},
+    units::Extent,
+};
+
+use super::{
+    boot_table::{self, BootTable},
+    halt::Halt,
+    link::Link,
+    pipeline::Width,
+    verify, write,
+};
+use crate::disk::{exclusive::ExclusiveDisk, probe::DiskProbe};
+
+pub(crate) fn deploy(
+    order: &DeployOrder,
+    link: &Link<'_>,
+    probe: &dyn DiskProbe,
+    width: Width,
+) -> Result<(), Halt> {
+    link.board.begin(Phase::Prepare, 0);
+    let mut disk = ExclusiveDisk::open(&order.target, probe)?;
+    let manifest = fetch_manifest(order, link)?;
+    check_fits(&manifest, &disk)?;
+    let table = BootTable::prepare(&manifest, link, disk.size_bytes())?;
+    let job = Deploy { link, manifest: &manifest, table: &table, width };
+
+    link.board.begin(Phase::Partition, 0);
+    boot_table::destroy(&mut disk)?;
+    let ground = write::survey(&manifest, &mut disk)?;
+
+    link.board.begin(Phase::Write, manifest.carried_bytes());
+    write::write(&job, &mut disk, ground)?;
+
+    link.board.begin(Phase::Verify, manifest.carried_bytes());
+    verify::verify(&job, &disk)?;
+
+    link.board.begin(Phase::Finish, 0);
+    table.write(&mut disk)?;
+    Ok(())
+}
+
+/// What the phases of one deploy share.
+pub(crate) struct Deploy<'a> {
+    pub(crate) link: &'a Link<'a>,
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) table: &'a BootTable,
+    pub(crate) width: Width,
+}
+
+/// Every chunk of a manifest that a deploy has to place, in the order of the disk.
+pub(crate) fn carried(manifest: &Manifest) -> impl Iterator<Item = (Extent, ChunkContent)> + Send + '_ {
+    let chunks = manifest.regions.iter().flat_map(|region| region.chunks(manifest.chunk_size));
+    chunks.filter(|(_, content)| *content != ChunkContent::DontCare)
+}
+
+fn fetch_manifest(order: &DeployOrder, link: &Link<'_>) -> Result<Manifest, Halt> {
+    let refused = |detail| Halt::from(FailureCause::ManifestRefused { detail });
+    let signed = link.ask(|server| server.manifest())?;
+    let key = VerifyingKey::from_bytes(&order.manifest_key).map_err(|error| refused(error.to_string()))?;
+    signed.open(order.manifest_root, &key).map_err(|error| refused(error.to_string()))
+}
+
+/// Checks that the target can hold the master, with the numbers where it cannot.
+fn check_fits(manifest: &Manifest, disk: &ExclusiveDisk) -> Result<(), FailureCause> {
+    let sector = manifest.disk.logical_sector;
+    if disk.logical_sector() != sector {
+        return Err(FailureCause::SectorSizeDiffers { master: sector, target: disk.logical_sector() });
+    }
+    let needed_bytes = manifest.target_min_bytes();
+    if disk.size_bytes() < needed_bytes {
+        return Err(FailureCause::DiskTooSmall { needed_bytes, actual_bytes: disk.size_bytes() });
+    }
+    let whole = |bytes: u64| bytes.is_multiple_of(sector.bytes());
+    let places = manifest.regions.iter().map(|region| region.place);
+    match places.into_iter().find(|place| !whole(place.start_bytes) || !whole(place.length_bytes)) {
+        Some(place) => {
+            let detail = format!("a region ({place}) does not consist of whole sectors of {sector} bytes");
+            Err(FailureCause::ManifestRefused { detail })
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,121 @@
+//! The plan of a capture: which parts of the disk are carried, and which of their bytes are in use.
+
+use std::{error::Error, iter};
+
+use mimeo_core::{
+    chunk::ChunkSize,
+    disk::{
+        Window,
+        filesystem::{self, FileSystem},
+        layout,
+        table::{Partition, PartitionTable},
+        used_blocks::{self, UsedBlocksError},
+    },
+    failure::FailureCause,
+    manifest::{Content, RegionKind},
+    units::Extent,
+};
+
+use super::used::{self, ChunkInUse};
+use crate::disk::exclusive::SourceDisk;
+
+/// What is carried of a swap partition: the page that holds its UUID and label, by which `/etc/fstab` names it. The
+/// rest is memory of a system that no longer runs.
+const SWAP_HEADER_BYTES: u64 = 4096;
+
+/// What a capture will read, worked out before the first chunk.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) chunk_size: ChunkSize,
+    pub(crate) table: PartitionTable,
+    /// In the order of their places.
+    pub(crate) regions: Vec<PlannedRegion>,
+}
+
+/// One region of the manifest to be.
+#[derive(Debug)]
+pub(crate) struct PlannedRegion {
+    pub(crate) place: Extent,
+    pub(crate) kind: RegionKind,
+    pub(crate) content: Content,
+    /// What is in use, counted from the region's start: sorted, disjoint, inside the region.
+    pub(crate) used: Vec<Extent>,
+}
+
+impl Plan {
+    /// Reads the disk's layout and asks every file system that is understood for its used blocks. What lies behind
+    /// the last partition is not carried: nothing but the second copy of the partition table and the metadata
+    /// of RAID controllers lives there, and neither may travel to a disk of another size.
+    pub(crate) fn read(source: &SourceDisk, chunk_size: ChunkSize) -> Result<Self, FailureCause> {
+        let layout = layout::read(source, source.geometry().logical_sector)
+            .map_err(|error| FailureCause::SourceTable { detail: chain(&error) })?;
+        for warning in &layout.warnings {
+            tracing::warn!(%warning, "the source disk is unusual");
+        }
+        let mut regions = vec![raw(layout.boot_area, RegionKind::BootArea)];
+        regions.extend(layout.gaps.iter().map(|&gap| raw(gap, RegionKind::Gap)));
+        for partition in &layout.table.partitions {
+            regions.push(plan_partition(source, partition)?);
+        }
+        regions.sort_by_key(|region| region.place.start_bytes);
+        Ok(Self { chunk_size, table: layout.table, regions })
+    }
+
+    pub(crate) fn used_bytes(&self) -> u64 {
+        self.regions.iter().flat_map(|region| &region.used).map(|extent| extent.length_bytes).sum()
+    }
+
+    /// Every chunk of the disk of which anything is in use, in order.
+    pub(crate) fn chunks_in_use(&self) -> impl Iterator<Item = ChunkInUse> + Send + '_ {
+        let regions = self.regions.iter().enumerate();
+        regions.flat_map(|(index, region)| used::chunks_in_use(index, region, self.chunk_size))
+    }
+}
+
+fn raw(place: Extent, kind: RegionKind) -> PlannedRegion {
+    let used = vec![Extent { start_bytes: 0, length_bytes: place.length_bytes }];
+    PlannedRegion { place, kind, content: Content::Raw, used }
+}
+
+fn plan_partition(source: &SourceDisk, partition: &Partition) -> Result<PlannedRegion, FailureCause> {
+    let Partition { number, place, .. } = *partition;
+    let kind = RegionKind::Partition(number);
+    let read_failed = |error: &dyn Error| FailureCause::ReadFailed {
+        offset_bytes: place.start_bytes,
+        detail: format!("partition {number}: {}", chain(error)),
+    };
+    let volume = Window::new(source, place);
+    let Some(filesystem) = filesystem::detect(&volume).map_err(|error| read_failed(&error))? else {
+        tracing::info!(number, "no file system is recognised, the partition is carried raw");
+        return Ok(raw(place, kind));
+    };
+    let mapped = |block_bytes, used_bytes, used: Vec<Extent>| {
+        tracing::info!(number, ?filesystem, used_bytes, extents = used.len(), "the partition is mapped");
+        let content = Content::Mapped { filesystem, block_bytes, used_bytes };
+        Ok(PlannedRegion { place, kind, content, used })
+    };
+    if filesystem == FileSystem::Swap {
+        let header = Extent { start_bytes: 0, length_bytes: SWAP_HEADER_BYTES.min(place.length_bytes) };
+        return mapped(SWAP_HEADER_BYTES as u32, header.length_bytes, vec![header]);
+    }
+    match used_blocks::map(filesystem, &volume) {
+        Ok(map) => mapped(map.block_bytes, map.used_bytes, map.extents),
+        Err(UsedBlocksError::Unsupported { what }) => {
+            tracing::info!(number, ?filesystem, what, "the partition is carried raw");
+            Ok(raw(place, kind))
+        }
+        Err(UsedBlocksError::Unclean { reason }) => {
+            Err(FailureCause::SourceUnclean { partition: number, filesystem, reason })
+        }
+        Err(UsedBlocksError::Io(error)) => Err(read_failed(&error)),
+        Err(damaged @ (UsedBlocksError::Damaged { .. } | UsedBlocksError::ExternalJournal)) => {
+            Err(FailureCause::SourceDamaged { partition: number, filesystem, detail: damaged.to_string() })
+        }
+    }
+}
+
+/// An error with everything that led to it, as one line.
+fn chain(error: &dyn Error) -> String {
+    let causes = iter::successors(error.source(), |&error| error.source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
+}

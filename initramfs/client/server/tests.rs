@@ -1,0 +1,192 @@
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::{SocketAddr, TcpListener},
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use mimeo_core::{
+    chunk::seal,
+    failure::FailureCause,
+    ids::{Secret, SessionId},
+    messages::{ChunkList, Heartbeat, HeartbeatReply, Orders, Phase, Progress, records},
+};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use super::Server;
+use crate::imaging::link::{ServerError, SessionServer};
+
+/// What the little server heard: request line, `authorization`, body.
+type Heard = Arc<Mutex<Vec<(String, String, Vec<u8>)>>>;
+
+struct Ca {
+    certificate: rcgen::Certificate,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+}
+
+fn ca() -> Ca {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let certificate = params.self_signed(&key).unwrap();
+    Ca { certificate, issuer: rcgen::Issuer::new(params, key) }
+}
+
+/// A TLS server on the loopback that gives each request the answer of the same place. It ends with the last.
+fn serve(ca: &Ca, answers: Vec<(u16, Vec<u8>)>, tls12_only: bool) -> (SocketAddr, Heard) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, &ca.issuer).unwrap();
+    let versions: &[&rustls::SupportedProtocolVersion] =
+        if tls12_only { &[&rustls::version::TLS12] } else { &[&rustls::version::TLS13] };
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.into()],
+            rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+        )
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let heard = Heard::default();
+    let into = Arc::clone(&heard);
+    thread::spawn(move || {
+        let config = Arc::new(config);
+        for (status, answer) in answers {
+            let (socket, _) = listener.accept().unwrap();
+            let tls = ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut stream = BufReader::new(StreamOwned::new(tls, socket));
+            let Some(request) = read_request(&mut stream) else { continue };
+            into.lock().unwrap().push(request);
+            let head = format!(
+                "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+                answer.len()
+            );
+            stream.get_mut().write_all(&[head.as_bytes(), &answer].concat()).unwrap();
+            stream.get_mut().conn.send_close_notify();
+            stream.get_mut().flush().unwrap();
+        }
+    });
+    (address, heard)
+}
+
+/// `None` where the other side does not get as far as a request.
+fn read_request(stream: &mut impl BufRead) -> Option<(String, String, Vec<u8>)> {
+    let mut line = || {
+        let mut line = String::new();
+        stream.read_line(&mut line).ok()?;
+        Some(line.trim_end().to_owned())
+    };
+    let (request, mut authorization, mut length) = (line()?, String::new(), 0);
+    loop {
+        let header = line()?;
+        match header.to_lowercase().split_once(": ") {
+            None => break,
+            Some(("authorization", _)) => authorization = header["authorization: ".len()..].to_owned(),
+            Some(("content-length", value)) => length = value.parse().unwrap(),
+            Some(_) => {}
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).ok()?;
+    Some((request, authorization, body))
+}
+
+fn credential() -> Secret {
+    Secret::from_random([5; 32])
+}
+
+/// A client of a server that answers `answers` in turn.
+fn client(answers: Vec<(u16, Vec<u8>)>) -> (super::Conversation, Heard) {
+    let ca = ca();
+    let (address, heard) = serve(&ca, answers, false);
+    let server = Server::new(&format!("https://{address}"), ca.certificate.pem().as_bytes()).unwrap();
+    (server.converse(credential()), heard)
+}
+
+#[test]
+fn requests_go_to_their_paths_with_the_credential_and_their_bodies() {
+    let chunks = [seal(b"some content"), seal(&[7; 9000])];
+    let mut sent = vec![];
+    chunks.iter().for_each(|chunk| records::append(chunk, &mut sent));
+    let ids = chunks.each_ref().map(|chunk| chunk.id);
+    let list = serde_json::to_vec(&ChunkList { ids: ids.to_vec() }).unwrap();
+    let (conversation, heard) = client(vec![
+        (200, br#""stop""#.to_vec()),
+        (200, list.clone()),
+        (204, vec![]),
+        (200, sent.clone()),
+        (200, br#"{"do":"power_off"}"#.to_vec()),
+    ]);
+    let session = conversation.session(SessionId(7));
+    let beat = Heartbeat { phase: Phase::Read, progress: Progress::default() };
+    assert_eq!(session.heartbeat(&beat), Ok(HeartbeatReply::Stop));
+    assert_eq!(session.missing(&ids), Ok(ids.to_vec()));
+    assert_eq!(session.upload(&sent), Ok(()));
+    assert_eq!(session.fetch(&ids), Ok(chunks.to_vec()));
+    assert_eq!(conversation.orders(), Ok(Orders::PowerOff));
+
+    let heard = heard.lock().unwrap();
+    let requests: Vec<_> = heard.iter().map(|(request, ..)| request.as_str()).collect();
+    assert_eq!(
+        requests,
+        [
+            "POST /client/v1/sessions/7/heartbeat HTTP/1.1",
+            "POST /client/v1/sessions/7/chunks/missing HTTP/1.1",
+            "POST /client/v1/sessions/7/chunks/upload HTTP/1.1",
+            "POST /client/v1/sessions/7/chunks/fetch HTTP/1.1",
+            "POST /client/v1/orders HTTP/1.1",
+        ]
+    );
+    assert!(
+        heard
+            .iter()
+            .all(|(_, authorization, _)| *authorization == format!("Bearer {}", credential().reveal()))
+    );
+    assert_eq!([&heard[1].2, &heard[2].2, &heard[3].2], [&list, &sent, &list]);
+}
+
+#[test]
+fn bad_answers_say_whether_trying_again_helps() {
+    let full = FailureCause::StoreFull { detail: "0 bytes left".into() };
+    let too_long = vec![b' '; super::JSON_BYTES_MAX as usize + 1];
+    let table: Vec<(u16, Vec<u8>, fn(&ServerError) -> bool)> = vec![
+        (507, serde_json::to_vec(&full).unwrap(), |error| {
+            matches!(error, ServerError::Refused(FailureCause::StoreFull { .. }))
+        }),
+        (503, b"starting".to_vec(), |error| matches!(error, ServerError::Unreachable(_))),
+        (429, vec![], |error| matches!(error, ServerError::Unreachable(_))),
+        (
+            401,
+            b"who are you".to_vec(),
+            |error| matches!(error, ServerError::Refused(FailureCause::Internal { detail }) if detail.contains("401") && detail.contains("who are you")),
+        ),
+        (200, b"no json".to_vec(), |error| matches!(error, ServerError::Malformed(_))),
+        (200, too_long, |error| matches!(error, ServerError::Malformed(_))),
+    ];
+    let (conversation, _) = client(table.iter().map(|(status, body, _)| (*status, body.clone())).collect());
+    for (status, _, expected) in table {
+        let error = conversation.orders().expect_err("a bad answer was taken");
+        assert!(expected(&error), "{status}: {error:?}");
+    }
+    let error = conversation.orders().expect_err("nobody listens any more");
+    assert!(matches!(error, ServerError::Unreachable(_)), "{error:?}");
+}
+
+#[test]
+fn a_server_of_another_ca_and_one_of_old_tls_are_not_talked_to() {
+    let (ours, other) = (ca(), ca());
+    for (ca_of_server, tls12_only) in [(&other, false), (&ours, true)] {
+        let (address, heard) = serve(ca_of_server, vec![(200, b"{}".to_vec())], tls12_only);
+        let server = Server::new(&format!("https://{address}"), ours.certificate.pem().as_bytes()).unwrap();
+        assert!(server.converse(credential()).orders().is_err());
+        assert!(heard.lock().unwrap().is_empty(), "the credential was shown to a stranger");
+    }
+}
+
+#[test]
+fn a_server_without_a_ca_to_prove_itself_to_is_refused() {
+    assert!(Server::new("https://127.0.0.1", b"nothing").is_err());
+}
