@@ -30,9 +30,9 @@ impl BootOrders {
 }
 
 fn word<T: std::str::FromStr>(cmdline: &str, name: &'static str) -> Result<T, CmdlineError> {
-    let values =
+    let mut values =
         cmdline.split_ascii_whitespace().filter_map(|word| word.strip_prefix(name)?.strip_prefix('='));
-    let value = values.last().ok_or(CmdlineError::Missing(name))?;
+    let value = values.next_back().ok_or(CmdlineError::Missing(name))?;
     value.parse().map_err(|_| CmdlineError::Unreadable { name })
 }
 

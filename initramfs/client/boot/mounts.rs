@@ -33,9 +33,8 @@ pub fn mount_all() -> Result<(), MountError> {
     // Only there on UEFI machines, and needed for nothing but Secure Boot's state and boot entries.
     let efivars = "/sys/firmware/efi/efivars";
     if Path::new(efivars).exists() {
-        if let Err(errno) =
-            mount(Some("efivarfs"), efivars, Some("efivarfs"), MsFlags::MS_NOSUID, None::<&str>)
-        {
+        let mounted = mount(Some("efivarfs"), efivars, Some("efivarfs"), MsFlags::MS_NOSUID, None::<&str>);
+        if let Err(errno) = mounted {
             tracing::warn!(%errno, "mounting efivarfs");
         }
     }

@@ -60,8 +60,8 @@ impl Journal {
 
 /// The device of the last serial `console=` on the kernel command line.
 fn serial_console(cmdline: &str) -> Option<String> {
-    let consoles = cmdline.split_ascii_whitespace().filter_map(|word| word.strip_prefix("console="));
-    let name = consoles.filter(|name| name.starts_with("ttyS")).last()?.split(',').next()?;
+    let mut consoles = cmdline.split_ascii_whitespace().filter_map(|word| word.strip_prefix("console="));
+    let name = consoles.rfind(|name| name.starts_with("ttyS"))?.split(',').next()?;
     Some(format!("/dev/{name}"))
 }
 
