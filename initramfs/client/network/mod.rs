@@ -30,6 +30,9 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// Pause between two looks at the cards while none has a link.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
+/// Pause before a server that did not answer is tried again.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(2);
+
 /// The card that reaches the server, and the address it has.
 #[derive(Debug, Clone)]
 pub struct Connection {
@@ -63,10 +66,11 @@ pub fn connect(server: SocketAddr, say: &dyn Fn(&str)) -> Result<Connection, Net
                 return Ok(connection);
             }
             Err(error) if started.elapsed() > GIVE_UP_AFTER => return Err(error),
-            Err(error) => {
-                tracing::info!(%error, "no connection yet");
-                thread::sleep(LOOK_AGAIN_AFTER);
+            Err(NetworkError::Unreachable { attempts, .. }) => {
+                tracing::info!(attempts, "no connection yet");
+                thread::sleep(TRY_AGAIN_AFTER);
             }
+            Err(_) => thread::sleep(LOOK_AGAIN_AFTER),
         }
     }
 }
