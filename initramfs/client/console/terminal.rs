@@ -1,7 +1,7 @@
 //! The machine's own screen: the kernel's first virtual console, taken over as a whole.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io, thread,
     time::{Duration, Instant},
 };
@@ -39,6 +39,8 @@ fn show(screen: &Screen) -> io::Result<()> {
 }
 
 fn take_over() -> io::Result<Terminal<CrosstermBackend<File>>> {
+    // The kernel would write across the picture. What it says stays in its own log; a panic (level 0) still shows.
+    fs::write("/proc/sys/kernel/printk", "1")?;
     let mut console = OpenOptions::new().read(true).write(true).open(CONSOLE)?;
     // The size of a terminal is asked of the standard output.
     dup2_stdin(&console)?;

@@ -92,7 +92,7 @@ pub fn phase(texts: &Texts, phase: Phase) -> String {
 /// A disk as a technician recognises it: model, serial number, size.
 pub fn disk(texts: &Texts, pin: &DiskPin) -> String {
     let size = size::bytes(texts.language(), pin.size_bytes);
-    let model = pin.model.as_deref().unwrap_or("—");
+    let model = pin.model.as_deref().unwrap_or("?");
     match pin.serial.as_deref().or(pin.wwn.as_deref()) {
         Some(serial) => {
             texts.say_with("disk-with-serial", &[("model", model), ("serial", serial), ("size", &size)])
