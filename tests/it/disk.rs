@@ -1,1 +1,17 @@
-//! Placeholder: disk.
+//! Disks as real programs make them: partition tables by sgdisk and sfdisk, file systems by mkfs, filled and aged
+//! through real drivers, judged by their own checkers and by partclone.
+
+#[path = "disk/ext.rs"]
+mod ext;
+#[path = "disk/fat.rs"]
+mod fat;
+#[path = "disk/image.rs"]
+mod image;
+#[path = "disk/mutation.rs"]
+mod mutation;
+#[path = "disk/ntfs.rs"]
+mod ntfs;
+#[path = "disk/oracle.rs"]
+mod oracle;
+#[path = "disk/tables.rs"]
+mod tables;

@@ -1,0 +1,275 @@
+//! ext2, ext3 and ext4 with the options that change how blocks are accounted for.
+
+use std::{fs, io::Write, process::Command};
+
+use mimeo_core::{
+    disk::{
+        filesystem::FileSystem,
+        used_blocks::{self, UsedBlocksError},
+    },
+    failure::UncleanReason,
+    units::Extent,
+};
+
+use super::{
+    image::{Image, add_unix_oddities, age, hashes, run},
+    oracle,
+};
+
+const MIB: u64 = 1 << 20;
+
+/// Makes a file system by the arguments, fills and ages it, and checks its map in every way there is.
+fn check(name: &str, megabytes: u64, arguments: &[&str]) {
+    let image = Image::of_bytes(megabytes * MIB);
+    run("mke2fs", &[&["-q", "-F"], arguments, &[image.str()]].concat());
+    // First as mkfs left it: most groups have no bitmap yet.
+    check_map(name, &image);
+    {
+        let mounted = image.mount("loop");
+        age(&mounted.at, megabytes * MIB / 10, 1);
+        add_unix_oddities(&mounted.at);
+    }
+    check_map(name, &image);
+    check_restored(name, &image);
+    if !arguments.contains(&"bigalloc") {
+        // partclone 0.3.23 breaks bigalloc: it takes clusters for blocks.
+        let missing =
+            oracle::uncovered(&image.map(FileSystem::Ext), &oracle::partclone("partclone.ext4", &image));
+        assert_eq!(missing, [], "{name}: used for partclone");
+    }
+}
+
+/// The map must be the complement of what dumpe2fs lists as free, to the block.
+fn check_map(name: &str, image: &Image) {
+    let map = image.map(FileSystem::Ext);
+    let (block_bytes, blocks, free) = dumpe2fs(image);
+    let end = blocks * block_bytes;
+    let used = oracle::complement(&free, end);
+    assert_eq!(oracle::uncovered(&map, &used), [], "{name}: in use for dumpe2fs, missing in the map");
+    // The boot block is in no bitmap where it is not part of block 0.
+    let more = oracle::covered_bytes_in(&map, &free);
+    assert_eq!(more, 0, "{name}: free for dumpe2fs");
+    let used_bytes: u64 = used.iter().map(|extent| extent.length_bytes).sum();
+    assert!(map.used_bytes.abs_diff(used_bytes) <= u64::from(map.block_bytes), "{name}");
+}
+
+/// Block size, number of blocks, and the free extents in order.
+fn dumpe2fs(image: &Image) -> (u64, u64, Vec<Extent>) {
+    let text = run("dumpe2fs", &[image.str()]);
+    let number = |label: &str| -> u64 {
+        let line =
+            text.lines().find(|line| line.starts_with(label)).unwrap_or_else(|| panic!("{label}:\n{text}"));
+        line[label.len()..].trim().parse().expect("a number")
+    };
+    let block_bytes = number("Block size:");
+    let lists = text.lines().filter_map(|line| line.strip_prefix("  Free blocks: "));
+    let ranges = lists.flat_map(|list| list.split(", ")).filter(|range| !range.trim().is_empty());
+    // Of the last free cluster of a range, dumpe2fs names the first block only.
+    let cluster = if text.contains("\nCluster size:") { number("Cluster size:") / block_bytes } else { 1 };
+    let extent = |range: &str| {
+        let (first, last) = range.trim().split_once('-').unwrap_or((range.trim(), range.trim()));
+        let first: u64 = first.parse().expect("a block");
+        let last: u64 = last.parse().expect("a block");
+        let last = if cluster > 1 { last / cluster * cluster + cluster - 1 } else { last };
+        Extent { start_bytes: first * block_bytes, length_bytes: (last + 1 - first) * block_bytes }
+    };
+    (block_bytes, number("Block count:"), ranges.map(extent).collect())
+}
+
+/// What was restored from the map alone passes e2fsck and has every file.
+fn check_restored(name: &str, image: &Image) {
+    let restored = image.restored(&image.map(FileSystem::Ext));
+    let (code, text) = super::image::run_any("e2fsck", &["-fn", restored.str()]);
+    assert_eq!(code, Some(0), "{name}: e2fsck\n{text}");
+    let expected = hashes(&image.mount("loop,ro").at);
+    assert!(expected.len() > 20, "{name}: too few files to prove anything");
+    assert_eq!(hashes(&restored.mount("loop,ro").at), expected, "{name}");
+}
+
+#[test]
+fn ext2_and_ext3() {
+    check("ext2 1k", 96, &["-t", "ext2", "-b", "1024"]);
+    check(
+        "ext2 every group a superblock",
+        96,
+        &["-t", "ext2", "-b", "1024", "-O", "^sparse_super,^resize_inode"],
+    );
+    check("ext3 4k", 200, &["-t", "ext3", "-b", "4096"]);
+    check("ext3 2k small groups", 96, &["-t", "ext3", "-b", "2048", "-g", "2048"]);
+    check("ext2 revision 0", 64, &["-t", "ext2", "-r", "0", "-O", "none"]);
+}
+
+#[test]
+fn ext4_with_ordinary_options() {
+    check("ext4 as installers make it", 300, &["-t", "ext4", "-b", "4096"]);
+    check("ext4 1k", 96, &["-t", "ext4", "-b", "1024"]);
+    check("ext4 without 64bit", 200, &["-t", "ext4", "-O", "^64bit"]);
+    check("ext4 without flex_bg", 200, &["-t", "ext4", "-O", "^flex_bg", "-g", "8192"]);
+    check("ext4 without journal", 96, &["-t", "ext4", "-O", "^has_journal"]);
+    check("ext4 without checksums", 96, &["-t", "ext4", "-O", "^metadata_csum,^uninit_bg"]);
+    check("ext4 uninit_bg", 96, &["-t", "ext4", "-b", "1024", "-O", "^metadata_csum,uninit_bg"]);
+    check(
+        "ext4 uninit_bg without 64bit",
+        96,
+        &["-t", "ext4", "-O", "^metadata_csum,^64bit,uninit_bg", "-g", "4096"],
+    );
+}
+
+#[test]
+fn ext4_with_unusual_options() {
+    check("meta_bg", 200, &["-t", "ext4", "-b", "1024", "-O", "meta_bg,^resize_inode"]);
+    check("meta_bg 4k", 300, &["-t", "ext4", "-O", "meta_bg,^resize_inode", "-g", "1024"]);
+    check(
+        "meta_bg without flex_bg and 64bit",
+        200,
+        &["-t", "ext4", "-b", "1024", "-O", "meta_bg,^resize_inode,^flex_bg,^64bit"],
+    );
+    check("sparse_super2", 200, &["-t", "ext4", "-b", "1024", "-O", "sparse_super2,^resize_inode"]);
+    check("large flex groups", 200, &["-t", "ext4", "-g", "1024", "-G", "64"]);
+    check(
+        "inline data, large inodes",
+        96,
+        &["-t", "ext4", "-O", "inline_data,metadata_csum_seed", "-I", "512"],
+    );
+    check("orphan_file, large_dir, ea_inode", 96, &["-t", "ext4", "-O", "orphan_file,large_dir,ea_inode"]);
+    check("packed metadata", 200, &["-t", "ext4", "-E", "packed_meta_blocks=1"]);
+}
+
+#[test]
+fn ext4_with_clusters() {
+    check("bigalloc", 256, &["-t", "ext4", "-b", "4096", "-C", "65536", "-O", "bigalloc"]);
+    check("bigalloc 1k", 128, &["-t", "ext4", "-b", "1024", "-C", "16384", "-O", "bigalloc"]);
+    check("bigalloc without flex_bg", 256, &["-t", "ext4", "-C", "16384", "-O", "bigalloc,^flex_bg"]);
+}
+
+#[test]
+fn an_ext4_that_was_grown_and_shrunk() {
+    let image = Image::of_bytes(400 * MIB);
+    run("mke2fs", &["-q", "-F", "-t", "ext4", "-b", "1024", image.str(), "100M"]);
+    age(&image.mount("loop").at, 12 * MIB, 2);
+    for size in ["390M", "200M"] {
+        run("e2fsck", &["-fy", image.str()]);
+        run("resize2fs", &[image.str(), size]);
+        check_map(size, &image);
+        check_restored(size, &image);
+    }
+}
+
+#[test]
+fn blocks_larger_than_a_page() {
+    let image = Image::of_bytes(256 * MIB);
+    run("mke2fs", &["-q", "-F", "-F", "-b", "65536", "-d", "/usr/share/perl5", image.str()]);
+    check_map("64k blocks", &image);
+    let restored = image.restored(&image.map(FileSystem::Ext));
+    run("e2fsck", &["-fn", restored.str()]);
+    let listed = |image: &Image| run("debugfs", &["-R", "ls -l /", image.str()]);
+    assert_eq!(listed(&restored), listed(&image));
+}
+
+#[test]
+fn a_file_system_shorter_than_its_partition_leaves_the_rest_alone() {
+    let image = Image::of_bytes(200 * MIB);
+    run("mke2fs", &["-q", "-F", "-t", "ext4", image.str(), "100M"]);
+    check_map("short", &image);
+    assert!(image.map(FileSystem::Ext).extents.last().expect("extents").end_bytes() <= 100 * MIB);
+}
+
+#[test]
+fn a_journal_that_must_be_replayed_is_refused() {
+    let image = Image::of_bytes(64 * MIB);
+    run("mke2fs", &["-q", "-F", "-t", "ext4", image.str()]);
+    let copy = Image::of_bytes(0);
+    {
+        let mounted = image.mount("loop");
+        let mut file = fs::File::create(mounted.at.join("written")).expect("a file");
+        file.write_all(&[1; 100_000]).and_then(|()| file.sync_all()).expect("writing");
+        drop(file);
+        // As a power cut would leave the disk.
+        run("cp", &["--sparse=always", image.str(), copy.str()]);
+    }
+    let unclean = used_blocks::map(FileSystem::Ext, &copy.open());
+    let journal = UncleanReason::JournalNotEmpty;
+    assert!(matches!(unclean, Err(UsedBlocksError::Unclean { reason }) if reason == journal), "{unclean:?}");
+    image.map(FileSystem::Ext);
+}
+
+#[test]
+fn an_ext2_that_was_not_unmounted_is_refused() {
+    let image = Image::of_bytes(64 * MIB);
+    run("mke2fs", &["-q", "-F", "-t", "ext2", image.str()]);
+    let _mounted = image.mount("loop");
+    run("sync", &["-f", image.str()]);
+    let unclean = used_blocks::map(FileSystem::Ext, &image.open());
+    assert!(matches!(unclean, Err(UsedBlocksError::Unclean { reason: UncleanReason::Dirty })), "{unclean:?}");
+}
+
+#[test]
+fn errors_that_the_kernel_noted_are_refused() {
+    let image = Image::of_bytes(64 * MIB);
+    run("mke2fs", &["-q", "-F", "-t", "ext4", image.str()]);
+    run("debugfs", &["-w", "-R", "set_super_value state 3", image.str()]);
+    let unclean = used_blocks::map(FileSystem::Ext, &image.open());
+    assert!(matches!(unclean, Err(UsedBlocksError::Unclean { reason: UncleanReason::Dirty })), "{unclean:?}");
+}
+
+#[test]
+fn an_external_journal_is_refused_and_the_journal_device_is_raw() {
+    let journal = Image::of_bytes(16 * MIB);
+    run("mke2fs", &["-q", "-F", "-O", "journal_dev", "-b", "4096", journal.str()]);
+    let unsupported = used_blocks::map(FileSystem::Ext, &journal.open());
+    assert!(matches!(unsupported, Err(UsedBlocksError::Unsupported { .. })), "{unsupported:?}");
+
+    let image = Image::of_bytes(64 * MIB);
+    run("mke2fs", &["-q", "-F", "-t", "ext4", "-b", "4096", image.str()]);
+    // As `mke2fs -J device=` leaves it, which only takes block devices.
+    run("debugfs", &["-w", "-R", "set_super_value journal_inum 0", image.str()]);
+    run("debugfs", &["-w", "-R", "set_super_value journal_dev 0x801", image.str()]);
+    let refused = used_blocks::map(FileSystem::Ext, &image.open());
+    assert!(matches!(refused, Err(UsedBlocksError::ExternalJournal)), "{refused:?}");
+}
+
+#[test]
+fn unknown_features_are_left_to_a_raw_capture() {
+    let image = Image::of_bytes(64 * MIB);
+    run("mke2fs", &["-q", "-F", "-t", "ext4", "-O", "^metadata_csum", image.str()]);
+    for (field, at) in [("incompat", 1024 + 0x60), ("ro_compat", 1024 + 0x64)] {
+        let before = image.read(at, 4);
+        image.write(at + 3, &[0x40]);
+        let unsupported = used_blocks::map(FileSystem::Ext, &image.open());
+        assert!(matches!(unsupported, Err(UsedBlocksError::Unsupported { .. })), "{field}: {unsupported:?}");
+        image.write(at, &before);
+    }
+    image.map(FileSystem::Ext);
+}
+
+#[test]
+fn a_flipped_bit_in_a_bitmap_is_noticed_with_and_without_checksums() {
+    for features in ["metadata_csum", "^metadata_csum,uninit_bg", "^metadata_csum,^uninit_bg"] {
+        let image = Image::of_bytes(64 * MIB);
+        run("mke2fs", &["-q", "-F", "-t", "ext4", "-b", "4096", "-O", features, image.str()]);
+        let text = run("dumpe2fs", &[image.str()]);
+        let line = text.lines().find_map(|line| line.split_once("Block bitmap at ")).expect("a bitmap").1;
+        let block: u64 = line
+            .split(|letter: char| !letter.is_ascii_digit())
+            .next()
+            .and_then(|n| n.parse().ok())
+            .expect("a number");
+        let byte = image.read(block * 4096 + 1000, 1)[0];
+        image.write(block * 4096 + 1000, &[byte ^ 4]);
+        let damaged = used_blocks::map(FileSystem::Ext, &image.open());
+        assert!(matches!(damaged, Err(UsedBlocksError::Damaged { .. })), "{features}: {damaged:?}");
+    }
+}
+
+#[test]
+fn two_terabytes_are_mapped_quickly_and_in_little_memory() {
+    let image = Image::of_bytes(2 << 40);
+    let made = Command::new("mke2fs")
+        .args(["-q", "-F", "-t", "ext4", "-E", "lazy_itable_init=1,nodiscard", image.str()])
+        .status();
+    assert!(made.expect("mke2fs").success());
+    let started = std::time::Instant::now();
+    let map = image.map(FileSystem::Ext);
+    assert!(started.elapsed().as_secs() < 20, "{:?} for {} extents", started.elapsed(), map.extents.len());
+    assert!(map.extents.len() < 100_000);
+}
