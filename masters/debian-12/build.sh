@@ -31,7 +31,7 @@ poke() { printf "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
 install_system() {
     local options=() path
     for path in $LEFT_OUT; do options+=(--dpkgopt="path-exclude=$path"); done
-    mmdebstrap --quiet --mode=root --variant=minbase --include="$PACKAGES" "${options[@]}" \
+    mmdebstrap --mode=root --variant=minbase --include="$PACKAGES" "${options[@]}" \
         --essential-hook="cp -rT $recipe/files/etc/initramfs-tools \"\$1/etc/initramfs-tools\"" \
         bookworm "$root"
 }

@@ -139,7 +139,8 @@ impl Hardware {
         arguments.add("-smp", &self.cpus.to_string());
         arguments.add("-m", &format!("{}M", self.memory_mib));
         arguments.add("-uuid", &self.uuid);
-        let smbios = format!("type=1,manufacturer=Mimeo,product=Laboratory PC,serial={}", escape(&self.serial));
+        let smbios =
+            format!("type=1,manufacturer=Mimeo,product=Laboratory PC,serial={}", escape(&self.serial));
         arguments.add("-smbios", &smbios);
         arguments.0.extend(["-nodefaults", "-no-user-config"].map(str::to_owned));
         arguments.add("-display", "none");
@@ -155,7 +156,8 @@ impl Hardware {
     fn add_firmware(&self, arguments: &mut Arguments, folder: &Path) {
         let Some((code, _)) = self.flash() else { return };
         let variables = escape_path(&variables_path(folder));
-        arguments.add("-drive", &format!("if=pflash,unit=0,format=raw,readonly=on,file={}", escape_path(&code)));
+        arguments
+            .add("-drive", &format!("if=pflash,unit=0,format=raw,readonly=on,file={}", escape_path(&code)));
         arguments.add("-drive", &format!("if=pflash,unit=1,format=raw,file={variables}"));
         if self.firmware == Firmware::UefiSecureBoot {
             arguments.add("-global", "driver=cfi.pflash01,property=secure,value=on");
@@ -267,7 +269,10 @@ mod tests {
         let hardware = Hardware { disks, ..Hardware::new("pc", 1) };
         let cases = [
             (BootFirst::Network, ["52:54:00:4d:69:01,bootindex=0", "size=512,bootindex=1", "bootindex=2"]),
-            (BootFirst::NetworkHttp, ["52:54:00:4d:69:01,bootindex=0", "size=512,bootindex=1", "bootindex=2"]),
+            (
+                BootFirst::NetworkHttp,
+                ["52:54:00:4d:69:01,bootindex=0", "size=512,bootindex=1", "bootindex=2"],
+            ),
             (BootFirst::Disk, ["52:54:00:4d:69:01,bootindex=2", "size=512,bootindex=0", "bootindex=1"]),
         ];
         for (boot_first, expected) in cases {

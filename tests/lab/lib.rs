@@ -13,5 +13,5 @@ pub mod process;
 pub mod qmp;
 pub mod vm;
 
-//#[cfg(test)]
-//mod boot_chains;
+#[cfg(test)]
+mod boot_chains;

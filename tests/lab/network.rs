@@ -224,7 +224,8 @@ mod tests {
         let address = Ipv4Addr::new(192, 0, 2, 1);
         let near = Switch::create("near").unwrap();
         let far = Switch::create("far").unwrap();
-        let listener = near.host("h", address, 24).unwrap().run(|| UdpSocket::bind("0.0.0.0:67").unwrap()).unwrap();
+        let listener =
+            near.host("h", address, 24).unwrap().run(|| UdpSocket::bind("0.0.0.0:67").unwrap()).unwrap();
         let speaker = far.host("h", Ipv4Addr::new(192, 0, 2, 2), 24).unwrap();
         let arp = process::run(speaker.command("ping").args(["-c", "1", "-W", "1", "192.0.2.1"]));
         assert!(arp.is_err());
@@ -247,7 +248,12 @@ mod tests {
 
     #[test]
     fn only_our_names_have_an_owner() {
-        let cases = [("mimeo-12-x0", Some(12)), ("mimeo-12-x0.web", Some(12)), ("mimeo-x", None), ("other-12-x", None)];
+        let cases = [
+            ("mimeo-12-x0", Some(12)),
+            ("mimeo-12-x0.web", Some(12)),
+            ("mimeo-x", None),
+            ("other-12-x", None),
+        ];
         for (name, expected) in cases {
             assert_eq!(owner(name), expected, "{name}");
         }

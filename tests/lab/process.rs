@@ -165,12 +165,10 @@ mod tests {
     fn a_process_outlives_the_thread_that_started_it() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
-        let thread = std::thread::spawn(move || Process::start(Command::new("sleep").arg("600"), &log).unwrap());
+        let thread =
+            std::thread::spawn(move || Process::start(Command::new("sleep").arg("600"), &log).unwrap());
         let mut process = thread.join().unwrap();
-        assert!(matches!(
-            process.wait(Duration::from_millis(200)),
-            Err(ProcessError::StillRuns { .. })
-        ));
+        assert!(matches!(process.wait(Duration::from_millis(200)), Err(ProcessError::StillRuns { .. })));
     }
 
     #[test]

@@ -55,7 +55,11 @@ impl<'switch> Machine<'switch> {
     /// Builds the PC, switched off. Its log, sockets and variables live in `folder`, which it makes.
     pub fn new(hardware: Hardware, switch: &'switch Switch, folder: &Path) -> Result<Self, MachineError> {
         let machine = hardware.name.clone();
-        let file = |path: &Path, source| MachineError::File { machine: machine.clone(), path: path.to_owned(), source };
+        let file = |path: &Path, source| MachineError::File {
+            machine: machine.clone(),
+            path: path.to_owned(),
+            source,
+        };
         std::fs::create_dir_all(folder).map_err(|source| file(folder, source))?;
         if let Some((_, factory)) = hardware.flash() {
             let variables = hardware::variables_path(folder);
