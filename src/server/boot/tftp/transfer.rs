@@ -61,6 +61,8 @@ pub struct Transfer {
     deadline: Instant,
     wait: Duration,
     retries: u32,
+    /// Whether a repeated acknowledgement has already had this window sent again.
+    hurried: bool,
     /// The shortest time from sending to an answer so far.
     round_trip: Option<Duration>,
 }
@@ -134,6 +136,7 @@ impl Transfer {
             deadline: now + wait,
             wait,
             retries: 0,
+            hurried: false,
             round_trip: None,
             terms,
         };
@@ -175,9 +178,14 @@ impl Transfer {
         if now < self.deadline {
             return Action::Wait;
         }
+        if self.retries >= self.retries_max() {
+            return Action::End(End::Silent { acked_blocks: self.acked() });
+        }
         if self.terms.answered.timeout_seconds.is_none() {
             self.wait = (self.wait * 2).min(RETRY_LONGEST);
         }
+        self.retries += 1;
+        self.hurried = false;
         self.repeat(now)
     }
 
@@ -222,6 +230,7 @@ impl Transfer {
         let last = (acked + u64::from(self.terms.window_blocks)).min(self.blocks());
         self.state = State::Sending { acked, sent: last };
         self.retries = 0;
+        self.hurried = false;
         self.wait = self.terms.answered.timeout().unwrap_or(RETRY_FIRST);
         self.sent_at = now;
         self.deadline = now + self.wait;
@@ -231,30 +240,31 @@ impl Transfer {
     /// The last acknowledgement once more. In lock-step it must not lead to anything, or every packet that the
     /// network doubles is doubled to the end (the Sorcerer's Apprentice, RFC 1123 section 4.2.3.1). In a
     /// window it may mean that the first block was lost (RFC 7440 section 4), but only if it comes later than an
-    /// answer to this window can: what is sooner is an echo of the answer before.
+    /// answer to this window can: what is sooner is an echo of the answer before. Once is enough: a client that
+    /// misses one block may say so for each that follows.
     fn on_duplicate(&mut self, now: Instant) -> Action {
         let soonest = self.sent_at + self.round_trip.unwrap_or(self.wait) / 2;
-        if self.terms.window_blocks == 1 || now < soonest {
+        if self.terms.window_blocks == 1 || self.hurried || now < soonest {
             return Action::Wait;
         }
+        self.hurried = true;
         self.repeat(now)
     }
 
-    /// Sends again what waits for an answer, or gives up.
+    /// Sends again what waits for an answer.
     fn repeat(&mut self, now: Instant) -> Action {
-        if self.retries >= self.retries_max() {
-            let acked_blocks = match self.state {
-                State::AwaitingOptionsAck => 0,
-                State::Sending { acked, .. } => acked,
-            };
-            return Action::End(End::Silent { acked_blocks });
-        }
-        self.retries += 1;
         self.sent_at = now;
         self.deadline = now + self.wait;
         match self.state {
             State::AwaitingOptionsAck => Action::SendOptions,
             State::Sending { acked, sent } => Action::SendBlocks { first: acked + 1, last: sent },
+        }
+    }
+
+    fn acked(&self) -> u64 {
+        match self.state {
+            State::AwaitingOptionsAck => 0,
+            State::Sending { acked, .. } => acked,
         }
     }
 
@@ -267,7 +277,7 @@ impl Transfer {
 
     /// Learns the round trip from an answer. Not from one to a repetition: nobody knows which it answers.
     fn measure(&mut self, now: Instant) {
-        if self.retries == 0 || self.round_trip.is_none() {
+        if (self.retries == 0 && !self.hurried) || self.round_trip.is_none() {
             let taken = now.saturating_duration_since(self.sent_at);
             self.round_trip = Some(self.round_trip.map_or(taken, |shortest| shortest.min(taken)));
         }

@@ -160,13 +160,26 @@ fn a_window_is_sent_again_from_the_first_block_that_is_missing() {
 }
 
 #[test]
-fn a_client_that_only_repeats_itself_is_given_up() {
+fn a_client_that_only_repeats_itself_has_a_window_twice_per_time_out_and_is_given_up() {
     let (mut script, _) = Script::begin(50_000, windows(8));
     assert_eq!(script.ack(10, 0), blocks(1, 8));
-    for repetition in 1..=RETRIES_MAX {
-        assert_eq!(script.ack(10 + 10 * repetition, 0), blocks(1, 8));
+    let mut sent = 0;
+    for at_ms in 11..200_000 {
+        sent += u32::from(script.ack(at_ms, 0) == blocks(1, 8));
+        match script.time(at_ms) {
+            Action::Wait => {}
+            Action::End(end) => {
+                assert_eq!(end, End::Silent { acked_blocks: 0 });
+                assert_eq!(sent, 2 * RETRIES_MAX + 1);
+                return;
+            }
+            again => {
+                assert_eq!(again, blocks(1, 8));
+                sent += 1;
+            }
+        }
     }
-    assert_eq!(script.ack(1000, 0), Action::End(End::Silent { acked_blocks: 0 }));
+    panic!("never given up");
 }
 
 #[test]
