@@ -6,8 +6,10 @@
 //!
 //! This domain does not know what a master is.
 
+pub mod artefacts;
 pub mod dhcp;
 pub mod firmware;
 pub mod machines;
+pub mod menu;
 pub mod target;
 pub mod tftp;
