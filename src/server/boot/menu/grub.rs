@@ -54,8 +54,11 @@ pub fn first_config() -> String {
 }
 
 /// Whose configuration a file name asks for; `None` for any other file. Without a hardware address in it the
-/// machine is the one behind the request.
+/// machine is the one behind the request. Other builds of GRUB name the card by themselves, as PXELINUX did.
 pub fn machine_of(name: &str) -> Option<Option<MacAddr>> {
+    if let Some(mac) = name.strip_prefix("grub/grub.cfg-01-") {
+        return mac.parse().ok().map(Some);
+    }
     let asked = name.strip_prefix(MACHINE_FOLDER)?.strip_suffix(".cfg")?;
     if asked.is_empty() { Some(None) } else { asked.parse().ok().map(Some) }
 }

@@ -106,6 +106,7 @@ fn kernel_options_have_no_meaning_to_a_loader() {
 fn a_configuration_is_found_by_the_hardware_address_in_its_name() {
     assert_eq!(grub::machine_of("grub/machine/52:54:00:12:34:56.cfg"), Some(Some(machine().mac)));
     assert_eq!(grub::machine_of("grub/machine/.cfg"), Some(None));
+    assert_eq!(grub::machine_of("grub/grub.cfg-01-52-54-00-12-34-56"), Some(Some(machine().mac)));
     for other in ["grub/grub.cfg", "grub/machine/x.cfg", "grub/machine/52:54:00:12:34:56", "vmlinuz"] {
         assert_eq!(grub::machine_of(other), None, "{other}");
     }
