@@ -10,6 +10,8 @@ mod dhcp;
 mod disk;
 #[path = "it/engine.rs"]
 mod engine;
+#[path = "fuzz/fuzz_tftp.rs"]
+mod fuzz_tftp;
 #[path = "it/sessions.rs"]
 mod sessions;
 #[path = "it/store.rs"]
