@@ -11,3 +11,7 @@ pub mod events;
 pub mod boot;
 pub mod imaging;
 pub mod inventory;
+
+pub mod wiring;
+
+pub mod api;
