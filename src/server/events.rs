@@ -62,6 +62,21 @@ pub enum Event {
         chunk: ChunkId,
         detail: String,
     },
+    /// The administrator's name and password were set with a setup code.
+    AccountSetUp {
+        account: String,
+        address: String,
+    },
+    LoggedIn {
+        account: String,
+        address: String,
+    },
+    TokenCreated {
+        name: String,
+    },
+    TokenDeleted {
+        name: String,
+    },
     /// Something secret was asked for by one who may not have it.
     CredentialRefused {
         address: String,

@@ -4,9 +4,12 @@
 //! are domains that never import each other; [`wiring`] is the one place that sees two of them; [`api`] and
 //! [`ui`] are the surface. `tests/it/tidy.rs` enforces this direction.
 
+pub mod auth;
 pub mod clock;
+pub mod config;
 pub mod db;
 pub mod events;
+pub mod tls;
 
 pub mod boot;
 pub mod imaging;
