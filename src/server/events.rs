@@ -35,6 +35,11 @@ pub enum Event {
     SessionAsked {
         session: SessionId,
     },
+    /// Somebody chose the disk.
+    SessionAnswered {
+        session: SessionId,
+        computer: ComputerId,
+    },
     SessionStarted {
         session: SessionId,
     },
@@ -61,6 +66,21 @@ pub enum Event {
     ChunkFoundDamaged {
         chunk: ChunkId,
         detail: String,
+    },
+    /// The administrator's name and password were set with a setup code.
+    AccountSetUp {
+        account: String,
+        address: String,
+    },
+    LoggedIn {
+        account: String,
+        address: String,
+    },
+    TokenCreated {
+        name: String,
+    },
+    TokenDeleted {
+        name: String,
     },
     /// Something secret was asked for by one who may not have it.
     CredentialRefused {

@@ -4,10 +4,17 @@
 //! are domains that never import each other; [`wiring`] is the one place that sees two of them; [`api`] and
 //! [`ui`] are the surface. `tests/it/tidy.rs` enforces this direction.
 
+pub mod auth;
 pub mod clock;
+pub mod config;
 pub mod db;
 pub mod events;
+pub mod tls;
 
 pub mod boot;
 pub mod imaging;
 pub mod inventory;
+
+pub mod wiring;
+
+pub mod api;
