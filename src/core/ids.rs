@@ -58,6 +58,10 @@ row_id! {
     /// One capture or deploy of one computer.
     SessionId
 }
+row_id! {
+    /// One boot of a computer into the client: from its first word to its next boot.
+    BootId
+}
 
 /// Which version of a master, counted from 1. A version never changes once it exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

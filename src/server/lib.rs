@@ -14,3 +14,7 @@ pub mod tls;
 pub mod boot;
 pub mod imaging;
 pub mod inventory;
+
+pub mod wiring;
+
+pub mod api;

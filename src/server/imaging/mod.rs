@@ -1,3 +1,4 @@
 //! Imaging: masters, their chunks, and the sessions that capture and deploy them.
 
+pub mod session;
 pub mod store;
