@@ -6,8 +6,15 @@
 //!
 //! This domain does not know what a master is.
 
+pub mod artefacts;
+pub mod content;
 pub mod dhcp;
+pub mod disk_image;
+pub mod files;
 pub mod firmware;
+pub mod http;
+pub mod http_listener;
 pub mod machines;
+pub mod menu;
 pub mod target;
 pub mod tftp;
