@@ -1,1 +1,202 @@
-//! The chunk store: placeholder.
+//! The chunk store: every chunk once, under the name of its content.
+//!
+//! The life of a capture in the store, in order:
+//!
+//! 1. [`Store::check_room`] refuses a capture that could not end well;
+//! 2. an [`intake::Intake`] takes sealed chunks, [opens](mimeo_core::chunk::open) each to see that it is what it
+//!    says, and gathers those that are new into [packs](pack) of some 32 MiB, each written whole and durable
+//!    by the [`backend`];
+//! 3. the pack's chunks enter the [`index`], which therefore names only what is durable;
+//! 4. [`Store::verify`] reads back and hashes;
+//! 5. [`Store::put_manifest`] makes the manifest durable, after all of its chunks;
+//! 6. and whoever keeps the table of versions inserts the row that names it, after that.
+//!
+//! A deploy reads with [`Store::read_many`]. Nothing here deletes: a pack that no version needs is found
+//! by marking from the manifests, which is the business of whoever knows the versions.
+//!
+//! A power cut or a kill at any point leaves packs that are whole, and perhaps one under `incoming/` that never
+//! became one; [`Store::open`] clears it away. There is nothing to repair and no state beside the packs.
+
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use bytes::Bytes;
+use mimeo_core::{chunk::ChunkId, units::MIB};
+use tokio::sync::Semaphore;
+
+pub mod backend;
+pub mod error;
+pub mod index;
+pub mod intake;
+mod load;
+pub mod manifests;
+pub mod pack;
+mod read;
+mod span;
+pub mod verify;
+
+use self::{
+    backend::Backend,
+    error::StoreError,
+    index::{Index, UnreadablePack},
+    intake::Intake,
+};
+
+/// Records in one pack. Large enough that a synchronisation costs little beside the writing and that a terabyte
+/// is 30,000 objects; small enough that a capture holds two of them in memory (one filling, one being written).
+pub const PACK_BYTES: u32 = 32 << 20;
+
+/// Room that the store leaves on its disk: the database lies there too, and a server whose database cannot write
+/// can no longer say what is wrong.
+pub const RESERVE_BYTES: u64 = 512 * MIB;
+
+/// What may differ from one store to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// Most bytes of records in a pack.
+    pub pack_bytes: u32,
+    /// Free space below which nothing is written.
+    pub reserve_bytes: u64,
+    /// Most threads that hash and decompress at once.
+    pub hashers: NonZeroUsize,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        let hashers = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        Self { pack_bytes: PACK_BYTES, reserve_bytes: RESERVE_BYTES, hashers }
+    }
+}
+
+/// The chunk store. Cloning gives another handle to the same store.
+#[derive(Debug, Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    backend: Backend,
+    options: StoreOptions,
+    index: RwLock<Index>,
+    hashers: Arc<Semaphore>,
+}
+
+/// What a store holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreStats {
+    /// Chunks that can be read.
+    pub chunks: u64,
+    pub packs: u64,
+    /// Length of all readable packs.
+    pub pack_bytes: u64,
+    /// Chunks that were here and are lost.
+    pub damaged_chunks: u64,
+    /// Packs that are left aside.
+    pub unreadable_packs: Vec<UnreadablePack>,
+    /// Room on the backend; `None` where it has no such limit.
+    pub free_bytes: Option<u64>,
+}
+
+impl Store {
+    /// Opens a store: clears away what a killed server left half written and reads every pack's footer.
+    ///
+    /// A pack that cannot be read is noted ([`StoreStats::unreadable_packs`]) and left where it is; only a
+    /// backend that cannot be listed or read at all is an error.
+    pub async fn open(backend: Backend, options: StoreOptions) -> Result<Self, StoreError> {
+        let cleared = backend.clear_incoming().await?;
+        if cleared > 0 {
+            tracing::info!(store.cleared = cleared, "store: cleared away {cleared} unfinished writes");
+        }
+        let index = load::load(&backend).await?;
+        for unreadable in index.unreadable() {
+            tracing::error!(pack = %unreadable.pack, error = %unreadable.error, "store: a pack is unreadable");
+        }
+        let hashers = Arc::new(Semaphore::new(options.hashers.get()));
+        Ok(Self { shared: Arc::new(Shared { backend, options, index: RwLock::new(index), hashers }) })
+    }
+
+    /// Begins to take in the chunks of one capture.
+    pub fn intake(&self) -> Intake {
+        Intake::new(self.clone())
+    }
+
+    /// Those of `ids` that the store cannot give, in the order asked and each once: never stored, or lost. The
+    /// others are durable.
+    pub fn missing(&self, ids: &[ChunkId]) -> Vec<ChunkId> {
+        let index = self.index();
+        let mut seen = std::collections::HashSet::new();
+        ids.iter().copied().filter(|&id| !index.contains(id) && seen.insert(id)).collect()
+    }
+
+    /// The length of a chunk's plain bytes, where the store has it.
+    pub fn plain_bytes(&self, id: ChunkId) -> Option<u32> {
+        self.index().plain_bytes(id)
+    }
+
+    /// Fails with [`StoreError::Full`] where `needed_bytes` could not be written without touching the reserve.
+    /// To be asked before a capture starts; every pack asks again.
+    pub async fn check_room(&self, needed_bytes: u64) -> Result<(), StoreError> {
+        let reserve_bytes = self.shared.options.reserve_bytes;
+        match self.shared.backend.free_bytes().await? {
+            Some(free_bytes) if free_bytes < needed_bytes.saturating_add(reserve_bytes) => {
+                Err(StoreError::Full { needed_bytes, free_bytes, reserve_bytes })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts what the store holds.
+    pub async fn stats(&self) -> Result<StoreStats, StoreError> {
+        let free_bytes = self.shared.backend.free_bytes().await?;
+        let index = self.index();
+        let index::Totals { chunks, packs, pack_bytes, damaged_chunks } = index.totals();
+        let unreadable_packs = index.unreadable().to_vec();
+        Ok(StoreStats { chunks, packs, pack_bytes, damaged_chunks, unreadable_packs, free_bytes })
+    }
+
+    /// Writes an object where there is room. Durable once it returns.
+    async fn put_durable(&self, name: &str, bytes: Bytes) -> Result<(), StoreError> {
+        let needed_bytes = bytes.len() as u64;
+        self.check_room(needed_bytes).await?;
+        match self.shared.backend.put_durable(name, bytes).await {
+            // The disk filled up in the meantime, or counts differently: give the numbers as they are now.
+            Err(StoreError::Full { .. }) => {
+                let free_bytes = self.shared.backend.free_bytes().await?.unwrap_or(0);
+                let reserve_bytes = self.shared.options.reserve_bytes;
+                Err(StoreError::Full { needed_bytes, free_bytes, reserve_bytes })
+            }
+            result => result,
+        }
+    }
+
+    /// Runs what keeps a processor busy on a thread of its own, with at most [`StoreOptions::hashers`] at once.
+    async fn on_hasher<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let permit = self.shared.hashers.clone().acquire_owned().await.map_err(|_| StoreError::Stopped)?;
+        let task = tokio::task::spawn_blocking(move || {
+            let result = work();
+            drop(permit);
+            result
+        });
+        task.await.map_err(|_| StoreError::Stopped)
+    }
+
+    /// The index, to read. A thread that panicked while it held the lock had at worst not yet noted something.
+    fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.shared.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {
+        self.shared.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod faulty;
+#[cfg(test)]
+mod tests;

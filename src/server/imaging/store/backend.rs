@@ -1,0 +1,244 @@
+//! Where a store's objects live, and what "written" means there.
+//!
+//! An S3-compatible cluster acknowledges an object once it is whole and durable. The local folder of
+//! `object_store` promises only the first half: it renames a file into place without ever asking the kernel to
+//! write it out (seen in 0.13.2), so a power cut may leave the name and not the bytes. [`Backend::put_durable`]
+//! closes that gap: the object is written under `incoming/`, synchronised, moved to its name, and the folder is
+//! synchronised after it.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload, local::LocalFileSystem, memory::InMemory};
+
+use super::error::StoreError;
+
+/// Where an object lies until it is durable. Nothing is ever read from here.
+const INCOMING: &str = "incoming";
+
+/// Held locked for as long as a server uses the folder.
+const LOCK: &str = "lock";
+
+/// Where objects are kept. Cloning gives another handle to the same place.
+#[derive(Debug, Clone)]
+pub struct Backend {
+    objects: Arc<dyn ObjectStore>,
+    folder: Option<Arc<Folder>>,
+}
+
+/// What is needed of a local folder beyond `object_store`.
+#[derive(Debug)]
+struct Folder {
+    root: PathBuf,
+    /// Two servers on one folder would clear away each other's incoming files.
+    _lock: File,
+    /// Makes the names under `incoming/` differ, also where two captures bring the same pack.
+    puts: AtomicU64,
+}
+
+/// An object's name and length.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ObjectInfo {
+    pub(super) name: String,
+    pub(super) bytes: u64,
+}
+
+/// Why a range of an object cannot be had.
+#[derive(Debug)]
+pub(super) enum ReadRangeError {
+    /// The bytes are lost: the object is gone or too short, or the disk cannot read it any more.
+    Lost(String),
+    /// The backend failed; the bytes may be sound.
+    Failed(StoreError),
+}
+
+impl Backend {
+    /// A folder of this computer, made where there is none. Fails with [`StoreError::InUse`] while another
+    /// server uses it.
+    ///
+    /// Blocks: it is called once, when the server starts.
+    pub fn folder(root: &Path) -> Result<Self, StoreError> {
+        let failed = |source| StoreError::io("opening store folder", root, source);
+        fs::create_dir_all(root).map_err(failed)?;
+        let root = root.canonicalize().map_err(failed)?;
+        let lock = File::create(root.join(LOCK)).map_err(failed)?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => StoreError::InUse { path: root.display().to_string() },
+            TryLockError::Error(source) => failed(source),
+        })?;
+        for folder in [super::pack::FOLDER, super::manifests::FOLDER, INCOMING] {
+            fs::create_dir_all(root.join(folder)).map_err(failed)?;
+        }
+        sync(&root).map_err(failed)?;
+        let objects = LocalFileSystem::new_with_prefix(&root)
+            .map_err(|source| StoreError::backend("opening", &root.display().to_string(), source))?;
+        let folder = Folder { root, _lock: lock, puts: AtomicU64::new(0) };
+        Ok(Self { objects: Arc::new(objects), folder: Some(Arc::new(folder)) })
+    }
+
+    /// Any other object store whose acknowledged puts are atomic and durable, as S3's are.
+    pub fn remote(objects: Arc<dyn ObjectStore>) -> Self {
+        Self { objects, folder: None }
+    }
+
+    /// Objects in memory: for tests.
+    pub fn in_memory() -> Self {
+        Self::remote(Arc::new(InMemory::new()))
+    }
+
+    /// Writes a whole object, replacing one of the same name.
+    ///
+    /// Durable: once this returns, the object survives a power cut. Atomic: whatever happens before that, readers
+    /// find either all of it or what was there before.
+    pub(super) async fn put_durable(&self, name: &str, bytes: Bytes) -> Result<(), StoreError> {
+        let target = object_store::path::Path::from(name);
+        let failed = |source| StoreError::writing(name, source);
+        let Some(folder) = self.folder.clone() else {
+            self.objects.put(&target, PutPayload::from(bytes)).await.map_err(failed)?;
+            return Ok(());
+        };
+        let number = folder.puts.fetch_add(1, Ordering::Relaxed);
+        let incoming = object_store::path::Path::from(format!("{INCOMING}/{number}"));
+        let written = async {
+            self.objects.put(&incoming, PutPayload::from(bytes)).await.map_err(failed)?;
+            // A descriptor opened now still learns of a write-back error that nobody was told of (Linux 4.17).
+            self.sync_local(incoming.as_ref(), name).await?;
+            self.objects.rename(&incoming, &target).await.map_err(failed)
+        };
+        if let Err(error) = written.await {
+            // What cannot be removed now is cleared away at the next start.
+            let _removed = self.objects.delete(&incoming).await;
+            return Err(error);
+        }
+        let parent = name.rsplit_once('/').map_or("", |(parent, _)| parent);
+        self.sync_local(parent, name).await
+    }
+
+    /// Reads a whole object; `None` where there is none.
+    pub(super) async fn read(&self, name: &str) -> Result<Option<Bytes>, StoreError> {
+        let read = async { self.objects.get(&object_store::path::Path::from(name)).await?.bytes().await };
+        match read.await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(StoreError::backend("reading", name, source)),
+        }
+    }
+
+    /// Reads a part of an object, exactly as long as asked.
+    pub(super) async fn read_range(&self, name: &str, range: Range<u64>) -> Result<Bytes, ReadRangeError> {
+        let path = object_store::path::Path::from(name);
+        let wanted = range.end - range.start;
+        let error = match self.objects.get_range(&path, range.clone()).await {
+            Ok(bytes) if bytes.len() as u64 == wanted => return Ok(bytes),
+            Ok(_) => None,
+            Err(object_store::Error::NotFound { .. }) => {
+                return Err(ReadRangeError::Lost("the pack is gone".into()));
+            }
+            Err(error) if is_medium_error(&error) => return Err(ReadRangeError::Lost(error.to_string())),
+            Err(error) => Some(error),
+        };
+        // Backends word "that is beyond the end" differently: ask for the length instead.
+        match (self.objects.head(&path).await, error) {
+            (Ok(meta), _) if meta.size < range.end => Err(ReadRangeError::Lost(format!(
+                "the pack ends after {} bytes, before byte {}",
+                meta.size, range.end
+            ))),
+            (_, Some(source)) | (Err(source), None) => {
+                Err(ReadRangeError::Failed(StoreError::backend("reading", name, source)))
+            }
+            (Ok(_), None) => Err(ReadRangeError::Lost(format!("the backend gave less than {wanted} bytes"))),
+        }
+    }
+
+    /// Every object whose name begins with `folder/`.
+    pub(super) async fn list(&self, folder: &str) -> Result<Vec<ObjectInfo>, StoreError> {
+        let prefix = object_store::path::Path::from(folder);
+        let objects = self.objects.list(Some(&prefix));
+        let objects = objects.map_ok(|meta| ObjectInfo { name: meta.location.to_string(), bytes: meta.size });
+        objects.try_collect().await.map_err(|source| StoreError::backend("listing", folder, source))
+    }
+
+    /// Removes what puts left that never finished, and gives their number. Only for a backend that nobody
+    /// writes to yet.
+    pub(super) async fn clear_incoming(&self) -> Result<usize, StoreError> {
+        let Some(folder) = self.folder.clone() else { return Ok(0) };
+        let path = folder.root.join(INCOMING);
+        // Not through `object_store`: it does not list the names under which it writes itself.
+        let cleared = on_blocking_thread({
+            let path = path.clone();
+            move || {
+                let mut count = 0;
+                for entry in fs::read_dir(&path)? {
+                    fs::remove_file(entry?.path())?;
+                    count += 1;
+                }
+                Ok(count)
+            }
+        });
+        cleared.await?.map_err(|source| StoreError::io("clearing", &path, source))
+    }
+
+    /// Room left for objects, in bytes; `None` where the backend has no such limit.
+    pub(super) async fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
+        let Some(folder) = self.folder.clone() else { return Ok(None) };
+        let root = folder.root.clone();
+        let measured = on_blocking_thread(move || nix::sys::statvfs::statvfs(&root)).await?;
+        let room = measured.map_err(|errno| {
+            StoreError::io("measuring the free space of", &folder.root, io::Error::from(errno))
+        })?;
+        Ok(Some(room.blocks_available().saturating_mul(room.fragment_size())))
+    }
+
+    /// Has the kernel forget its copy of an object, so that the next read comes from the disk itself.
+    pub(super) async fn forget_cached(&self, name: &str) -> Result<(), StoreError> {
+        let Some(folder) = self.folder.clone() else { return Ok(()) };
+        let path = folder.root.join(name);
+        let advised = on_blocking_thread({
+            let path = path.clone();
+            move || match File::open(&path) {
+                Ok(file) => posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)
+                    .map_err(io::Error::from),
+                // Reading it will say so, with the chunk that is wanted from it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                Err(error) => Err(error),
+            }
+        });
+        advised.await?.map_err(|source| StoreError::io("reading back", &path, source))
+    }
+
+    /// Makes a file or a folder of the local folder durable on behalf of the object `name`.
+    async fn sync_local(&self, path: &str, name: &str) -> Result<(), StoreError> {
+        let Some(folder) = self.folder.clone() else { return Ok(()) };
+        let path = folder.root.join(path);
+        let synced = on_blocking_thread(move || sync(&path)).await?;
+        synced.map_err(|source| StoreError::io_writing(name, &folder.root, source))
+    }
+}
+
+/// Writes a file's content, or a folder's names, to the disk.
+fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Whether the disk itself gave up on the bytes, as opposed to a backend that cannot be reached.
+fn is_medium_error(error: &object_store::Error) -> bool {
+    super::error::io_cause(error).and_then(io::Error::raw_os_error) == Some(libc::EIO)
+}
+
+/// Runs what waits for a disk where it holds up nobody.
+async fn on_blocking_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Stopped)
+}

@@ -1,0 +1,194 @@
+//! Taking in the chunks of one capture.
+//!
+//! Nothing that a client says is trusted: every chunk is opened and hashed before it is kept. What is new gathers
+//! in a pack; a full one is written by a task of its own while the next fills, and no more than one is under way:
+//! a capture holds two packs in memory, and a disk that is slower than the network slows the network.
+//!
+//! An intake that is dropped without [`Intake::finish`] (the client died, the server was killed) has cost what
+//! was in memory. Its finished packs stay, so the same capture, begun again, brings only the rest.
+
+use std::collections::HashSet;
+
+use futures_util::future::try_join_all;
+use mimeo_core::chunk::{self, ChunkId, ChunkSize, OpenChunkError, SealedChunk};
+use tokio::{
+    sync::{Mutex, MutexGuard},
+    task::JoinHandle,
+};
+
+use super::{
+    Store,
+    error::StoreError,
+    pack::{Pack, PackBuilder},
+};
+
+/// Chunks that one thread opens in one go: 1 MiB at the default size, about a millisecond, so that a request
+/// spreads over all processors and captures take turns.
+const CHECK_AT_ONCE: usize = 8;
+
+/// What an intake added to the store so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stored {
+    pub chunks: u64,
+    /// Length of their records, as they lie in the packs.
+    pub bytes: u64,
+}
+
+/// Takes in the chunks of one capture. Several intakes may bring the same chunk.
+#[derive(Debug)]
+pub struct Intake {
+    store: Store,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    pack: PackBuilder,
+    /// The chunks in `pack` and in `flight`: not durable yet, but not to be asked for again.
+    held: HashSet<ChunkId>,
+    flight: Option<Flight>,
+    stored: Stored,
+    /// A pack could not be written. What was in it is lost, so this intake cannot finish any more.
+    failed: Option<StoreError>,
+}
+
+/// A pack that is being written. The task ends with the write, whoever still waits for it.
+#[derive(Debug)]
+struct Flight {
+    ids: Vec<ChunkId>,
+    records_bytes: u64,
+    task: JoinHandle<Result<(), StoreError>>,
+}
+
+impl Intake {
+    pub(super) fn new(store: Store) -> Self {
+        Self { store, state: Mutex::default() }
+    }
+
+    /// Those of `ids` that are neither in the store nor in this intake's hands.
+    pub async fn missing(&self, ids: &[ChunkId]) -> Result<Vec<ChunkId>, StoreError> {
+        let state = self.lock().await?;
+        let mut missing = self.store.missing(ids);
+        missing.retain(|id| !state.held.contains(id));
+        Ok(missing)
+    }
+
+    /// Takes chunks in. Those that the store has already are dropped.
+    ///
+    /// Not durable when this returns: only [`Intake::finish`] makes them so. Refuses the whole call where one
+    /// chunk is not what its id says ([`StoreError::Refused`]); the intake goes on. Any other error ends the
+    /// intake: it gives the same one from then on.
+    ///
+    /// CANCEL-SAFETY: chunks that a dropped call had not placed yet are not kept, the others are; the client
+    /// got no answer and asks again.
+    pub async fn put(&self, chunks: Vec<SealedChunk>) -> Result<(), StoreError> {
+        let new: HashSet<ChunkId> = {
+            let ids: Vec<ChunkId> = chunks.iter().map(|chunk| chunk.id).collect();
+            self.missing(&ids).await?.into_iter().collect()
+        };
+        let chunks = chunks.into_iter().filter(|chunk| new.contains(&chunk.id)).collect();
+        let chunks = self.check(chunks).await?;
+        let limit_bytes = self.store.shared.options.pack_bytes as usize;
+        let mut state = self.lock().await?;
+        for chunk in chunks {
+            // Another request may have brought it meanwhile.
+            if state.held.contains(&chunk.id) || self.store.index().contains(chunk.id) {
+                continue;
+            }
+            if !state.pack.has_room(&chunk, limit_bytes) {
+                self.launch(&mut state).await?;
+            }
+            state.held.insert(chunk.id);
+            state.pack.push(&chunk, limit_bytes);
+        }
+        Ok(())
+    }
+
+    /// Writes what is still in memory. Once this returns, everything that was put is durable, and the store
+    /// can give it. More may be put afterwards, and finished again.
+    pub async fn finish(&self) -> Result<Stored, StoreError> {
+        let mut state = self.lock().await?;
+        if !state.pack.is_empty() {
+            self.launch(&mut state).await?;
+        }
+        land(&mut state).await?;
+        Ok(state.stored)
+    }
+
+    /// Opens every chunk, on as many threads as the store allows.
+    async fn check(&self, chunks: Vec<SealedChunk>) -> Result<Vec<SealedChunk>, StoreError> {
+        let mut chunks = chunks.into_iter();
+        let mut checks = Vec::new();
+        loop {
+            let part: Vec<SealedChunk> = chunks.by_ref().take(CHECK_AT_ONCE).collect();
+            if part.is_empty() {
+                break;
+            }
+            checks.push(self.store.on_hasher(move || {
+                part.iter().try_for_each(check_one)?;
+                Ok::<_, OpenChunkError>(part)
+            }));
+        }
+        let checked: Result<Vec<_>, _> = try_join_all(checks).await?.into_iter().collect();
+        Ok(checked.map_err(StoreError::Refused)?.concat())
+    }
+
+    /// Sends the pack off to be written, once the one before it has landed.
+    async fn launch(&self, state: &mut State) -> Result<(), StoreError> {
+        land(state).await?;
+        let pack = std::mem::take(&mut state.pack).finish();
+        let ids = pack.entries.iter().map(|entry| entry.id).collect();
+        let records_bytes = pack.records_bytes();
+        let task = tokio::spawn(write(self.store.clone(), pack));
+        state.flight = Some(Flight { ids, records_bytes, task });
+        Ok(())
+    }
+
+    /// The state, unless a write has failed.
+    async fn lock(&self) -> Result<MutexGuard<'_, State>, StoreError> {
+        let state = self.state.lock().await;
+        match &state.failed {
+            Some(error) => Err(error.clone()),
+            None => Ok(state),
+        }
+    }
+}
+
+/// The client is not trusted: neither for the content nor for the length of what carries it.
+fn check_one(sealed: &SealedChunk) -> Result<(), OpenChunkError> {
+    // zstd skips padding of any length between its frames.
+    if sealed.frame.len() as u64 > ChunkSize::LARGEST.bytes() {
+        let bytes = u32::try_from(sealed.frame.len()).unwrap_or(u32::MAX);
+        return Err(OpenChunkError::TooLarge { id: sealed.id, bytes });
+    }
+    chunk::open(sealed).map(drop)
+}
+
+/// Makes a pack durable and then, and only then, known.
+async fn write(store: Store, pack: Pack) -> Result<(), StoreError> {
+    let Pack { name, bytes, entries } = pack;
+    let pack_bytes = bytes.len() as u64;
+    store.put_durable(&name.object(), bytes).await?;
+    store.index_mut().add_pack(name, pack_bytes, &entries);
+    Ok(())
+}
+
+/// Waits for the pack under way.
+///
+/// CANCEL-SAFETY: the flight stays in the state until its end is known.
+async fn land(state: &mut State) -> Result<(), StoreError> {
+    let Some(flight) = &mut state.flight else { return Ok(()) };
+    let result = (&mut flight.task).await.unwrap_or(Err(StoreError::Stopped));
+    let Some(Flight { ids, records_bytes, .. }) = state.flight.take() else { return Ok(()) };
+    match &result {
+        Ok(()) => {
+            state.stored.chunks += ids.len() as u64;
+            state.stored.bytes += records_bytes;
+            ids.iter().for_each(|id| {
+                state.held.remove(id);
+            });
+        }
+        Err(error) => state.failed = Some(error.clone()),
+    }
+    result
+}

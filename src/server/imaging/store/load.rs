@@ -1,0 +1,106 @@
+//! Rebuilds the index from the packs' footers, at every start.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use mimeo_core::chunk::ChunkId;
+
+use super::{
+    PACK_BYTES,
+    backend::{Backend, ObjectInfo, ReadRangeError},
+    error::StoreError,
+    index::Index,
+    pack::{self, PackEntry, PackError, PackName, TRAILER_BYTES},
+};
+
+/// Packs whose footers are read at once: enough to hide the latency of a remote backend, few enough for its
+/// limits and for the file descriptors of a local one.
+const FOOTERS_AT_ONCE: usize = 16;
+
+/// Read of every pack's end at first. The footer of a usual pack (700 records of some 45 KB) takes 31 KiB, so a
+/// second read is rare.
+const TAIL_BYTES: u64 = 64 << 10;
+
+/// The longest pack in which lost chunks are looked for, so that a foreign file cannot take the memory.
+const RECOGNISE_BYTES_MAX: u64 = 4 * PACK_BYTES as u64;
+
+/// What the end of one pack tells.
+enum Footer {
+    Read(Vec<PackEntry>),
+    Unreadable(PackError, Vec<ChunkId>),
+}
+
+/// Reads the footer of every pack there is.
+pub(super) async fn load(backend: &Backend) -> Result<Index, StoreError> {
+    let mut packs = Vec::new();
+    for object in backend.list(pack::FOLDER).await? {
+        match PackName::of_object(&object.name) {
+            Some(name) => packs.push((name, object)),
+            None => tracing::warn!(object = object.name, "store: {} is no pack, left alone", object.name),
+        }
+    }
+    // Always the same order, so that a chunk which lies twice is read from the same place after each start.
+    packs.sort_by_key(|(name, _)| name.0);
+    let mut footers = stream::iter(packs)
+        .map(|(name, object)| async move {
+            let footer = load_footer(backend, name, &object).await?;
+            Ok::<_, StoreError>((name, object.bytes, footer))
+        })
+        .buffered(FOOTERS_AT_ONCE);
+    let mut index = Index::default();
+    while let Some((name, bytes, footer)) = footers.try_next().await? {
+        match footer {
+            Footer::Read(entries) => index.add_pack(name, bytes, &entries),
+            Footer::Unreadable(error, ids) => index.add_unreadable(name, error, &ids),
+        }
+    }
+    Ok(index)
+}
+
+async fn load_footer(backend: &Backend, name: PackName, object: &ObjectInfo) -> Result<Footer, StoreError> {
+    let error = match read_entries(backend, name, object).await? {
+        Ok(entries) => return Ok(Footer::Read(entries)),
+        Err(error) => error,
+    };
+    let ids = if object.bytes <= RECOGNISE_BYTES_MAX {
+        let bytes = backend.read(&object.name).await.ok().flatten();
+        bytes.map(|bytes| pack::recognise_ids(&bytes)).unwrap_or_default()
+    } else {
+        Vec::new()
+    };
+    Ok(Footer::Unreadable(error, ids))
+}
+
+/// The outer error is the backend's, the inner one the pack's.
+async fn read_entries(
+    backend: &Backend,
+    name: PackName,
+    object: &ObjectInfo,
+) -> Result<Result<Vec<PackEntry>, PackError>, StoreError> {
+    let pack_bytes = object.bytes;
+    if pack_bytes < TRAILER_BYTES as u64 {
+        return Ok(Err(PackError::TooShort { bytes: pack_bytes }));
+    }
+    let read_last =
+        async |bytes: u64| match backend.read_range(&object.name, pack_bytes - bytes..pack_bytes).await {
+            Ok(tail) => Ok(Ok(tail)),
+            Err(ReadRangeError::Lost(detail)) => Ok(Err(PackError::Unreadable(detail))),
+            Err(ReadRangeError::Failed(error)) => Err(error),
+        };
+    let mut tail = match read_last(pack_bytes.min(TAIL_BYTES)).await? {
+        Ok(tail) => tail,
+        Err(error) => return Ok(Err(error)),
+    };
+    let index_bytes = match pack::index_bytes(&tail) {
+        Ok(index_bytes) if index_bytes <= pack_bytes => index_bytes,
+        Ok(index_bytes) => return Ok(Err(PackError::IndexDoesNotFit { index_bytes, pack_bytes })),
+        Err(error) => return Ok(Err(error)),
+    };
+    if index_bytes > tail.len() as u64 {
+        tail = match read_last(index_bytes).await? {
+            Ok(tail) => tail,
+            Err(error) => return Ok(Err(error)),
+        };
+    }
+    // At most as long as the tail at hand, so it fits.
+    let start = tail.len() - usize::try_from(index_bytes).unwrap_or(tail.len());
+    Ok(pack::parse_index(name, &tail[start..], pack_bytes))
+}

@@ -1,0 +1,121 @@
+//! Reading back: what the backend really holds, hashed.
+
+use futures_util::{StreamExt, stream};
+use mimeo_core::chunk::{self, ChunkId};
+
+use super::{
+    Store,
+    error::{Damage, StoreError},
+    index::Located,
+    span::{self, Span},
+};
+
+/// How far a verification has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerifyProgress {
+    pub done_chunks: u64,
+    pub total_chunks: u64,
+}
+
+/// What a verification found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verification {
+    /// Chunks whose bytes are what their id says.
+    pub proved_chunks: u64,
+    /// Chunks that the store had and lost. It counts them as missing from now on, so the next capture brings
+    /// them again.
+    pub damaged: Vec<Damage>,
+    /// Chunks that the store does not have.
+    pub missing: Vec<ChunkId>,
+}
+
+impl Store {
+    /// Those of `ids`, each once, that this server has not read back and hashed since it started.
+    pub fn unproved(&self, ids: &[ChunkId]) -> Vec<ChunkId> {
+        let index = self.index();
+        let mut seen = std::collections::HashSet::new();
+        ids.iter().copied().filter(|&id| !index.is_proved(id) && seen.insert(id)).collect()
+    }
+
+    /// Reads chunks back and hashes them. From a local folder the bytes come from the disk, not from the kernel's
+    /// memory of what was written.
+    ///
+    /// A chunk that is damaged in one pack and sound in another is sound. `progress` is called from time to time
+    /// and once at the end. Dropping the future cancels; nothing is left behind but what was proved so far.
+    pub async fn verify(
+        &self,
+        ids: &[ChunkId],
+        progress: &(dyn Fn(VerifyProgress) + Send + Sync),
+    ) -> Result<Verification, StoreError> {
+        let mut result = Verification::default();
+        let mut wanted: Vec<ChunkId> = ids.to_vec();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let total_chunks = wanted.len() as u64;
+        while !wanted.is_empty() {
+            let spans = span::plan(self.locate_all(&wanted, &mut result)?);
+            self.forget_cached(&spans).await?;
+            let hashers = self.shared.options.hashers.get();
+            let mut checked = stream::iter(spans).map(|span| self.check_span(span)).buffer_unordered(hashers);
+            let mut again = Vec::new();
+            while let Some(span) = checked.next().await {
+                for (located, check) in span? {
+                    match check {
+                        Ok(()) => {
+                            self.index_mut().mark_proved(&located);
+                            result.proved_chunks += 1;
+                        }
+                        // Looked up again: in another place, or as damaged.
+                        Err(detail) => {
+                            self.note_damage(&located, detail);
+                            again.push(located.id);
+                        }
+                    }
+                }
+                progress(VerifyProgress { done_chunks: result.done_chunks(), total_chunks });
+            }
+            wanted = again;
+        }
+        progress(VerifyProgress { done_chunks: result.done_chunks(), total_chunks });
+        Ok(result)
+    }
+
+    /// The places of chunks; those that have none go into `result`.
+    fn locate_all(&self, ids: &[ChunkId], result: &mut Verification) -> Result<Vec<Located>, StoreError> {
+        let index = self.index();
+        let mut located = Vec::with_capacity(ids.len());
+        for &id in ids {
+            match index.locate(id) {
+                Ok(place) => located.push(place),
+                Err(StoreError::Damaged(damage)) => result.damaged.push(damage),
+                Err(StoreError::Missing { chunk, .. }) => result.missing.push(chunk),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(located)
+    }
+
+    async fn forget_cached(&self, spans: &[Span]) -> Result<(), StoreError> {
+        // Spans are ordered by pack.
+        for in_one_pack in spans.chunk_by(|one, next| one.pack == next.pack) {
+            self.shared.backend.forget_cached(&in_one_pack[0].pack.object()).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads a span and opens each of its chunks.
+    async fn check_span(&self, span: Span) -> Result<Vec<(Located, Result<(), String>)>, StoreError> {
+        let found = self.read_span(span).await?;
+        let check = move || {
+            let open = |sealed| chunk::open(&sealed).map(drop).map_err(|error| error.to_string());
+            found.into_iter().map(|(located, sealed)| (located, sealed.and_then(open))).collect()
+        };
+        self.on_hasher(check).await
+    }
+}
+
+impl Verification {
+    fn done_chunks(&self) -> u64 {
+        self.proved_chunks + (self.damaged.len() + self.missing.len()) as u64
+    }
+}
