@@ -87,6 +87,11 @@ pub enum Event {
         server: String,
         next_server: Option<String>,
     },
+    /// On this network a machine with Secure Boot on cannot boot from us; the reason says what would help.
+    SecureBootOutOfReach {
+        mac: MacAddr,
+        reason: String,
+    },
     /// A machine asked for its boot and was answered.
     MachineBooted {
         mac: MacAddr,

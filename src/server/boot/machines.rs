@@ -40,7 +40,7 @@ impl Machines {
             machine.address = machine.address.or(before.address);
             machine.uuid = machine.uuid.or(before.uuid);
             if let Some(address) = before.address {
-                known.by_address.remove(&address);
+                known.forget_address(address, machine.mac);
             }
         } else if known.by_mac.len() >= MACHINES_MAX {
             known.forget_oldest();
@@ -73,8 +73,15 @@ impl Known {
         let oldest = self.by_mac.iter().min_by_key(|(_, (_, heard))| *heard).map(|(mac, _)| *mac);
         if let Some((machine, _)) = oldest.and_then(|mac| self.by_mac.remove(&mac)) {
             if let Some(address) = machine.address {
-                self.by_address.remove(&address);
+                self.forget_address(address, machine.mac);
             }
+        }
+    }
+
+    /// Forgets that the machine has the address, unless another took it over since.
+    fn forget_address(&mut self, address: Ipv4Addr, mac: MacAddr) {
+        if self.by_address.get(&address) == Some(&mac) {
+            self.by_address.remove(&address);
         }
     }
 }
@@ -100,6 +107,15 @@ mod tests {
         let machines = Machines::default();
         machines.record(&machine(1, Some([10, 0, 0, 1])), Timestamp(1));
         machines.record(&machine(2, Some([10, 0, 0, 1])), Timestamp(2));
+        assert_eq!(machines.by_address([10, 0, 0, 1].into()).map(|m| m.mac), Some(machine(2, None).mac));
+    }
+
+    #[test]
+    fn a_machine_that_moves_away_takes_no_other_machines_address_along() {
+        let machines = Machines::default();
+        machines.record(&machine(1, Some([10, 0, 0, 1])), Timestamp(1));
+        machines.record(&machine(2, Some([10, 0, 0, 1])), Timestamp(2));
+        machines.record(&machine(1, Some([10, 0, 0, 5])), Timestamp(3));
         assert_eq!(machines.by_address([10, 0, 0, 1].into()).map(|m| m.mac), Some(machine(2, None).mac));
     }
 

@@ -1,1 +1,33 @@
-//! DHCP: placeholder.
+//! DHCP for network boot: beside another DHCP server ([`settings::Mode::Proxy`], [`settings::Mode::Pxe`]) or as the
+//! network's own ([`settings::Mode::Full`]).
+//!
+//! Bytes become values in [`options`], [`vendor`] and [`packet`] and leave through [`reply`]. [`decide`] is the
+//! machine that takes them and the time: [`proxy`] says what to boot, [`addresses`] gives addresses out of [`pool`],
+//! [`observe`] draws conclusions from other servers. None of these does I/O. [`socket`] does, with [`arp`] and
+//! [`ears`] on top of [`link`], and [`lease`] for what must survive a restart. [`snippets`] is for those who would
+//! rather configure the DHCP server they have.
+
+mod addresses;
+mod arp;
+mod decide;
+mod fuzz;
+pub mod ears;
+mod lease;
+mod link;
+pub mod observe;
+mod options;
+mod packet;
+mod pool;
+mod proxy;
+mod reply;
+pub mod settings;
+pub mod snippets;
+pub mod socket;
+mod vendor;
+
+/// What a fuzzer calls: reads the bytes both ways and, where they are a request, has every mode answer it.
+///
+/// Panics where an answer is one that no client may ever get.
+pub fn fuzz(bytes: &[u8]) {
+    fuzz::dhcp(bytes);
+}

@@ -1,0 +1,227 @@
+//! Asking whether an address is in use, before it is given: ARP probes as RFC 5227 section 2.1.1 has them, in less
+//! time, since a machine waits for the outcome.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::Ipv4Addr,
+    time::{Duration, Instant},
+};
+
+use mimeo_core::ids::MacAddr;
+
+use super::link::{ETHERTYPE_ARP, FrameSocket, Link};
+
+/// After this time without an answer the question is repeated, for the one frame that gets lost.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+/// After this time without an answer an address is free. Hosts answer ARP within milliseconds, sleepy ones within
+/// a few hundred; UEFI firmware waits 4 s for its first offer, iPXE 1 s.
+const ANSWER_WAIT: Duration = Duration::from_millis(450);
+
+/// The outcome of asking for one address: the card that answered, if one did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Outcome {
+    pub(super) address: Ipv4Addr,
+    pub(super) holder: Option<MacAddr>,
+}
+
+/// Asks for addresses on one interface.
+#[derive(Debug)]
+pub(super) struct Prober {
+    socket: FrameSocket,
+    mac: MacAddr,
+    probes: Probes,
+}
+
+impl Prober {
+    pub(super) fn open(link: &Link) -> io::Result<Self> {
+        let socket = link.open(ETHERTYPE_ARP, &[])?;
+        Ok(Self { socket, mac: link.mac, probes: Probes::default() })
+    }
+
+    /// Begins to ask. An address that is being asked for already goes on being asked for.
+    pub(super) fn ask(&mut self, address: Ipv4Addr, now: Instant) -> io::Result<()> {
+        if self.probes.begin(address, now) {
+            self.socket.send(&probe(self.mac, address)).inspect_err(|_| self.probes.forget(address))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until something was heard. Cancel-safe.
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        self.socket.readable().await
+    }
+
+    /// When [`Self::outcomes`] has something to do at the latest.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.probes.next_due()
+    }
+
+    /// What is known by now: answers that came and waits that are over. Asks again where it is time to.
+    pub(super) fn outcomes(&mut self, frames_max: usize, now: Instant) -> io::Result<Vec<Outcome>> {
+        let mut outcomes = Vec::new();
+        for _ in 0..frames_max {
+            let Some(frame) = self.socket.try_read()? else { break };
+            outcomes.extend(parse(&frame).and_then(|heard| self.probes.hear(heard, self.mac)));
+        }
+        let (over, again) = self.probes.due(now);
+        outcomes.extend(over.into_iter().map(|address| Outcome { address, holder: None }));
+        for address in again {
+            self.socket.send(&probe(self.mac, address))?;
+        }
+        Ok(outcomes)
+    }
+}
+
+/// The addresses being asked for. Whoever asks bounds their number.
+#[derive(Debug, Default)]
+struct Probes {
+    pending: HashMap<Ipv4Addr, Pending>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Pending {
+    since: Instant,
+    asked_again: bool,
+}
+
+impl Pending {
+    fn due(self) -> Instant {
+        self.since + if self.asked_again { ANSWER_WAIT } else { ASK_AGAIN }
+    }
+}
+
+impl Probes {
+    /// Whether the question is a new one.
+    fn begin(&mut self, address: Ipv4Addr, now: Instant) -> bool {
+        let mut is_new = false;
+        self.pending.entry(address).or_insert_with(|| {
+            is_new = true;
+            Pending { since: now, asked_again: false }
+        });
+        is_new
+    }
+
+    fn forget(&mut self, address: Ipv4Addr) {
+        self.pending.remove(&address);
+    }
+
+    /// Somebody who speaks as the address uses it; so does another who asks for it in the same way as we do.
+    fn hear(&mut self, heard: ArpPacket, us: MacAddr) -> Option<Outcome> {
+        if heard.sender == us {
+            return None;
+        }
+        let address = if heard.sender_address.is_unspecified() { heard.target_address } else { heard.sender_address };
+        self.pending.remove(&address).map(|_| Outcome { address, holder: Some(heard.sender) })
+    }
+
+    /// The addresses nobody answered for, and those to be asked for again.
+    fn due(&mut self, now: Instant) -> (Vec<Ipv4Addr>, Vec<Ipv4Addr>) {
+        let (mut over, mut again) = (Vec::new(), Vec::new());
+        for (address, pending) in &mut self.pending {
+            if pending.due() <= now {
+                if pending.asked_again { over.push(*address) } else { again.push(*address) }
+                pending.asked_again = true;
+            }
+        }
+        for address in &over {
+            self.pending.remove(address);
+        }
+        (over, again)
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        self.pending.values().map(|pending| pending.due()).min()
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ArpPacket {
+    sender: MacAddr,
+    sender_address: Ipv4Addr,
+    target_address: Ipv4Addr,
+}
+
+/// Ethernet, IPv4, six and four bytes of address (RFC 826).
+const ARP_KIND: [u8; 6] = [0, 1, 8, 0, 6, 4];
+const ARP_REQUEST: [u8; 2] = [0, 1];
+
+/// A probe: a request that comes from no address, so that it enters nobody's table.
+fn probe(source: MacAddr, address: Ipv4Addr) -> Vec<u8> {
+    let mut frame = [0xff; 6].to_vec();
+    frame.extend(source.0);
+    frame.extend(ETHERTYPE_ARP.to_be_bytes());
+    frame.extend(ARP_KIND);
+    frame.extend(ARP_REQUEST);
+    frame.extend(source.0);
+    frame.extend(Ipv4Addr::UNSPECIFIED.octets());
+    frame.extend([0; 6]);
+    frame.extend(address.octets());
+    frame
+}
+
+fn parse(frame: &[u8]) -> Option<ArpPacket> {
+    let packet = frame.get(14..42)?;
+    let address = |at: usize| Some(Ipv4Addr::from(<[u8; 4]>::try_from(packet.get(at..at + 4)?).ok()?));
+    packet.starts_with(&ARP_KIND).then_some(())?;
+    let sender = MacAddr(packet.get(8..14)?.try_into().ok()?);
+    Some(ArpPacket { sender, sender_address: address(14)?, target_address: address(24)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::Ipv4Addr, time::Instant};
+
+    use mimeo_core::ids::MacAddr;
+    use proptest::prelude::{any, proptest};
+
+    use super::{ANSWER_WAIT, ASK_AGAIN, ArpPacket, Outcome, Probes, parse, probe};
+
+    const US: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
+    const OTHER: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
+    const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 9);
+
+    #[test]
+    fn an_address_is_free_when_nobody_answered_two_questions() {
+        let (mut probes, start) = (Probes::default(), Instant::now());
+        assert!(probes.begin(ADDRESS, start));
+        assert!(!probes.begin(ADDRESS, start + ASK_AGAIN / 2), "asked for already");
+        assert_eq!(probes.due(start + ASK_AGAIN / 2), (vec![], vec![]));
+        assert_eq!(probes.next_due(), Some(start + ASK_AGAIN));
+        assert_eq!(probes.due(start + ASK_AGAIN), (vec![], vec![ADDRESS]));
+        assert_eq!(probes.due(start + ASK_AGAIN), (vec![], vec![]), "again only once");
+        assert_eq!(probes.next_due(), Some(start + ANSWER_WAIT));
+        assert_eq!(probes.due(start + ANSWER_WAIT), (vec![ADDRESS], vec![]));
+        assert_eq!(probes.next_due(), None);
+    }
+
+    #[test]
+    fn whoever_speaks_as_the_address_or_asks_for_it_holds_it() {
+        let heard = |sender, from: Ipv4Addr, to: Ipv4Addr| {
+            let mut probes = Probes::default();
+            assert!(probes.begin(ADDRESS, Instant::now()));
+            probes.hear(ArpPacket { sender, sender_address: from, target_address: to }, US)
+        };
+        let held = Some(Outcome { address: ADDRESS, holder: Some(OTHER) });
+        let elsewhere = Ipv4Addr::new(10, 0, 0, 8);
+        assert_eq!(heard(OTHER, ADDRESS, elsewhere), held);
+        assert_eq!(heard(OTHER, Ipv4Addr::UNSPECIFIED, ADDRESS), held);
+        assert_eq!(heard(OTHER, elsewhere, ADDRESS), None, "asking for it as somebody is no use of it");
+        assert_eq!(heard(US, Ipv4Addr::UNSPECIFIED, ADDRESS), None, "our own question");
+    }
+
+    #[test]
+    fn a_probe_says_what_rfc_5227_wants() {
+        let frame = probe(US, ADDRESS);
+        let expect =
+            ArpPacket { sender: US, sender_address: Ipv4Addr::UNSPECIFIED, target_address: ADDRESS };
+        assert_eq!((frame.len(), parse(&frame)), (42, Some(expect)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_frame_may_be_looked_into(frame in proptest::collection::vec(any::<u8>(), 0..64)) {
+            assert!(parse(&frame).is_none() || frame.len() >= 42);
+        }
+    }
+}
