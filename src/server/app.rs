@@ -2,27 +2,17 @@
 
 use std::sync::Arc;
 
-use sqlx::SqlitePool;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    auth::Auth, boot::artefacts::Artefacts, clock::Timestamp, events::Events, imaging::session::requests::Sessions,
-    wiring::Wiring,
-};
+use crate::{auth::Auth, boot::artefacts::Artefacts, clock::Timestamp, wiring::Services};
 
 /// What handlers get. Cloning gives other handles to the same.
 #[derive(Clone)]
 pub struct App {
+    /// Computers, masters and sessions, and the events that tell of them.
+    pub services: Services,
     /// Who may come in.
     pub auth: Auth,
-    /// What happens, told to everybody who listens.
-    pub events: Events,
-    /// The database, for what a noun's own file reads from it.
-    pub db: SqlitePool,
-    /// Captures and deploys, as they stand.
-    pub sessions: Sessions,
-    /// What needs more than one domain.
-    pub wiring: Wiring,
     /// What machines boot from.
     pub artefacts: Arc<Artefacts>,
     /// The certificate of our authority.

@@ -66,7 +66,7 @@ pub struct ComputerChange {
 }
 
 async fn list(State(app): State<App>, _: Administrator) -> Result<Json<Vec<ComputerSummary>>, ApiError> {
-    let computers = computer::list_computers(&app.db).await?;
+    let computers = computer::list_computers(&app.services.pool).await?;
     Ok(Json(computers.iter().map(ComputerSummary::from).collect()))
 }
 
@@ -75,7 +75,7 @@ async fn show(
     _: Administrator,
     InPath(name_or_id): InPath<String>,
 ) -> Result<Json<ComputerView>, ApiError> {
-    Ok(Json(computer::load_named_computer(&app.db, &name_or_id).await?.into()))
+    Ok(Json(computer::load_named_computer(&app.services.pool, &name_or_id).await?.into()))
 }
 
 async fn change(
@@ -84,15 +84,15 @@ async fn change(
     InPath(name_or_id): InPath<String>,
     Body(change): Body<ComputerChange>,
 ) -> Result<Json<ComputerView>, ApiError> {
-    let id = computer::load_named_computer(&app.db, &name_or_id).await?.id;
+    let id = computer::load_named_computer(&app.services.pool, &name_or_id).await?.id;
     if let Some(name) = change.name {
         let name: ComputerName = name.parse().map_err(|error| ApiError::bad_request("bad_name", error))?;
-        computer::rename_computer(&app.db, id, &name).await?;
+        computer::rename_computer(&app.services.pool, id, &name).await?;
     }
     if let Some(loader) = change.loader {
-        computer::set_loader(&app.db, id, loader.into()).await?;
+        computer::set_loader(&app.services.pool, id, loader.into()).await?;
     }
-    Ok(Json(computer::load_computer(&app.db, id).await?.into()))
+    Ok(Json(computer::load_computer(&app.services.pool, id).await?.into()))
 }
 
 impl From<&Computer> for ComputerSummary {

@@ -32,7 +32,7 @@ pub fn router() -> Router<App> {
 /// Each event has its name as type and its facts as JSON. A listener who was too slow and lost some gets `reload`.
 async fn stream(State(app): State<App>, _: Administrator) -> impl IntoResponse {
     let stopping = app.stopping.clone().cancelled_owned();
-    let events = BroadcastStream::new(app.events.listen())
+    let events = BroadcastStream::new(app.services.events.listen())
         .map(|event| Ok::<_, Infallible>(sse(event)))
         .take_until(stopping)
         .take_until(tokio::time::sleep(STREAM_LASTS));

@@ -47,7 +47,7 @@ pub struct VersionView {
 
 async fn list(State(app): State<App>, _: Administrator) -> Result<Json<Vec<MasterView>>, ApiError> {
     let mut views = Vec::new();
-    for master in master::list(&app.db).await? {
+    for master in master::list(&app.services.pool).await? {
         views.push(with_versions(&app, master).await?);
     }
     Ok(Json(views))
@@ -60,12 +60,12 @@ async fn show(
 ) -> Result<Json<MasterView>, ApiError> {
     let name: MasterName = name.parse()?;
     let unknown = || MasterError::Unknown { wanted: MasterRef { name: name.clone(), version: None } };
-    let master = master::find_by_name(&app.db, &name).await?.ok_or_else(unknown)?;
+    let master = master::find_by_name(&app.services.pool, &name).await?.ok_or_else(unknown)?;
     Ok(Json(with_versions(&app, master).await?))
 }
 
 async fn with_versions(app: &App, master: Master) -> Result<MasterView, ApiError> {
-    let mut versions = master::list_versions(&app.db, master.id).await?;
+    let mut versions = master::list_versions(&app.services.pool, master.id).await?;
     versions.sort_by_key(|version| std::cmp::Reverse(version.number));
     Ok(MasterView {
         id: master.id,

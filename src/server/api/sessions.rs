@@ -26,12 +26,13 @@ use crate::{
         master::MasterName,
         session::{
             DiskChoice, Job, Session, State as SessionState,
-            plan::{DiskRule, ErasePreview},
+            plan::{DiskRule, ErasePreview, Need, Plan, plan, preview_erase},
             requests::SessionError,
             table::{PhaseRecord, SessionFilter, TableError},
         },
     },
     inventory::computer::{self, Computer},
+    wiring::requests::RequestError,
 };
 
 pub fn router() -> Router<App> {
@@ -158,11 +159,11 @@ async fn list(
     InQuery(query): InQuery<ListQuery>,
 ) -> Result<Json<Vec<SessionView>>, ApiError> {
     let computer = match &query.computer {
-        Some(name_or_id) => Some(computer::load_named_computer(&app.db, name_or_id).await?.id),
+        Some(name_or_id) => Some(computer::load_named_computer(&app.services.pool, name_or_id).await?.id),
         None => None,
     };
-    let sessions = app.sessions.list(SessionFilter { computer, open_only: query.open }).await?;
-    let computers = computer::list_computers(&app.db).await?;
+    let sessions = app.services.sessions.list(SessionFilter { computer, open_only: query.open }).await?;
+    let computers = computer::list_computers(&app.services.pool).await?;
     let name_of = |id| computers.iter().find(|computer| computer.id == id).map(|computer| computer.name.to_string());
     let views = sessions.into_iter().map(|session| {
         let name = name_of(session.computer).unwrap_or_else(|| session.computer.to_string());
@@ -176,8 +177,8 @@ async fn show(
     _: Administrator,
     InPath(id): InPath<SessionId>,
 ) -> Result<Json<SessionDetails>, ApiError> {
-    let session = view(&app, app.sessions.load(id).await?).await?;
-    let phases = app.sessions.phases(id).await?.into_iter().map(PhaseView::from).collect();
+    let session = view(&app, app.services.sessions.load(id).await?).await?;
+    let phases = app.services.sessions.phases(id).await?.into_iter().map(PhaseView::from).collect();
     Ok(Json(SessionDetails { session, phases }))
 }
 
@@ -188,22 +189,25 @@ async fn preview(
 ) -> Result<Json<SessionPreview>, ApiError> {
     let computer = computer_of(&app, &request).await?;
     let rule = rule_of(&request)?;
-    let (kind, master, version, disks) = match &request {
+    let (kind, master, version, plan) = match &request {
         SessionRequest::Capture { master, .. } => {
             let name: MasterName = master.parse()?;
-            let disks = app.wiring.preview_capture(&computer, rule.as_ref())?;
-            (JobKind::Capture, name.to_string(), None, disks)
+            (JobKind::Capture, name, None, plan(&computer.report, Need::Source, rule.as_ref()))
         }
         SessionRequest::Deploy { master, .. } => {
-            let (version, disks) = app.wiring.preview_deploy(&computer, &master.parse()?, rule.as_ref()).await?;
-            (JobKind::Deploy, version.master, Some(version.version), disks)
+            let preview = app.services.preview_deploy(computer.id, &master.parse()?, rule.as_ref()).await?;
+            (JobKind::Deploy, preview.version.master, Some(preview.version.version), preview.plan)
         }
     };
+    if let Plan::Impossible(cause) = plan {
+        return Err(SessionError::Impossible(cause).into());
+    }
+    let disks = preview_erase(&computer.report, &plan);
     Ok(Json(SessionPreview {
         kind,
         computer: computer.id,
         computer_name: computer.name.to_string(),
-        master,
+        master: master.to_string(),
         version,
         disks: disks.into_iter().map(DiskPreview::from).collect(),
     }))
@@ -219,10 +223,10 @@ async fn request(
     let now = Timestamp::now();
     let session = match &request {
         SessionRequest::Capture { master, .. } => {
-            app.wiring.request_capture(computer.id, &master.parse()?, rule, now).await?
+            app.services.request_capture(computer.id, master.parse()?, rule, now).await?
         }
         SessionRequest::Deploy { master, .. } => {
-            app.wiring.request_deploy(computer.id, &master.parse()?, rule, now).await?
+            app.services.request_deploy(computer.id, &master.parse()?, rule, now).await?
         }
     };
     Ok((StatusCode::CREATED, Json(SessionView::new(session, computer.name.to_string()))))
@@ -233,7 +237,7 @@ async fn cancel(
     _: Administrator,
     InPath(id): InPath<SessionId>,
 ) -> Result<Json<SessionView>, ApiError> {
-    Ok(Json(view(&app, app.sessions.cancel(id, Timestamp::now()).await?).await?))
+    Ok(Json(view(&app, app.services.sessions.cancel(id, Timestamp::now()).await?).await?))
 }
 
 async fn answer(
@@ -242,12 +246,12 @@ async fn answer(
     InPath(id): InPath<SessionId>,
     Body(answer): Body<AnswerRequest>,
 ) -> Result<Json<SessionView>, ApiError> {
-    Ok(Json(view(&app, app.sessions.answer(id, answer.disk, Timestamp::now()).await?).await?))
+    Ok(Json(view(&app, app.services.sessions.answer(id, answer.disk, Timestamp::now()).await?).await?))
 }
 
 async fn computer_of(app: &App, request: &SessionRequest) -> Result<Computer, ApiError> {
     let (SessionRequest::Capture { computer, .. } | SessionRequest::Deploy { computer, .. }) = request;
-    Ok(computer::load_named_computer(&app.db, computer).await?)
+    Ok(computer::load_named_computer(&app.services.pool, computer).await?)
 }
 
 fn rule_of(request: &SessionRequest) -> Result<Option<DiskRule>, ApiError> {
@@ -257,7 +261,7 @@ fn rule_of(request: &SessionRequest) -> Result<Option<DiskRule>, ApiError> {
 }
 
 async fn view(app: &App, session: Session) -> Result<SessionView, ApiError> {
-    let computer = computer::load_computer(&app.db, session.computer).await?;
+    let computer = computer::load_computer(&app.services.pool, session.computer).await?;
     Ok(SessionView::new(session, computer.name.to_string()))
 }
 
@@ -276,7 +280,7 @@ impl SessionView {
             kind,
             computer: session.computer,
             computer_name,
-            master: session.job.master().to_owned(),
+            master: session.job.master().to_string(),
             version,
             state: session.state.name().to_owned(),
             phase: session.phase,
@@ -305,6 +309,17 @@ impl From<PhaseRecord> for PhaseView {
 impl From<ErasePreview> for DiskPreview {
     fn from(disk: ErasePreview) -> Self {
         Self { kernel_name: disk.kernel_name, pin: disk.pin, partitions: disk.partitions }
+    }
+}
+
+impl From<RequestError> for ApiError {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Computer(error) => error.into(),
+            RequestError::Master(error) => error.into(),
+            RequestError::Session(error) => error.into(),
+            RequestError::Store(_) | RequestError::Manifest { .. } => Self::internal(&error),
+        }
     }
 }
 
