@@ -35,6 +35,11 @@ pub enum Event {
     SessionAsked {
         session: SessionId,
     },
+    /// Somebody chose the disk.
+    SessionAnswered {
+        session: SessionId,
+        computer: ComputerId,
+    },
     SessionStarted {
         session: SessionId,
     },

@@ -1,1 +1,43 @@
-//! Wiring
+//! The one place that sees several domains at once: what a person asks for concerns a computer (inventory) and a
+//! master (imaging), and what a machine boots (boot) follows from both.
+
+use ed25519_dalek::{SigningKey, VerifyingKey};
+use sqlx::SqlitePool;
+
+use crate::{
+    events::Events,
+    imaging::{
+        session::{capture::Captures, deploy::Deploys, requests::Sessions},
+        store::Store,
+    },
+};
+
+pub mod boot_source;
+pub mod chores;
+pub mod orders;
+pub mod requests;
+
+/// Everything that the surface works with. Cloning gives another handle to the same.
+#[derive(Clone)]
+pub struct Services {
+    pub pool: SqlitePool,
+    pub events: Events,
+    pub store: Store,
+    pub sessions: Sessions,
+    pub captures: Captures,
+    pub deploys: Deploys,
+    /// With which clients check manifests.
+    pub manifest_key: VerifyingKey,
+}
+
+impl Services {
+    /// `key` signs the manifests of this appliance.
+    pub fn new(pool: SqlitePool, events: Events, store: Store, key: SigningKey) -> Self {
+        let sessions = Sessions::new(pool.clone(), events.clone());
+        let manifest_key = key.verifying_key();
+        let captures =
+            Captures::new(pool.clone(), events.clone(), sessions.clone(), store.clone(), key);
+        let deploys = Deploys::new(store.clone());
+        Self { pool, events, store, sessions, captures, deploys, manifest_key }
+    }
+}

@@ -7,8 +7,8 @@ use mimeo_core::{
 use sqlx::SqlitePool;
 
 use super::{
-    boot_token::{SpendError, spend},
-    client_boot::begin_boot,
+    boot_token::{SpendError, check, spend},
+    client_boot::{ClientBoot, begin_boot},
     computer::{ComputerError, find_candidates, insert_computer, load_computer, traits_of, update_report},
     identity::{Recognition, Sight, recognise},
     name::ComputerName,
@@ -25,7 +25,7 @@ const NICS_MAX: usize = 64;
 /// A client that was let in.
 #[derive(Debug)]
 pub struct Admission {
-    pub computer: ComputerId,
+    pub boot: ClientBoot,
     pub name: ComputerName,
     /// What the client shows from now on.
     pub credential: Secret,
@@ -44,6 +44,7 @@ pub async fn admit(
     if report.nics.len() > NICS_MAX {
         return Err(AdmitError::TooManyNics { found: report.nics.len() });
     }
+    check(&mut *pool.acquire().await.map_err(ComputerError::from)?, token, now).await?;
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(ComputerError::from)?;
     let booted = spend(&mut transaction, token, now).await?;
     if !machine.macs.contains(&booted) {
@@ -63,7 +64,7 @@ pub async fn admit(
         }
         Recognition::Ambiguous(candidates) => return Err(AdmitError::Ambiguous { candidates }),
     };
-    let credential = begin_boot(&mut transaction, computer, now).await.map_err(ComputerError::from)?;
+    let (boot, credential) = begin_boot(&mut transaction, computer, now).await.map_err(ComputerError::from)?;
     transaction.commit().await.map_err(ComputerError::from)?;
     let name = match registered {
         Some(name) => {
@@ -73,7 +74,7 @@ pub async fn admit(
         None => load_computer(pool, computer).await?.name,
     };
     events.emit(Event::ComputerBooted { computer });
-    Ok(Admission { computer, name, credential })
+    Ok(Admission { boot, name, credential })
 }
 
 /// Why a client is not let in.
@@ -123,17 +124,17 @@ mod tests {
         let token = mint(&pool, MAC, Purpose::Register, NOW).await.expect("minted");
         let first = admit(&pool, &events, &token, &report(UUID, &[MAC]), NOW).await.expect("let in");
         assert_eq!(first.name.as_str(), "pc-010203");
-        let registered = Event::ComputerRegistered { computer: first.computer, name: "pc-010203".into() };
+        let registered = Event::ComputerRegistered { computer: first.boot.computer, name: "pc-010203".into() };
         assert_eq!(heard.try_recv(), Ok(registered));
 
         // The card was swapped meanwhile.
         let token = mint(&pool, OTHER_MAC, Purpose::Session, NOW).await.expect("minted");
         let second = admit(&pool, &events, &token, &report(UUID, &[OTHER_MAC]), NOW).await.expect("let in");
-        assert_eq!((second.computer, second.name), (first.computer, first.name));
+        assert_eq!((second.boot.computer, second.name), (first.boot.computer, first.name));
         let whose = async |credential, now| find_boot(&pool, credential, now).await.expect("looked up");
         assert_eq!(whose(&first.credential, NOW).await, None);
         let boot = whose(&second.credential, NOW).await.expect("good");
-        assert_eq!(boot.computer, first.computer);
+        assert_eq!(boot.computer, first.boot.computer);
         assert_eq!(whose(&second.credential, NOW.plus(CREDENTIAL_LIFE)).await, None);
     }
 
@@ -157,7 +158,7 @@ mod tests {
         let owner = admit(&pool, &events, &token, &report(UUID, &[MAC]), NOW).await.expect("let in");
         let token = mint(&pool, MAC, Purpose::Register, NOW).await.expect("minted");
         match admit(&pool, &events, &token, &report(None, &[MAC]), NOW).await {
-            Err(AdmitError::Ambiguous { candidates }) => assert_eq!(candidates, [owner.computer]),
+            Err(AdmitError::Ambiguous { candidates }) => assert_eq!(candidates, [owner.boot.computer]),
             other => panic!("{other:?}"),
         }
     }

@@ -92,17 +92,17 @@ pub async fn mint(
     Ok(token)
 }
 
-/// Uses a token up and gives the address that it was minted for. Counts only once the caller commits.
-pub(super) async fn spend(
+/// Gives the address that a token was minted for, where the token is still good. Writes nothing, so an invented
+/// token does not even make others wait.
+pub(super) async fn check(
     connection: &mut SqliteConnection,
     token: &Secret,
     now: Timestamp,
 ) -> Result<MacAddr, SpendError> {
-    let fingerprint = token.fingerprint();
     let row: Option<(String, i64, Option<i64>)> =
         sqlx::query_as("SELECT mac, expires_ms, used_ms FROM boot_token WHERE fingerprint = ?1")
-            .bind(fingerprint.as_slice())
-            .fetch_optional(&mut *connection)
+            .bind(token.fingerprint().as_slice())
+            .fetch_optional(connection)
             .await?;
     let (mac, expires_ms, used_ms) = row.ok_or(SpendError::Unknown)?;
     if used_ms.is_some() {
@@ -111,12 +111,22 @@ pub(super) async fn spend(
     if expires_ms <= now.0 {
         return Err(SpendError::Expired);
     }
-    sqlx::query("UPDATE boot_token SET used_ms = ?2 WHERE fingerprint = ?1")
-        .bind(fingerprint.as_slice())
-        .bind(now.0)
-        .execute(&mut *connection)
-        .await?;
     mac.parse().map_err(|_| SpendError::Unknown)
+}
+
+/// Uses a token up and gives the address that it was minted for. Counts only once the caller commits.
+pub(super) async fn spend(
+    connection: &mut SqliteConnection,
+    token: &Secret,
+    now: Timestamp,
+) -> Result<MacAddr, SpendError> {
+    let mac = check(connection, token, now).await?;
+    sqlx::query("UPDATE boot_token SET used_ms = ?2 WHERE fingerprint = ?1")
+        .bind(token.fingerprint().as_slice())
+        .bind(now.0)
+        .execute(connection)
+        .await?;
+    Ok(mac)
 }
 
 /// Why a token buys nothing.

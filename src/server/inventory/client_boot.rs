@@ -24,22 +24,23 @@ pub(super) async fn begin_boot(
     connection: &mut SqliteConnection,
     computer: ComputerId,
     now: Timestamp,
-) -> Result<Secret, sqlx::Error> {
+) -> Result<(ClientBoot, Secret), sqlx::Error> {
     let credential = new_secret();
     sqlx::query("DELETE FROM client_boot WHERE computer = ?1")
         .bind(computer.0)
         .execute(&mut *connection)
         .await?;
-    sqlx::query(
-        "INSERT INTO client_boot (computer, fingerprint, issued_ms, expires_ms) VALUES (?1, ?2, ?3, ?4)",
+    let id = sqlx::query_scalar(
+        "INSERT INTO client_boot (computer, fingerprint, issued_ms, expires_ms) VALUES (?1, ?2, ?3, ?4) \
+         RETURNING id",
     )
     .bind(computer.0)
     .bind(credential.fingerprint().as_slice())
     .bind(now.0)
     .bind(now.plus(CREDENTIAL_LIFE).0)
-    .execute(connection)
+    .fetch_one(connection)
     .await?;
-    Ok(credential)
+    Ok((ClientBoot { id: BootId(id), computer }, credential))
 }
 
 /// Whose credential this is; `None` for an invented one, an expired one, and one of a former boot.

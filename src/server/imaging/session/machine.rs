@@ -217,8 +217,9 @@ impl Session {
     }
 
     fn conclude(&mut self, failure: Option<Failure>, now: Timestamp, effects: &mut Vec<Effect>) {
-        if let Some(failure) = failure {
+        if let Some(mut failure) = failure {
             self.phase.get_or_insert(failure.phase);
+            effects.extend(self.note_damage(&mut failure.cause));
             effects.push(Effect::Tell(Event::SessionFailed { session: self.id, failure: failure.clone() }));
             return self.end(State::Failed(failure), now, effects);
         }
@@ -228,6 +229,16 @@ impl Session {
         }
         self.end(State::Succeeded, now, effects);
         effects.push(Effect::Tell(Event::SessionSucceeded { session: self.id }));
+    }
+
+    /// A damaged chunk matters to more than this session: the failure says of which version it is, and everybody hears.
+    fn note_damage(&self, cause: &mut FailureCause) -> Option<Effect> {
+        let (Job::Deploy { master, version, .. }, FailureCause::ChunkDamaged { chunk, detail }) = (&self.job, cause)
+        else {
+            return None;
+        };
+        *detail = format!("{master}@{version}: {detail}");
+        Some(Effect::Tell(Event::ChunkFoundDamaged { chunk: *chunk, detail: detail.clone() }))
     }
 
     fn fail(&mut self, cause: FailureCause, now: Timestamp, effects: &mut Vec<Effect>) {

@@ -1,7 +1,8 @@
 //! A session: one capture or deploy of one computer, from request to end.
 //!
 //! [`plan`] chooses the disk, [`machine`] decides what becomes of a session when something happens, [`table`] keeps
-//! it, and [`requests`] is where the rest of the house asks for all this.
+//! it, and [`requests`] is where the rest of the house asks for all this. [`orders`] is what a client is told to do;
+//! while it does so, [`capture`] and [`deploy`] move its chunks.
 //!
 //! ```text
 //!   request ──▶ waiting ──begin──▶ running ──outcome──▶ succeeded | failed
@@ -21,9 +22,12 @@ use mimeo_core::{
 };
 
 use self::plan::{DiskRule, Need};
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, imaging::master::MasterName};
 
+pub mod capture;
+pub mod deploy;
 pub mod machine;
+pub mod orders;
 pub mod plan;
 pub mod requests;
 pub mod table;
@@ -56,12 +60,12 @@ pub struct Session {
 pub enum Job {
     Capture {
         /// The master that gets a new version.
-        master: String,
+        master: MasterName,
         /// What it became, once every chunk is durable and was read back.
         published: Option<Published>,
     },
     Deploy {
-        master: String,
+        master: MasterName,
         version: VersionNumber,
         root: ManifestRoot,
         need: Need,
@@ -76,7 +80,7 @@ pub struct Published {
 }
 
 impl Job {
-    pub fn master(&self) -> &str {
+    pub fn master(&self) -> &MasterName {
         match self {
             Self::Capture { master, .. } | Self::Deploy { master, .. } => master,
         }

@@ -2,7 +2,7 @@
 
 use mimeo_core::{
     failure::FailureCause,
-    ids::{ComputerId, SessionId, VersionNumber},
+    ids::{BootId, ComputerId, SessionId, VersionNumber},
     machine::MachineReport,
     manifest::{Manifest, ManifestRoot},
     messages::{DiskPin, Progress},
@@ -18,6 +18,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     events::{Event, Events},
+    imaging::master::MasterName,
 };
 
 /// The sessions. Cloning gives another handle to the same.
@@ -30,14 +31,14 @@ pub struct Sessions {
 /// The version that a deploy writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeployVersion {
-    pub master: String,
+    pub master: MasterName,
     pub version: VersionNumber,
     pub root: ManifestRoot,
     pub need: Need,
 }
 
 impl DeployVersion {
-    pub fn new(master: String, version: VersionNumber, root: ManifestRoot, manifest: &Manifest) -> Self {
+    pub fn new(master: MasterName, version: VersionNumber, root: ManifestRoot, manifest: &Manifest) -> Self {
         let need =
             Need::Target { min_bytes: manifest.target_min_bytes(), sector: manifest.disk.logical_sector };
         Self { master, version, root, need }
@@ -71,11 +72,11 @@ impl Sessions {
         &self,
         computer: ComputerId,
         report: &MachineReport,
-        master: &str,
+        master: MasterName,
         rule: Option<DiskRule>,
         now: Timestamp,
     ) -> Result<Session, SessionError> {
-        let job = Job::Capture { master: master.to_owned(), published: None };
+        let job = Job::Capture { master, published: None };
         self.request(computer, report, job, rule, now).await
     }
 
@@ -140,7 +141,7 @@ impl Sessions {
         now: Timestamp,
     ) -> Result<Session, SessionError> {
         let session = self.step(id, Input::Answer(disk), now).await?;
-        self.events.emit(Event::SessionRequested { session: id, computer: session.computer });
+        self.events.emit(Event::SessionAnswered { session: id, computer: session.computer });
         Ok(session)
     }
 
@@ -199,6 +200,11 @@ impl Sessions {
     /// The session of this computer that waits or runs.
     pub async fn find_open(&self, computer: ComputerId) -> Result<Option<Session>, SessionError> {
         Ok(table::find_open_session(&self.pool, computer).await?)
+    }
+
+    /// The session that this boot works on, or the last one that it did.
+    pub async fn find_of_boot(&self, boot: BootId) -> Result<Option<Session>, SessionError> {
+        Ok(table::find_session_of_boot(&self.pool, boot).await?)
     }
 
     pub async fn phases(&self, id: SessionId) -> Result<Vec<PhaseRecord>, SessionError> {

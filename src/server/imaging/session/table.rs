@@ -12,7 +12,8 @@ use sqlx::{FromRow, SqliteConnection, SqlitePool};
 use super::{DiskChoice, Job, Published, Session, State, machine::Effect, plan::Need};
 use crate::clock::Timestamp;
 
-/// Sessions that a list shows at most: months of a large site, and a page that still loads.
+/// Ended sessions that a list shows at most: months of a large site, and a page that still loads. Of open ones there
+/// are no more than computers.
 const LIST_MAX: u32 = 1000;
 
 /// Which sessions a list shows.
@@ -66,11 +67,20 @@ pub async fn find_open_session(
     row.map(Session::try_from).transpose()
 }
 
-/// The newest first.
+/// The session that this boot works on, or the last one that it did.
+pub async fn find_session_of_boot(pool: &SqlitePool, boot: BootId) -> Result<Option<Session>, TableError> {
+    let row: Option<Row> = sqlx::query_as("SELECT * FROM session WHERE boot = ?1 ORDER BY id DESC LIMIT 1")
+        .bind(boot.0)
+        .fetch_optional(pool)
+        .await?;
+    row.map(Session::try_from).transpose()
+}
+
+/// The newest first; at most [`LIST_MAX`] where ended ones are among them.
 pub async fn list_sessions(pool: &SqlitePool, filter: SessionFilter) -> Result<Vec<Session>, TableError> {
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT * FROM session WHERE (?1 IS NULL OR computer = ?1) \
-         AND (NOT ?2 OR state IN ('waiting', 'running')) ORDER BY id DESC LIMIT ?3",
+         AND (NOT ?2 OR state IN ('waiting', 'running')) ORDER BY id DESC LIMIT CASE WHEN ?2 THEN -1 ELSE ?3 END",
     )
     .bind(filter.computer.map(|computer| computer.0))
     .bind(filter.open_only)
@@ -138,7 +148,7 @@ pub(super) async fn insert_session(
     )
     .bind(session.computer.0)
     .bind(kind)
-    .bind(session.job.master())
+    .bind(session.job.master().as_str())
     .bind(version_of(&session.job).map(|published| published.version.0))
     .bind(version_of(&session.job).map(|published| published.root.to_string()))
     .bind(need.map(|(min_bytes, _)| i64::try_from(min_bytes).unwrap_or(i64::MAX)))
@@ -306,7 +316,7 @@ impl Row {
     }
 
     fn job(&self) -> Result<Job, TableError> {
-        let master = self.master.clone();
+        let master = self.master.parse().map_err(|error| self.corrupt("master", error))?;
         let published = self.published()?;
         if self.kind == "capture" {
             return Ok(Job::Capture { master, published });

@@ -36,6 +36,7 @@ CREATE TABLE session (
 -- A computer does one thing at a time.
 CREATE UNIQUE INDEX session_open ON session (computer) WHERE state IN ('waiting', 'running');
 CREATE INDEX session_computer ON session (computer, id);
+CREATE INDEX session_boot ON session (boot);
 
 -- When each phase of each attempt began and ended, and how far it had come by then.
 CREATE TABLE session_phase (

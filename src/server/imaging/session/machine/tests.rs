@@ -41,7 +41,7 @@ pub(crate) fn waiting() -> Session {
         id: SessionId(7),
         computer: ComputerId(3),
         job: Job::Deploy {
-            master: "debian".into(),
+            master: "debian".parse().expect("a name"),
             version: VersionNumber(2),
             root: ManifestRoot([2; 32]),
             need: Need::Target { min_bytes: 1 << 20, sector: SectorSize::B512 },
@@ -60,7 +60,7 @@ pub(crate) fn waiting() -> Session {
 }
 
 fn capture() -> Session {
-    Session { job: Job::Capture { master: "debian".into(), published: None }, ..waiting() }
+    Session { job: Job::Capture { master: "debian".parse().expect("a name"), published: None }, ..waiting() }
 }
 
 fn asked() -> Session {
@@ -274,6 +274,18 @@ fn each_phase_is_told_once_when_it_begins_and_ends() {
     let (session, effects) = step(session, outcome(BOOT, None), T0).expect("an outcome");
     assert_eq!(effects[0], Effect::PhaseEnded(Phase::Write, progress));
     assert_eq!((session.phase, session.ended), (Some(Phase::Write), Some(T0)));
+}
+
+#[test]
+fn a_damaged_chunk_is_named_with_its_version() {
+    let chunk = mimeo_core::chunk::ChunkId([7; 32]);
+    let cause = |detail: &str| FailureCause::ChunkDamaged { chunk, detail: detail.into() };
+    let failure = Failure { phase: Phase::Write, cause: cause("wrong content") };
+    let (session, effects) = step(running(), outcome(BOOT, Some(failure)), T0).expect("an outcome");
+    let named = Failure { phase: Phase::Write, cause: cause("debian@2: wrong content") };
+    assert_eq!(session.state, State::Failed(named.clone()));
+    let damaged = Event::ChunkFoundDamaged { chunk, detail: "debian@2: wrong content".into() };
+    assert_eq!(told(&effects), [&damaged, &Event::SessionFailed { session: session.id, failure: named }]);
 }
 
 fn any_input() -> impl Strategy<Value = Input> {

@@ -52,7 +52,7 @@ async fn database(computers: i64) -> SqlitePool {
 
 fn debian(min_bytes: u64) -> DeployVersion {
     DeployVersion {
-        master: "debian".into(),
+        master: "debian".parse().expect("a name"),
         version: VersionNumber(3),
         root: ManifestRoot([9; 32]),
         need: Need::Target { min_bytes, sector: SectorSize::B512 },
@@ -77,9 +77,9 @@ async fn what_is_requested_is_kept_and_told() {
     assert_eq!(sessions.load(session.id).await.expect("loaded"), session);
     assert_eq!(heard.try_recv(), Ok(Event::SessionRequested { session: session.id, computer: PC }));
 
-    let second = sessions.request_capture(PC, &computer, "x", None, T0).await;
+    let second = sessions.request_capture(PC, &computer, "x".parse().expect("a name"), None, T0).await;
     assert!(matches!(second, Err(SessionError::Table(TableError::AlreadyOpen(PC)))), "{second:?}");
-    let capture = sessions.request_capture(ComputerId(2), &computer, "x", None, T0).await.expect("requested");
+    let capture = sessions.request_capture(ComputerId(2), &computer, "x".parse().expect("a name"), None, T0).await.expect("requested");
     assert!(matches!(capture.disk, DiskChoice::Asked(_)));
     assert_eq!(sessions.load(capture.id).await.expect("loaded"), capture);
     assert_eq!(sessions.find_open(PC).await.expect("looked").map(|open| open.id), Some(session.id));

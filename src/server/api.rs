@@ -1,1 +1,3 @@
 //! The surface for programs.
+
+pub mod client;

@@ -1,0 +1,93 @@
+//! What a person asks for, in the page, on the command line or over the API.
+
+use mimeo_core::{ids::ComputerId, manifest::{Manifest, ManifestError}};
+
+use super::Services;
+use crate::{
+    clock::Timestamp,
+    imaging::{
+        master::{MasterError, MasterName, MasterRef, load_version},
+        session::{
+            Session,
+            plan::{DiskRule, ErasePreview, Plan, plan, preview_erase},
+            requests::{DeployVersion, SessionError},
+        },
+        store::error::StoreError,
+    },
+    inventory::computer::{Computer, ComputerError, load_computer},
+};
+
+/// What a deploy would do, before anybody asked for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeployPreview {
+    pub computer: Computer,
+    pub version: DeployVersion,
+    pub plan: Plan,
+    /// What stands on each disk that may be erased, as of the computer's last boot into the client.
+    pub disks: Vec<ErasePreview>,
+}
+
+/// Why a request was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    #[error(transparent)]
+    Computer(#[from] ComputerError),
+    #[error(transparent)]
+    Master(#[from] MasterError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the manifest of {master} cannot be read")]
+    Manifest { master: MasterRef, source: ManifestError },
+    #[error(transparent)]
+    Session(#[from] SessionError),
+}
+
+impl Services {
+    /// Asks for a disk of a computer to become a new version of a master. Nothing happens until the computer boots into
+    /// the client.
+    pub async fn request_capture(
+        &self,
+        computer: ComputerId,
+        master: MasterName,
+        rule: Option<DiskRule>,
+        now: Timestamp,
+    ) -> Result<Session, RequestError> {
+        let report = load_computer(&self.pool, computer).await?.report;
+        Ok(self.sessions.request_capture(computer, &report, master, rule, now).await?)
+    }
+
+    /// Asks for a version to be written to a disk of a computer. Refused here where no disk can hold it.
+    pub async fn request_deploy(
+        &self,
+        computer: ComputerId,
+        master: &MasterRef,
+        rule: Option<DiskRule>,
+        now: Timestamp,
+    ) -> Result<Session, RequestError> {
+        let report = load_computer(&self.pool, computer).await?.report;
+        let version = self.load_deployable(master).await?;
+        Ok(self.sessions.request_deploy(computer, &report, version, rule, now).await?)
+    }
+
+    /// Shows which disk a deploy would erase, or among which it would ask, or why it cannot be.
+    pub async fn preview_deploy(
+        &self,
+        computer: ComputerId,
+        master: &MasterRef,
+        rule: Option<&DiskRule>,
+    ) -> Result<DeployPreview, RequestError> {
+        let computer = load_computer(&self.pool, computer).await?;
+        let version = self.load_deployable(master).await?;
+        let plan = plan(&computer.report, version.need, rule);
+        let disks = preview_erase(&computer.report, &plan);
+        Ok(DeployPreview { computer, version, plan, disks })
+    }
+
+    async fn load_deployable(&self, wanted: &MasterRef) -> Result<DeployVersion, RequestError> {
+        let (master, version) = load_version(&self.pool, wanted).await?;
+        let signed = self.store.read_manifest(version.manifest_root).await?;
+        let manifest = Manifest::decode(&signed.encoded)
+            .map_err(|source| RequestError::Manifest { master: wanted.clone(), source })?;
+        Ok(DeployVersion::new(master.name, version.number, version.manifest_root, &manifest))
+    }
+}
