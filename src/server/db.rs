@@ -34,6 +34,15 @@ pub async fn open(path: &Path) -> Result<SqlitePool, OpenDbError> {
     Ok(pool)
 }
 
+/// What SQLite finds wrong with a database file; nothing, if all is well. Changes nothing.
+pub async fn check(path: &Path) -> Result<Vec<String>, OpenDbError> {
+    let error = |source| OpenDbError { path: path.display().to_string(), source };
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(error)?;
+    let said: Vec<String> = sqlx::query_scalar("PRAGMA quick_check").fetch_all(&pool).await.map_err(error)?;
+    Ok(said.into_iter().filter(|line| line != "ok").collect())
+}
+
 /// An empty database in memory, migrated: for tests.
 pub async fn open_in_memory() -> Result<SqlitePool, OpenDbError> {
     let error = |source| OpenDbError { path: ":memory:".into(), source };

@@ -1,0 +1,46 @@
+//! What this server is: its version, and what it lets machines boot from.
+
+use axum::{Json, Router, extract::State, routing::get};
+use serde::{Deserialize, Serialize};
+
+use super::extract::Administrator;
+use crate::{app::App, clock::Timestamp};
+
+pub fn router() -> Router<App> {
+    Router::new().route("/about", get(about))
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct AboutView {
+    pub name: String,
+    pub version: String,
+    pub started: Timestamp,
+    pub artefacts: Vec<ArtefactView>,
+}
+
+/// One boot artefact and where it comes from.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ArtefactView {
+    pub name: String,
+    pub bytes: u64,
+    /// BLAKE3 in hexadecimal.
+    pub blake3: String,
+    pub package: String,
+    pub version: String,
+}
+
+async fn about(State(app): State<App>, _: Administrator) -> Json<AboutView> {
+    let artefacts = app.artefacts.list().iter().map(|artefact| ArtefactView {
+        name: artefact.name.clone(),
+        bytes: artefact.bytes,
+        blake3: artefact.blake3.clone(),
+        package: artefact.package.clone(),
+        version: artefact.version.clone(),
+    });
+    Json(AboutView {
+        name: "Mimeo".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        started: app.started,
+        artefacts: artefacts.collect(),
+    })
+}

@@ -1,0 +1,107 @@
+//! The masters and their versions.
+
+use axum::{Json, Router, extract::State, routing::get};
+use mimeo_core::ids::{ComputerId, MasterId, SessionId, VersionNumber};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    error::ApiError,
+    extract::{Administrator, InPath},
+};
+use crate::{
+    app::App,
+    clock::Timestamp,
+    imaging::master::{self, BadMasterRef, Master, MasterError, MasterName, MasterRef, Version},
+};
+
+pub fn router() -> Router<App> {
+    Router::new().route("/masters", get(list)).route("/masters/{name}", get(show))
+}
+
+/// A master with all of its versions, the latest first.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct MasterView {
+    pub id: MasterId,
+    pub name: String,
+    pub description: String,
+    pub created: Timestamp,
+    pub versions: Vec<VersionView>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct VersionView {
+    pub version: VersionNumber,
+    /// The hash that names everything in it.
+    pub manifest: String,
+    pub created: Timestamp,
+    /// Size of the captured disk.
+    pub disk_bytes: u64,
+    /// Of that, in use and carried.
+    pub carried_bytes: u64,
+    /// What the store grew by.
+    pub stored_bytes: u64,
+    /// Where it was captured, and by which session.
+    pub computer: Option<ComputerId>,
+    pub session: Option<SessionId>,
+}
+
+async fn list(State(app): State<App>, _: Administrator) -> Result<Json<Vec<MasterView>>, ApiError> {
+    let mut views = Vec::new();
+    for master in master::list(&app.services.pool).await? {
+        views.push(with_versions(&app, master).await?);
+    }
+    Ok(Json(views))
+}
+
+async fn show(
+    State(app): State<App>,
+    _: Administrator,
+    InPath(name): InPath<String>,
+) -> Result<Json<MasterView>, ApiError> {
+    let name: MasterName = name.parse()?;
+    let unknown = || MasterError::Unknown { wanted: MasterRef { name: name.clone(), version: None } };
+    let master = master::find_by_name(&app.services.pool, &name).await?.ok_or_else(unknown)?;
+    Ok(Json(with_versions(&app, master).await?))
+}
+
+async fn with_versions(app: &App, master: Master) -> Result<MasterView, ApiError> {
+    let mut versions = master::list_versions(&app.services.pool, master.id).await?;
+    versions.sort_by_key(|version| std::cmp::Reverse(version.number));
+    Ok(MasterView {
+        id: master.id,
+        name: master.name.to_string(),
+        description: master.description,
+        created: master.created_at,
+        versions: versions.into_iter().map(VersionView::from).collect(),
+    })
+}
+
+impl From<Version> for VersionView {
+    fn from(version: Version) -> Self {
+        Self {
+            version: version.number,
+            manifest: version.manifest_root.to_string(),
+            created: version.created_at,
+            disk_bytes: version.disk_bytes,
+            carried_bytes: version.carried_bytes,
+            stored_bytes: version.stored_bytes,
+            computer: version.computer,
+            session: version.session,
+        }
+    }
+}
+
+impl From<BadMasterRef> for ApiError {
+    fn from(error: BadMasterRef) -> Self {
+        Self::bad_request("bad_master", error)
+    }
+}
+
+impl From<MasterError> for ApiError {
+    fn from(error: MasterError) -> Self {
+        match &error {
+            MasterError::Unknown { .. } | MasterError::UnknownVersion { .. } => Self::not_found(error),
+            _ => Self::internal(&error),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! `mimeo computers`.
+
+use std::fmt::Write;
+
+use super::{
+    connection::{Connection, in_path, understand},
+    failure::CliError,
+    format::{ago, bytes, or_dash, table, word},
+    print, print_json,
+};
+use crate::{
+    api::computers::{ComputerSummary, ComputerView},
+    clock::Timestamp,
+};
+
+pub(super) async fn list(connection: &Connection, json: bool) -> Result<(), CliError> {
+    let answer = connection.get("/computers").await?;
+    if json {
+        print_json(&answer);
+        return Ok(());
+    }
+    let computers: Vec<ComputerSummary> = understand(&answer)?;
+    let now = Timestamp::now();
+    let rows: Vec<Vec<String>> = computers.iter().map(|computer| row(computer, now)).collect();
+    let none = "There are no computers yet: start one from the network and choose \"register this computer\".";
+    print(&table(&["ID", "NAME", "MODEL", "SERIAL", "FIRMWARE", "MEMORY", "SEEN"], &rows, none));
+    Ok(())
+}
+
+pub(super) async fn show(connection: &Connection, name_or_id: &str, json: bool) -> Result<(), CliError> {
+    let answer = connection.get(&format!("/computers/{}", in_path(name_or_id))).await?;
+    if json {
+        print_json(&answer);
+        return Ok(());
+    }
+    print(&describe(&understand(&answer)?, Timestamp::now()));
+    Ok(())
+}
+
+fn row(computer: &ComputerSummary, now: Timestamp) -> Vec<String> {
+    vec![
+        computer.id.to_string(),
+        computer.name.clone(),
+        or_dash(computer.model.as_deref()),
+        or_dash(computer.serial.as_deref()),
+        firmware(computer),
+        bytes(computer.memory_bytes),
+        ago(computer.seen, now),
+    ]
+}
+
+fn firmware(computer: &ComputerSummary) -> String {
+    match word(&computer.secure_boot).as_str() {
+        "on" => "uefi, secure boot".to_owned(),
+        _ => word(&computer.firmware),
+    }
+}
+
+fn describe(computer: &ComputerView, now: Timestamp) -> String {
+    let ComputerView { summary, report } = computer;
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        // Writing to a string cannot fail.
+        let _written = writeln!(text, "{name:12}{value}");
+    };
+    line("name", format!("{} (id {})", summary.name, summary.id));
+    line("maker", or_dash(summary.manufacturer.as_deref()));
+    line("model", or_dash(summary.model.as_deref()));
+    line("serial", or_dash(summary.serial.as_deref()));
+    line("firmware", firmware(summary));
+    line("loader", word(&summary.loader));
+    line("processor", format!("{}, {} threads", report.processor.model, report.processor.threads));
+    line("memory", bytes(report.memory_bytes));
+    line("seen", ago(summary.seen, now));
+    for nic in &report.nics {
+        let driver = nic.driver.as_deref().unwrap_or("no driver");
+        line("network", format!("{} {} ({driver})", nic.kernel_name, nic.mac));
+    }
+    for disk in &report.disks {
+        let model = disk.model.as_deref().unwrap_or("disk");
+        let removable = if disk.removable { ", removable" } else { "" };
+        let serial = or_dash(disk.serial.as_deref());
+        line("disk", format!("{model} {}, serial {serial}{removable}", bytes(disk.size_bytes)));
+        for partition in &disk.partitions {
+            let filesystem = partition.filesystem.as_ref().map_or_else(|| "unknown".to_owned(), word);
+            let size = bytes(partition.place.length_bytes);
+            line("", format!("{}  {filesystem}  {size}  {}", partition.number, partition.name));
+        }
+    }
+    text
+}

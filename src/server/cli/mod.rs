@@ -1,0 +1,211 @@
+//! The command line: what can be typed, and which file does it.
+//!
+//! Every command but `serve` and `doctor` talks to a running server through [`connection`], and shows what the API
+//! says: as tables and sentences, or with `--json` as it came.
+
+mod computers;
+mod connection;
+mod deploy;
+mod failure;
+mod follow;
+mod format;
+mod masters;
+mod sessions;
+mod tokens;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use serde_json::Value;
+
+use self::{connection::Connection, failure::CliError};
+use crate::config::Config;
+
+/// Network boot and imaging: one master, a classroom of copies.
+#[derive(Debug, Parser)]
+#[command(name = "mimeo", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub options: Options,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options for every command")]
+pub struct Options {
+    /// Configuration file [default: /etc/mimeo/mimeo.toml, if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print JSON, as the API says it
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Talk to this server over the network instead of the one on this machine, e.g. https://192.168.77.1
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    pub url: Option<String>,
+    /// API token for --url; better given as environment variable MIMEO_TOKEN, which other users cannot see
+    #[arg(long, global = true, value_name = "TOKEN", requires = "url")]
+    pub token: Option<String>,
+    /// Certificate of the server's authority for --url, as downloaded from its /ca.pem
+    #[arg(long, global = true, value_name = "FILE", requires = "url")]
+    pub ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server
+    Serve(ServeOptions),
+    /// List computers, or show one
+    Computers {
+        /// Name or id
+        computer: Option<String>,
+    },
+    /// List masters and their versions
+    Masters,
+    /// Read a computer's disk into a new version of a master
+    Capture(CaptureOptions),
+    /// Write a master to the disks of computers, erasing what is there
+    Deploy(DeployOptions),
+    /// List sessions: captures and deploys
+    Sessions {
+        /// Only those that wait or run
+        #[arg(long)]
+        open: bool,
+        /// Keep showing how far they are, until interrupted
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Say which disk a session means
+    Answer {
+        session: i64,
+        /// Serial number, WWN, or the disk's number in the list of `mimeo sessions`
+        disk: String,
+    },
+    /// Cancel a session
+    Cancel { session: i64 },
+    /// Keys for programs that use the API
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Show the code that sets the administrator's name and password
+    SetupCode {
+        /// Make a new one, to set a forgotten password again
+        #[arg(long)]
+        renew: bool,
+    },
+    /// Check this machine and this configuration, and say what to do
+    Doctor,
+}
+
+#[derive(Debug, Args)]
+pub struct ServeOptions {
+    /// The network interface to serve on, instead of the configured one
+    #[arg(long, value_name = "NAME")]
+    pub interface: Option<String>,
+    /// Where to keep everything, instead of the configured folder
+    #[arg(long, value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct CaptureOptions {
+    /// Name or id
+    pub computer: String,
+    /// The master that gets a new version, or is made
+    #[arg(long, value_name = "MASTER")]
+    pub name: String,
+    /// Serial number or WWN, where the computer has several disks
+    #[arg(long)]
+    pub disk: Option<String>,
+    /// Follow the session to its end
+    #[arg(long)]
+    pub wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DeployOptions {
+    /// NAME for the latest version, NAME@VERSION for a certain one
+    pub master: String,
+    /// Names or ids
+    #[arg(required = true, value_name = "COMPUTER")]
+    pub computers: Vec<String>,
+    /// Serial number or WWN, where a computer has several disks
+    #[arg(long)]
+    pub disk: Option<String>,
+    /// Do not ask before erasing
+    #[arg(long)]
+    pub yes: bool,
+    /// Follow the sessions to their end
+    #[arg(long)]
+    pub wait: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token and show it, once
+    Create { name: String },
+    /// List tokens by name
+    List,
+    /// Make a token worthless
+    Delete { name: String },
+}
+
+/// Runs a command against a server. 0: done; 1: failed; clap itself ends with 2 for what was typed wrongly.
+pub async fn run(options: Options, command: Command) -> ExitCode {
+    match execute(options, command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            failure::report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn execute(options: Options, command: Command) -> Result<(), CliError> {
+    let json = options.json;
+    let connection = Connection::open(&options)?;
+    match command {
+        Command::Serve(_) | Command::Doctor => Err(CliError::Refused("this command needs no server".into())),
+        Command::Computers { computer: None } => computers::list(&connection, json).await,
+        Command::Computers { computer: Some(computer) } => computers::show(&connection, &computer, json).await,
+        Command::Masters => masters::list(&connection, json).await,
+        Command::Capture(capture) => deploy::capture(&connection, capture, json).await,
+        Command::Deploy(deploy) => deploy::deploy(&connection, deploy, json).await,
+        Command::Sessions { open, watch: false } => sessions::list(&connection, open, json).await,
+        Command::Sessions { open: _, watch: true } => follow::watch(&connection, json).await,
+        Command::Answer { session, disk } => sessions::answer(&connection, session, &disk, json).await,
+        Command::Cancel { session } => sessions::cancel(&connection, session, json).await,
+        Command::Token(TokenCommand::Create { name }) => tokens::create(&connection, &name, json).await,
+        Command::Token(TokenCommand::List) => tokens::list(&connection, json).await,
+        Command::Token(TokenCommand::Delete { name }) => tokens::delete(&connection, &name).await,
+        Command::SetupCode { renew } => tokens::setup_code(&connection, renew, json).await,
+    }
+}
+
+impl ServeOptions {
+    /// What was typed counts more than what the file says.
+    pub fn apply(self, config: &mut Config) {
+        if let Some(interface) = self.interface {
+            config.network.interface = Some(interface);
+        }
+        if let Some(data_dir) = self.data_dir {
+            if config.store.path == config.server.data_dir.join("store") {
+                config.store.path = data_dir.join("store");
+            }
+            config.server.data_dir = data_dir;
+        }
+    }
+}
+
+/// Prints lines on the standard output.
+#[expect(clippy::print_stdout, reason = "the one place where the command line answers")]
+fn print(text: &str) {
+    println!("{}", text.trim_end());
+}
+
+fn print_json(value: &Value) {
+    print(&format!("{value:#}"));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! `mimeo sessions`, `mimeo answer` and `mimeo cancel`.
+
+use std::fmt::Write;
+
+use mimeo_core::messages::{DiskPin, Progress};
+use serde_json::json;
+
+use super::{
+    connection::{Connection, understand},
+    failure::CliError,
+    format::{ago, disk, duration, failure, table, word},
+    print, print_json,
+};
+use crate::{
+    api::sessions::{AnswerRequest, JobKind, SessionDetails, SessionView},
+    clock::Timestamp,
+};
+
+pub(super) async fn list(connection: &Connection, open: bool, json: bool) -> Result<(), CliError> {
+    let answer = connection.get(if open { "/sessions?open=true" } else { "/sessions" }).await?;
+    if json {
+        print_json(&answer);
+        return Ok(());
+    }
+    let sessions: Vec<SessionView> = understand(&answer)?;
+    let now = Timestamp::now();
+    let rows: Vec<Vec<String>> = sessions.iter().map(|session| row(session, now)).collect();
+    let none = "There are no sessions. Begin one with `mimeo capture` or `mimeo deploy`.";
+    let mut text = table(&["ID", "COMPUTER", "DOES", "STATE", "TIME", "REQUESTED"], &rows, none);
+    for session in &sessions {
+        text.push_str(&question(session));
+    }
+    print(&text);
+    Ok(())
+}
+
+pub(super) async fn answer(connection: &Connection, id: i64, which: &str, json: bool) -> Result<(), CliError> {
+    let details: SessionDetails = understand(&connection.get(&format!("/sessions/{id}")).await?)?;
+    let pin = chosen(&details.session, which)?;
+    let answer = connection.post(&format!("/sessions/{id}/answer"), &AnswerRequest { disk: pin.clone() }).await?;
+    if json {
+        print_json(&answer);
+    } else {
+        print(&format!("Session {id} uses {}.", disk(&pin)));
+    }
+    Ok(())
+}
+
+pub(super) async fn cancel(connection: &Connection, id: i64, json: bool) -> Result<(), CliError> {
+    let answer = connection.post(&format!("/sessions/{id}/cancel"), &json!({})).await?;
+    if json {
+        print_json(&answer);
+    } else {
+        print(&format!("Session {id} is cancelled. A disk that was being written does not boot any more."));
+    }
+    Ok(())
+}
+
+/// What a session does, in three words.
+pub(super) fn does(session: &SessionView) -> String {
+    let version = session.version.map_or_else(String::new, |version| format!("@{version}"));
+    match session.kind {
+        JobKind::Capture => format!("capture to {}{version}", session.master),
+        JobKind::Deploy => format!("deploy {}{version}", session.master),
+    }
+}
+
+/// Where a session stands, in a few words.
+pub(super) fn standing(session: &SessionView) -> String {
+    match (session.state.as_str(), &session.failure, session.phase) {
+        ("failed", Some(failed), _) => format!("failed in {}", failure(failed)),
+        ("waiting", ..) if !session.question.is_empty() => "waiting: which disk?".to_owned(),
+        ("waiting", ..) => "waiting for the computer to start from the network".to_owned(),
+        ("running", _, Some(phase)) => format!("{}{}", word(&phase), percent(session.progress)),
+        (state, ..) => state.to_owned(),
+    }
+}
+
+fn percent(progress: Progress) -> String {
+    let done = u128::from(progress.done_bytes.min(progress.total_bytes)) * 100;
+    done.checked_div(progress.total_bytes.into()).map_or_else(String::new, |percent| format!(" {percent} %"))
+}
+
+fn row(session: &SessionView, now: Timestamp) -> Vec<String> {
+    let took = session.started.map(|started| duration(session.ended.unwrap_or(now).since(started)));
+    vec![
+        session.id.to_string(),
+        session.computer_name.clone(),
+        does(session),
+        standing(session),
+        took.unwrap_or_else(|| "-".to_owned()),
+        ago(session.requested, now),
+    ]
+}
+
+/// The question that a session waits with, and how to answer it.
+fn question(session: &SessionView) -> String {
+    if session.question.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\n{} has several disks. Which one does session {} mean?\n", session.computer_name, session.id);
+    for (index, candidate) in session.question.iter().enumerate() {
+        // Writing to a string cannot fail.
+        let _written = writeln!(text, "  {}  {}", index + 1, disk(candidate));
+    }
+    let _written = writeln!(text, "Answer with: mimeo answer {} NUMBER", session.id);
+    text
+}
+
+/// The disk that a person means by its number in the list, its serial number or its WWN.
+fn chosen(session: &SessionView, which: &str) -> Result<DiskPin, CliError> {
+    if session.question.is_empty() {
+        return Err(CliError::Refused(format!("session {} has no question open", session.id)));
+    }
+    let says = |text: &Option<String>| text.as_deref().is_some_and(|text| text.eq_ignore_ascii_case(which));
+    let mut named = session.question.iter().filter(|pin| says(&pin.serial) || says(&pin.wwn));
+    let by_number = which.parse().ok().and_then(|number: usize| session.question.get(number.checked_sub(1)?));
+    match (named.next(), named.next()) {
+        (Some(pin), None) => Ok(pin.clone()),
+        (None, None) => by_number.cloned().ok_or_else(|| {
+            CliError::Refused(format!("no disk in question is {which}:{}", question(session).trim_end()))
+        }),
+        _ => Err(CliError::Refused(format!("several disks in question are {which}, give the number in the list"))),
+    }
+}

@@ -1,0 +1,74 @@
+//! The folder in which the server keeps everything: only root reads it, and only one server uses it.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+/// Only the owner may list, read or write.
+const MODE: u32 = 0o700;
+
+const LOCK: &str = "lock";
+
+/// The folder, held by this process until dropped. The kernel lets go of it however the process ends.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl DataDir {
+    /// Makes the folder where there is none, closes it to others, and takes it.
+    pub fn claim(path: &Path) -> Result<Self, DataDirError> {
+        let failed = |source| DataDirError::Unusable { path: path.to_owned(), source };
+        fs::DirBuilder::new().recursive(true).mode(MODE).create(path).map_err(failed)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(MODE)).map_err(failed)?;
+        let lock = File::options().create(true).write(true).truncate(false).open(path.join(LOCK)).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(DataDirError::InUse { path: path.to_owned() }),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+/// Whether a server uses the folder now.
+pub fn is_claimed(path: &Path) -> bool {
+    let lock = File::options().write(true).open(path.join(LOCK));
+    lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
+/// The folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    #[error("using folder {}: run this as root, or name another with --data-dir", path.display())]
+    Unusable { path: PathBuf, source: io::Error },
+    #[error("another server uses {} already, stop it first", path.display())]
+    InUse { path: PathBuf },
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::{DataDir, DataDirError, is_claimed};
+
+    #[test]
+    fn one_server_at_a_time_has_the_folder_and_nobody_else_reads_it() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let path = parent.path().join("data");
+        assert!(!is_claimed(&path));
+        let held = DataDir::claim(&path).expect("is free");
+        assert!(is_claimed(&path));
+        assert!(matches!(DataDir::claim(&path), Err(DataDirError::InUse { .. })));
+        assert_eq!(path.metadata().expect("is there").permissions().mode() & 0o777, 0o700);
+        drop(held);
+        assert!(DataDir::claim(&path).is_ok());
+    }
+}
