@@ -1,3 +1,6 @@
 //! Imaging: masters, their chunks, and the sessions that capture and deploy them.
 
+pub mod keys;
+pub mod master;
+pub mod publish;
 pub mod store;
