@@ -10,10 +10,10 @@ mod dhcp;
 mod disk;
 #[path = "it/engine.rs"]
 mod engine;
-#[path = "fuzz/fuzz_tftp.rs"]
-mod fuzz_tftp;
 #[path = "fuzz/fuzz_pack.rs"]
 mod fuzz_pack;
+#[path = "fuzz/fuzz_tftp.rs"]
+mod fuzz_tftp;
 #[path = "it/sessions.rs"]
 mod sessions;
 #[path = "it/store.rs"]
