@@ -10,6 +10,8 @@ mod dhcp;
 mod disk;
 #[path = "it/engine.rs"]
 mod engine;
+#[path = "fuzz/fuzz_dhcp.rs"]
+mod fuzz_dhcp;
 #[path = "it/sessions.rs"]
 mod sessions;
 #[path = "it/store.rs"]
