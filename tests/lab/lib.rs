@@ -15,3 +15,5 @@ pub mod vm;
 
 #[cfg(test)]
 mod boot_chains;
+
+pub mod store_bench;
