@@ -1,4 +1,7 @@
 //! Imaging: masters, their chunks, and the sessions that capture and deploy them.
 
+pub mod keys;
+pub mod master;
+pub mod publish;
 pub mod session;
 pub mod store;
