@@ -16,6 +16,16 @@ mod fuzz_pack;
 mod fuzz_tftp;
 #[path = "fuzz/fuzz_dhcp.rs"]
 mod fuzz_dhcp;
+#[path = "fuzz/fuzz_ext.rs"]
+mod fuzz_ext;
+#[path = "fuzz/fuzz_fat.rs"]
+mod fuzz_fat;
+#[path = "fuzz/fuzz_gpt.rs"]
+mod fuzz_gpt;
+#[path = "fuzz/fuzz_mbr.rs"]
+mod fuzz_mbr;
+#[path = "fuzz/fuzz_ntfs.rs"]
+mod fuzz_ntfs;
 #[path = "it/sessions.rs"]
 mod sessions;
 #[path = "it/store.rs"]

@@ -8,7 +8,7 @@ mod fat;
 #[path = "disk/image.rs"]
 mod image;
 #[path = "disk/mutation.rs"]
-mod mutation;
+pub(crate) mod mutation;
 #[path = "disk/ntfs.rs"]
 mod ntfs;
 #[path = "disk/oracle.rs"]

@@ -119,3 +119,54 @@ fn has_at(volume: &dyn ReadAt, offset_bytes: u64, magic: &[u8]) -> io::Result<bo
     volume.read_exact_at(&mut bytes, offset_bytes)?;
     Ok(bytes == magic)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{FileSystem, detect};
+
+    const LENGTH: usize = 256 << 10;
+
+    /// What is detected where only these bytes are not zero.
+    fn check(magics: &[(usize, &[u8])], expected: Option<FileSystem>) {
+        let mut volume = vec![0; LENGTH];
+        for (at, magic) in magics {
+            volume[*at..at + magic.len()].copy_from_slice(magic);
+        }
+        assert_eq!(detect(&&volume[..]).expect("memory does not fail"), expected, "{magics:?}");
+    }
+
+    #[test]
+    fn each_magic_is_looked_for_where_it_stands() {
+        const END: &[u8] = &[0x55, 0xAA];
+        const RAID: &[u8] = &[0xFC, 0x4E, 0x2B, 0xA9];
+        check(&[], None);
+        check(&[(3, b"NTFS    "), (510, END)], Some(FileSystem::Ntfs));
+        check(&[(3, b"EXFAT   "), (510, END)], Some(FileSystem::ExFat));
+        check(&[(1024 + 56, &[0x53, 0xEF])], Some(FileSystem::Ext));
+        check(&[(0, b"XFSB")], Some(FileSystem::Xfs));
+        check(&[(65_536 + 64, b"_BHRfS_M")], Some(FileSystem::Btrfs));
+        check(&[(1024, &[0x10, 0x20, 0xF5, 0xF2])], Some(FileSystem::F2fs));
+        check(&[(4086, b"SWAPSPACE2")], Some(FileSystem::Swap));
+        check(&[(65_526, b"SWAPSPACE2")], Some(FileSystem::Swap));
+        check(&[(512, b"LABELONE"), (536, b"LVM2 001")], Some(FileSystem::Lvm));
+        check(&[(0, b"LUKS\xBA\xBE")], Some(FileSystem::Luks));
+        check(&[(3, b"-FVE-FS-"), (510, END)], Some(FileSystem::BitLocker));
+        for at in [0, 4096, LENGTH - 8192, LENGTH - 65_536] {
+            check(&[(at, RAID)], Some(FileSystem::LinuxRaid));
+        }
+    }
+
+    #[test]
+    fn a_container_counts_before_what_shows_through_it() {
+        let ext: (usize, &[u8]) = (1024 + 56, &[0x53, 0xEF]);
+        check(&[ext, (LENGTH - 8192, &[0xFC, 0x4E, 0x2B, 0xA9])], Some(FileSystem::LinuxRaid));
+        check(&[ext, (0, b"LUKS\xBA\xBE")], Some(FileSystem::Luks));
+    }
+
+    #[test]
+    fn a_volume_too_short_for_a_superblock_is_unknown() {
+        for length in [0, 1, 511, 512, 1024, 5000] {
+            assert_eq!(detect(&&vec![0; length][..]).expect("memory does not fail"), None);
+        }
+    }
+}

@@ -10,10 +10,9 @@ use mimeo_core::{
     disk::{
         ReadAt,
         filesystem::{self, FileSystem},
-        gpt, layout,
-        used_blocks::{self, UsedMap},
+        gpt, layout, used_blocks,
     },
-    units::SectorSize,
+    units::{Extent, SectorSize},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -21,10 +20,15 @@ use super::{
     image::{Image, age, check_form, run},
     ntfs::mkntfs,
 };
+use crate::{
+    fuzz_ext::fuzz_ext, fuzz_fat::fuzz_fat, fuzz_gpt::fuzz_gpt, fuzz_mbr::fuzz_mbr, fuzz_ntfs::fuzz_ntfs,
+};
 
 const MIB: u64 = 1 << 20;
 /// Damaged versions of each image.
 const ROUNDS: u64 = 1500;
+/// Most reads of a volume, whatever its bytes say: a sound one of this size takes some hundred.
+const READS_MAX: u64 = 20_000;
 
 /// Bytes that count how often they are read.
 struct Counted<'a> {
@@ -45,12 +49,57 @@ impl ReadAt for Counted<'_> {
     }
 }
 
-/// Damages `image` in the places that matter and reads it, again and again.
-fn torment(name: &str, image: &Image, places: &[std::ops::Range<u64>], read: impl Fn(&dyn ReadAt)) {
+impl<'a> Counted<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, reads: Cell::new(0), bytes_read: Cell::new(0) }
+    }
+
+    fn check(&self) {
+        let (reads, bytes_read) = (self.reads.get(), self.bytes_read.get());
+        assert!(reads < READS_MAX, "{reads} reads");
+        assert!(bytes_read < 4 * self.bytes.len() as u64 + MIB, "{bytes_read} bytes read");
+    }
+}
+
+/// Reads any bytes as a volume that holds `filesystem`.
+pub(crate) fn check_volume(filesystem: FileSystem, bytes: &[u8]) {
+    let volume = Counted::new(bytes);
+    filesystem::detect(&volume).expect("memory does not fail");
+    if let Ok(map) = used_blocks::map(filesystem, &volume) {
+        check_form(&map, volume.length_bytes());
+    }
+    volume.check();
+}
+
+/// Reads any bytes as a disk, and fits what was found to others.
+pub(crate) fn check_disk(bytes: &[u8]) {
+    let disk = Counted::new(bytes);
+    let layout = layout::read(&disk, SectorSize::B512);
+    disk.check();
+    let Ok(layout) = layout else { return };
+    let mut places: Vec<Extent> = layout.table.partitions.iter().map(|partition| partition.place).collect();
+    places.extend(layout.gaps.iter().chain([&layout.boot_area]));
+    places.sort();
+    assert!(places.windows(2).all(|pair| pair[0].end_bytes() <= pair[1].start_bytes), "{places:?}");
+    assert!(places.iter().all(|place| place.end_bytes() <= disk.length_bytes()), "{places:?}");
+
+    let head = &bytes[..layout.boot_area.length_bytes as usize];
+    for (head, disk_bytes) in [(head, 5 * MIB), (head, 3 * MIB), (&head[..512], 9 * MIB)] {
+        let Ok(writes) = gpt::fit_to_disk(head, &layout.table, SectorSize::B512, disk_bytes) else {
+            continue;
+        };
+        for write in writes.groups.iter().flatten() {
+            assert!(write.offset_bytes + write.bytes.len() as u64 <= disk_bytes, "a write behind the disk");
+        }
+    }
+}
+
+/// Damages `image` in the places that matter, again and again.
+fn torment(name: &str, image: &Image, places: &[std::ops::Range<u64>], fuzz: fn(&[u8])) {
     let sound = std::fs::read(&image.path).expect("the image");
     let mut random = StdRng::seed_from_u64(7);
+    let mut bytes = sound.clone();
     for round in 0..ROUNDS {
-        let mut bytes = sound.clone();
         let mut changes = Vec::new();
         for _ in 0..random.random_range(1..6) {
             let place = places[random.random_range(0..places.len())].clone();
@@ -65,21 +114,10 @@ fn torment(name: &str, image: &Image, places: &[std::ops::Range<u64>], read: imp
             bytes[at..at + width].copy_from_slice(&value.to_le_bytes()[..width]);
             changes.push((at, width, value));
         }
-        let counted = Counted { bytes: &bytes, reads: Cell::new(0), bytes_read: Cell::new(0) };
-        let outcome = panic::catch_unwind(AssertUnwindSafe(|| read(&counted)));
-        assert!(outcome.is_ok(), "{name}, round {round}: panic after {changes:x?}");
-        let (reads, bytes_read) = (counted.reads.get(), counted.bytes_read.get());
-        let bound = 4 * bytes.len() as u64;
-        assert!(reads < 20_000 && bytes_read < bound, "{name}, round {round}: {reads} reads, {changes:x?}");
-    }
-}
-
-fn map(expected: FileSystem) -> impl Fn(&dyn ReadAt) {
-    move |volume| {
-        filesystem::detect(volume).expect("memory does not fail");
-        let map: Result<UsedMap, _> = used_blocks::map(expected, volume);
-        if let Ok(map) = map {
-            check_form(&map, volume.length_bytes());
+        let outcome = panic::catch_unwind(AssertUnwindSafe(|| fuzz(&bytes)));
+        assert!(outcome.is_ok(), "{name}, round {round}: failed after {changes:x?}");
+        for (at, width, _) in changes {
+            bytes[at..at + width].copy_from_slice(&sound[at..at + width]);
         }
     }
 }
@@ -106,18 +144,16 @@ fn damaged_ext_file_systems() {
     ] {
         let image = Image::of_bytes(6 * MIB);
         run("mke2fs", &[&["-q", "-F"], arguments, &[image.str()]].concat());
-        torment(name, &image, &[1024..2048, 1024..1400, 2048..8192, 8192..100_000], map(FileSystem::Ext));
+        torment(name, &image, &[1024..2048, 1024..1400, 2048..8192, 8192..100_000], fuzz_ext);
     }
 }
 
 #[test]
 fn damaged_fat_file_systems() {
-    for (kind, sectors, filesystem) in
-        [("12", "8", FileSystem::Fat12), ("16", "1", FileSystem::Fat16), ("32", "1", FileSystem::Fat32)]
-    {
+    for (kind, sectors) in [("12", "8"), ("16", "1"), ("32", "1")] {
         let image = Image::of_bytes(8 * MIB);
         run("mkfs.fat", &["-F", kind, "-s", sectors, image.str()]);
-        torment(kind, &image, &[0..90, 0..90, 512..40_000], map(filesystem));
+        torment(kind, &image, &[0..90, 0..90, 512..40_000], fuzz_fat);
     }
 }
 
@@ -138,34 +174,28 @@ fn damaged_ntfs_file_systems() {
     let index = bytes.windows(4).position(|window| window == b"INDX").expect("an index block") as u64;
     let records = [0, 2, 3, 5, 6].map(|record| table + record * 1024..table + (record + 1) * 1024 - 600);
     let places = [&records[..], &[0..0x50, index..index + 4096]].concat();
-    torment("ntfs", &image, &places, map(FileSystem::Ntfs));
+    torment("ntfs", &image, &places, fuzz_ntfs);
 }
 
 #[test]
-fn damaged_partition_tables() {
+fn damaged_guid_partition_tables() {
     let image = Image::of_bytes(4 * MIB);
     run("sgdisk", &["-n", "1:2048:+512K", "-n", "2:0:+512K", image.str()]);
     let end = 4 * MIB;
     let places = [440..512, 512..604, 1024..1400, end - 512..end - 420, end - 33 * 512..end - 32 * 512];
-    let read = |disk: &dyn ReadAt| {
-        if let Ok(layout) = layout::read(disk, SectorSize::B512) {
-            let mut head = vec![0; layout.boot_area.length_bytes as usize];
-            disk.read_exact_at(&mut head, 0).expect("the boot area lies in the disk");
-            drop(gpt::fit_to_disk(&head, &layout.table, SectorSize::B512, 5 * MIB));
-            drop(gpt::fit_to_disk(&head[..512], &layout.table, SectorSize::B512, 3 * MIB));
-        }
-    };
-    torment("gpt", &image, &places, read);
-    // Checksums hide most of the code from random damage: here they are made right again.
-    torment("gpt with right checksums", &image, &[524..604, 1024..1400], |disk| {
-        let mut bytes = vec![0; disk.length_bytes() as usize];
-        disk.read_exact_at(&mut bytes, 0).expect("memory");
-        mend_checksums(&mut bytes);
-        read(&&bytes[..]);
-    });
+    torment("gpt", &image, &places, fuzz_gpt);
 }
 
-fn mend_checksums(disk: &mut [u8]) {
+#[test]
+fn damaged_master_boot_records() {
+    let image = mbr_disk(8);
+    let record = |at: u64| at * 512 + 440..at * 512 + 512;
+    torment("mbr", &image, &[record(0), record(4096), record(8192)], fuzz_mbr);
+}
+
+/// A disk with both checksums of its first header as they should be.
+pub(crate) fn with_right_checksums(disk: &[u8]) -> Vec<u8> {
+    let mut disk = disk.to_vec();
     let crc = |bytes: &[u8]| -> u32 {
         let step = |crc: u32, byte: &u8| {
             (0..8)
@@ -173,13 +203,33 @@ fn mend_checksums(disk: &mut [u8]) {
         };
         !bytes.iter().fold(!0, step)
     };
+    if disk.len() < 128 << 10 {
+        return disk;
+    }
     let field = |disk: &[u8], at: usize| {
         u32::from_le_bytes(disk[at..at + 4].try_into().expect("four bytes")) as usize
     };
-    let length = field(disk, 512 + 80).saturating_mul(field(disk, 512 + 84)).min(64 << 10);
+    let length = field(&disk, 512 + 80).saturating_mul(field(&disk, 512 + 84)).min(64 << 10);
     let entries = crc(&disk[1024..1024 + length]);
     disk[512 + 88..512 + 92].copy_from_slice(&entries.to_le_bytes());
     disk[512 + 16..512 + 20].fill(0);
-    let header = crc(&disk[512..512 + field(disk, 512 + 12).min(512)]);
+    let header = crc(&disk[512..512 + field(&disk, 512 + 12).min(512)]);
     disk[512 + 16..512 + 20].copy_from_slice(&header.to_le_bytes());
+    disk
+}
+
+/// A disk with one primary and two logical partitions.
+fn mbr_disk(megabytes: u64) -> Image {
+    let image = Image::of_bytes(megabytes * MIB);
+    let script = image.directory.path().join("script");
+    std::fs::write(
+        &script,
+        "label: dos\nstart=2048,size=1024\nstart=4096,type=5\nstart=4200,size=512\n\
+        start=8292,size=512\n",
+    )
+    .expect("a script");
+    let script = std::fs::File::open(&script).expect("the script");
+    let made = std::process::Command::new("sfdisk").args(["-q", image.str()]).stdin(script).status();
+    assert!(made.expect("sfdisk is needed (apt install fdisk)").success());
+    image
 }
