@@ -1,6 +1,8 @@
 //! The imaging engine: real partition tables and file systems on loop devices, and disks in memory that lose power.
 //! The loop devices need root.
 
+#[path = "engine/bench.rs"]
+mod bench;
 #[path = "engine/lab.rs"]
 mod lab;
 #[path = "engine/memory_disk.rs"]
@@ -19,8 +21,8 @@ use std::{
 };
 
 use lab::{
-    LoopDisk, assert_equal_content, capture, create, deploy, deploy_ending, ext4, failure, fat32, folder,
-    noise, ntfs, place, run, succeeded, swap, text, used_extents,
+    LoopDisk, assert_equal_content, assert_zero_outside, capture, create, deploy, deploy_ending, ext4,
+    failure, fat32, folder, noise, ntfs, place, run, succeeded, swap, text, used_extents,
 };
 use memory_disk::MemoryDisk;
 use memory_server::MemoryServer;
@@ -67,7 +69,7 @@ fn small_source(folder: &Path) -> Vec<u8> {
     let disk = create(&image, 24 * MIB);
     run("sgdisk", &["-n1:2048:+20M", "-t1:8300", &text(&image)]);
     disk.write_all_at(&noise(7, 440), 0).unwrap();
-    place(&disk, MIB, &ext4(folder, 20 * MIB, 4_000_000));
+    place(&disk, MIB, &ext4(folder, 20 * MIB, 12_000_000));
     fs::read(&image).unwrap()
 }
 
@@ -105,16 +107,8 @@ fn a_gpt_disk_comes_out_bit_equal_on_an_equal_and_on_a_larger_disk() {
         run("fsck.fat", &["-n", &extract(&bytes, MIB, 40 * MIB, folder.path())]);
         run("e2fsck", &["-f", "-n", &extract(&bytes, 41 * MIB, 96 * MIB, folder.path())]);
         run("ntfsfix", &["-n", &extract(&bytes, 137 * MIB, 48 * MIB, folder.path())]);
-        // Old rubbish in free space stays behind: the sources' was 0xAA and 0x5A.
-        assert!(
-            bytes[41 * MIB as usize..137 * MIB as usize]
-                .windows(4096)
-                .step_by(4096)
-                .all(|block| block != [0xAA; 4096])
-        );
-        let swap = &bytes[185 * MIB as usize..201 * MIB as usize];
-        assert_eq!(swap[..4096], source_bytes[185 * MIB as usize..][..4096], "the swap's header");
-        assert!(swap[1 << 20..].iter().all(|&byte| byte == 0), "the swap's content was carried");
+        // What is not in use stays behind: on the source it is old rubbish.
+        assert_zero_outside(&bytes[..DISK_BYTES as usize - 33 * 512], &used);
     }
 }
 
@@ -255,7 +249,7 @@ fn chunks_that_the_store_lost_are_read_and_handed_in_again() {
     server.forgets.store(40, Ordering::SeqCst);
     succeeded(&capture(&server, &source));
     let distinct = server.chunk_count() as u64;
-    assert_eq!(server.uploaded_chunks.load(Ordering::SeqCst), distinct + 40);
+    assert_eq!(server.uploaded_chunks.load(Ordering::SeqCst), distinct + 40, "handed in");
     succeeded(&deploy(&server, &MemoryDisk::new(vec![0; 24 * MIB as usize])));
 }
 
@@ -353,7 +347,7 @@ fn a_recapture_hands_in_and_a_redeploy_fetches_only_what_differs() {
     let outcome = deploy(&server, &target);
     succeeded(&outcome);
     // The changed chunk, and the one with the partition table twice: to fit the table, and to write the rest.
-    assert_eq!(server.fetched_chunks.load(Ordering::SeqCst) - fetched, 8 + 1 + 1);
+    assert_eq!(server.fetched_chunks.load(Ordering::SeqCst) - fetched, 3);
     assert!(outcome.progress.written_bytes < MIB, "{outcome:?}");
     assert_equal_content(&newer, &target.content(), &used_extents(&newer.as_slice(), B512));
 }
@@ -408,15 +402,12 @@ fn a_power_cut_at_any_write_leaves_the_old_disk_or_none_and_the_same_deploy_comp
         assert!(matches!(failure(outcome).1, FailureCause::WriteFailed { .. }), "write {write}");
         for _ in 0..4 {
             let left = disk.after_power_cut(&mut coin);
-            let found = layout::read(&left.as_slice(), B512).is_ok();
-            assert_eq!(sfdisk_finds_a_table(&left, folder.path()), found, "write {write}");
-            if found {
-                let is_old = left == old;
-                let is_new = left == whole.content();
-                assert!(
-                    is_old && write == 1 || is_new && write == whole.writes(),
-                    "write {write} left a half disk"
-                );
+            if sfdisk_finds_a_table(&left, folder.path()) {
+                // The first write may be torn and leave the old table's second copy in force: nothing else is
+                // touched by then. The last one is one sector.
+                let untouched = write == 1 && left[64 << 10..] == old[64 << 10..];
+                let complete = write == whole.writes() && left == whole.content();
+                assert!(untouched || complete, "write {write} left a half disk");
             }
         }
         let left = disk.after_power_cut(&mut coin);
@@ -425,7 +416,8 @@ fn a_power_cut_at_any_write_leaves_the_old_disk_or_none_and_the_same_deploy_comp
         assert_equal_content(&source, &resumed.content(), &used);
         assert!(sfdisk_finds_a_table(&resumed.content(), folder.path()));
     }
-    assert!(cuts > 8, "only {cuts} writes were cut");
+    // The wipe's two, the content's, and the table's five.
+    assert!(cuts > 2 + 5, "only {cuts} writes were cut");
 }
 
 #[test]

@@ -15,7 +15,11 @@ use mimeo_client::{
 };
 use mimeo_core::{
     chunk::ChunkSize,
-    disk::{ReadAt, Window, filesystem, layout, used_blocks},
+    disk::{
+        ReadAt, Window,
+        filesystem::{self, FileSystem},
+        layout, used_blocks,
+    },
     failure::FailureCause,
     ids::SessionId,
     messages::{CaptureOrder, DiskPin, Outcome, Phase},
@@ -233,9 +237,12 @@ pub fn used_extents(disk: &dyn ReadAt, sector: SectorSize) -> Vec<Extent> {
     used.extend(layout.gaps);
     for partition in layout.table.partitions {
         let volume = Window::new(disk, partition.place);
-        let map =
-            filesystem::detect(&volume).unwrap().and_then(|found| used_blocks::map(found, &volume).ok());
-        match map {
+        let found = filesystem::detect(&volume).unwrap();
+        if found == Some(FileSystem::Swap) {
+            used.push(Extent { length_bytes: 4096, ..partition.place });
+            continue;
+        }
+        match found.and_then(|found| used_blocks::map(found, &volume).ok()) {
             Some(map) => used.extend(map.extents.iter().map(|extent| Extent {
                 start_bytes: partition.place.start_bytes + extent.start_bytes,
                 length_bytes: extent.length_bytes,
@@ -251,4 +258,18 @@ pub fn assert_equal_content(source: &[u8], target: &[u8], extents: &[Extent]) {
         let range = extent.start_bytes as usize..extent.end_bytes() as usize;
         assert!(source[range.clone()] == target[range], "the content differs in {extent}");
     }
+}
+
+/// Checks that a disk that was blank got nothing but `extents` and its partition table, whose first copy lies in the
+/// first 64 KiB.
+pub fn assert_zero_outside(disk: &[u8], extents: &[Extent]) {
+    let mut sorted = extents.to_vec();
+    sorted.sort_unstable();
+    let mut from = 64 << 10;
+    for extent in sorted {
+        let hole = from..extent.start_bytes as usize;
+        assert!(disk[hole.clone()].iter().all(|&byte| byte == 0), "something lies in {hole:?}");
+        from = extent.end_bytes() as usize;
+    }
+    assert!(disk[from..].iter().all(|&byte| byte == 0), "something lies behind {from}");
 }

@@ -32,7 +32,7 @@ pub struct MemoryServer {
     pub forgets: AtomicU32,
     /// This chunk leaves damaged, so many times.
     pub damages: Mutex<Option<(ChunkId, u32)>>,
-    /// Once so many chunks were fetched, no more are given and the next heartbeat is answered with "stop".
+    /// Once so many chunks were fetched, no more are given and heartbeats are answered with "stop".
     pub stops_after: AtomicU64,
     verifying_polls: AtomicU32,
 }
@@ -122,10 +122,12 @@ impl SessionServer for MemoryServer {
     fn fetch(&self, ids: &[ChunkId]) -> Result<Vec<SealedChunk>, ServerError> {
         self.answers()?;
         assert!(!ids.is_empty() && ids.len() <= CHUNK_LIST_MAX);
-        if self.stops() {
-            return Err(ServerError::Unreachable("waiting for the client to stop".into()));
-        }
-        self.fetched_chunks.fetch_add(ids.len() as u64, Ordering::SeqCst);
+        let most = self.stops_after.load(Ordering::SeqCst);
+        self.fetched_chunks
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |fetched| {
+                (fetched < most).then_some(fetched + ids.len() as u64)
+            })
+            .map_err(|_| ServerError::Unreachable("waiting for the client to stop".into()))?;
         let mut damages = self.damages.lock().unwrap();
         let chunks = self.chunks();
         let fetch = |id: &ChunkId| {
