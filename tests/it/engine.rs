@@ -1,1 +1,483 @@
-//! Placeholder: engine.
+//! The imaging engine: real partition tables and file systems on loop devices, and disks in memory that lose power.
+//! The loop devices need root.
+
+#[path = "engine/bench.rs"]
+mod bench;
+#[path = "engine/lab.rs"]
+mod lab;
+#[path = "engine/memory_disk.rs"]
+mod memory_disk;
+#[path = "engine/memory_server.rs"]
+mod memory_server;
+
+use std::{
+    fs::{self, OpenOptions},
+    io,
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::atomic::Ordering,
+    time::Duration,
+};
+
+use lab::{
+    LoopDisk, assert_equal_content, assert_zero_outside, capture, create, deploy, deploy_ending, ext4,
+    failure, fat32, folder, noise, ntfs, place, run, succeeded, swap, text, used_extents,
+};
+use memory_disk::MemoryDisk;
+use memory_server::MemoryServer;
+use mimeo_client::imaging::{Ending, board::Board, link::Patience};
+use mimeo_core::{
+    chunk::ChunkId,
+    disk::{ReadAt, layout},
+    failure::FailureCause,
+    messages::Phase,
+    units::{MIB, SectorSize},
+};
+
+const B512: SectorSize = SectorSize::B512;
+const DISK_BYTES: u64 = 256 * MIB;
+
+/// A disk as a UEFI computer has it: ESP, ext4, NTFS, swap, a partition of unknown content, boot code and GRUB's
+/// core before the first partition.
+fn gpt_source(folder: &Path) -> PathBuf {
+    let image = folder.join("source.img");
+    let disk = create(&image, DISK_BYTES);
+    let partitions = [
+        ("-n1:2048:+40M", "-t1:ef00"),
+        ("-n2:0:+96M", "-t2:8300"),
+        ("-n3:0:+48M", "-t3:0700"),
+        ("-n4:0:+16M", "-t4:8200"),
+        ("-n5:0:+1000K", "-t5:0c01"),
+    ];
+    for (place, kind) in partitions {
+        run("sgdisk", &[place, kind, &text(&image)]);
+    }
+    disk.write_all_at(&noise(4, 440), 0).unwrap();
+    disk.write_all_at(&noise(5, 100_000), 34 * 512).unwrap();
+    place(&disk, MIB, &fat32(folder, 40 * MIB));
+    place(&disk, 41 * MIB, &ext4(folder, 96 * MIB, 30_000_000));
+    place(&disk, 137 * MIB, &ntfs(folder, 48 * MIB));
+    place(&disk, 185 * MIB, &swap(folder, 16 * MIB));
+    disk.write_all_at(&noise(6, 1_024_000), 201 * MIB).unwrap();
+    image
+}
+
+/// A small GPT disk with one ext4, for the tests that deploy it again and again.
+fn small_source(folder: &Path) -> Vec<u8> {
+    let image = folder.join("small.img");
+    let disk = create(&image, 24 * MIB);
+    run("sgdisk", &["-n1:2048:+20M", "-t1:8300", &text(&image)]);
+    disk.write_all_at(&noise(7, 440), 0).unwrap();
+    place(&disk, MIB, &ext4(folder, 20 * MIB, 12_000_000));
+    fs::read(&image).unwrap()
+}
+
+/// Copies a piece of a deployed disk into a file of its own, for a file-system checker.
+fn extract(disk: &[u8], start_bytes: u64, length_bytes: u64, folder: &Path) -> String {
+    let file = folder.join("extracted.img");
+    fs::write(&file, &disk[start_bytes as usize..(start_bytes + length_bytes) as usize]).unwrap();
+    text(&file)
+}
+
+#[test]
+fn a_gpt_disk_comes_out_bit_equal_on_an_equal_and_on_a_larger_disk() {
+    let folder = folder();
+    let source = LoopDisk::attach(&gpt_source(folder.path()), B512);
+    let source_bytes = source.bytes();
+    let used = used_extents(&source_bytes.as_slice(), B512);
+    let server = MemoryServer::new();
+    let outcome = capture(&server, &source);
+    succeeded(&outcome);
+    assert!(source.bytes() == source_bytes, "a capture wrote to its source");
+    let in_use: u64 = used.iter().map(|extent| extent.length_bytes).sum();
+    assert!(outcome.progress.read_bytes < in_use + 20 * MIB, "more was read than is in use: {outcome:?}");
+
+    for (name, size_bytes) in [("equal", DISK_BYTES), ("larger", DISK_BYTES + 77 * MIB)] {
+        let target = LoopDisk::blank(&folder.path().join(name), size_bytes, B512);
+        succeeded(&deploy(&server, &target));
+        let bytes = target.bytes();
+        assert_equal_content(&source_bytes, &bytes, &used);
+        assert_eq!(bytes[..440], source_bytes[..440], "boot code");
+
+        let verdict = run("sgdisk", &["-v", target.device()]);
+        assert!(verdict.contains("No problems found"), "{name}: {verdict}");
+        let table = |disk: &[u8]| layout::read(&disk, B512).unwrap().table;
+        assert_eq!(table(&bytes), table(&source_bytes));
+        run("fsck.fat", &["-n", &extract(&bytes, MIB, 40 * MIB, folder.path())]);
+        run("e2fsck", &["-f", "-n", &extract(&bytes, 41 * MIB, 96 * MIB, folder.path())]);
+        run("ntfsfix", &["-n", &extract(&bytes, 137 * MIB, 48 * MIB, folder.path())]);
+        // What is not in use stays behind: on the source it is old rubbish.
+        assert_zero_outside(&bytes[..DISK_BYTES as usize - 33 * 512], &used);
+    }
+}
+
+#[test]
+fn an_mbr_disk_with_logical_partitions_comes_out_bit_equal() {
+    let folder = folder();
+    let image = folder.path().join("source.img");
+    let disk = create(&image, DISK_BYTES);
+    let script = folder.path().join("table");
+    fs::write(
+        &script,
+        "label: dos\nlabel-id: 0xcafebabe\nstart=2048, size=81920, type=c, bootable\n\
+         start=90112, size=430080, type=f\nstart=92160, size=98304, type=7\nstart=204800, size=196608, type=83\n",
+    )
+    .unwrap();
+    run("sh", &["-c", &format!("sfdisk -q {} < {}", text(&image), text(&script))]);
+    disk.write_all_at(&noise(8, 440), 0).unwrap();
+    place(&disk, MIB, &fat32(folder.path(), 40 * MIB));
+    place(&disk, 45 * MIB, &ntfs(folder.path(), 48 * MIB));
+    place(&disk, 100 * MIB, &ext4(folder.path(), 96 * MIB, 20_000_000));
+    let source = LoopDisk::attach(&image, B512);
+    let source_bytes = source.bytes();
+    let used = used_extents(&source_bytes.as_slice(), B512);
+    let server = MemoryServer::new();
+    succeeded(&capture(&server, &source));
+
+    let target = LoopDisk::blank(&folder.path().join("target"), DISK_BYTES + 3 * MIB, B512);
+    succeeded(&deploy(&server, &target));
+    let bytes = target.bytes();
+    assert_equal_content(&source_bytes, &bytes, &used);
+    assert_eq!(bytes[..512], source_bytes[..512]);
+    let dump = |device: &str| run("sfdisk", &["-d", device]).replace(device, "disk");
+    assert_eq!(dump(target.device()), dump(source.device()));
+    run("fsck.fat", &["-n", &extract(&bytes, MIB, 40 * MIB, folder.path())]);
+    run("ntfsfix", &["-n", &extract(&bytes, 45 * MIB, 48 * MIB, folder.path())]);
+    run("e2fsck", &["-f", "-n", &extract(&bytes, 100 * MIB, 96 * MIB, folder.path())]);
+}
+
+#[test]
+fn a_target_that_does_not_fit_is_refused_before_the_first_write() {
+    let folder = folder();
+    let server = MemoryServer::new();
+    succeeded(&capture(&server, &MemoryDisk::new(small_source(folder.path()))));
+    let needed_bytes = server.manifest_of_version().target_min_bytes();
+
+    let old_content = noise(9, 32 * MIB as usize);
+    let target = |name: &str, size_bytes: u64, sector| {
+        let image = folder.path().join(name);
+        fs::write(&image, &old_content[..size_bytes as usize]).unwrap();
+        LoopDisk::attach(&image, sector)
+    };
+    let small = target("small", needed_bytes - 512, B512);
+    let coarse = target("coarse", 32 * MIB, SectorSize::B4096);
+    let in_use = target("in-use", 32 * MIB, B512);
+    let _other_program =
+        OpenOptions::new().read(true).custom_flags(libc::O_EXCL).open(in_use.device()).unwrap();
+
+    let actual_bytes = needed_bytes - 512;
+    let too_small = FailureCause::DiskTooSmall { needed_bytes, actual_bytes };
+    assert_eq!(failure(deploy(&server, &small)), (Phase::Prepare, too_small));
+    let differs = FailureCause::SectorSizeDiffers { master: B512, target: SectorSize::B4096 };
+    assert_eq!(failure(deploy(&server, &coarse)), (Phase::Prepare, differs));
+    let busy = failure(deploy(&server, &in_use));
+    assert!(matches!(busy, (Phase::Prepare, FailureCause::DiskBusy { .. })), "{busy:?}");
+    for disk in [small, coarse, in_use] {
+        let bytes = disk.bytes();
+        assert!(bytes == old_content[..bytes.len()], "{} was written", disk.device());
+    }
+
+    let exact = MemoryDisk::new(vec![0; needed_bytes as usize]);
+    succeeded(&deploy(&server, &exact));
+}
+
+#[test]
+fn a_manifest_that_was_not_ordered_or_not_signed_costs_the_target_nothing() {
+    let folder = folder();
+    let server = MemoryServer::new();
+    succeeded(&capture(&server, &MemoryDisk::new(small_source(folder.path()))));
+    let target = MemoryDisk::new(vec![7; 24 * MIB as usize]);
+    let mut order = server.deploy_order(lab::the_pin(&target));
+    let genuine = server.manifest_of_version();
+    let mut other = genuine.clone();
+    other.disk.size_bytes += 512;
+    server.publish_as_is(&other);
+    let patience = Patience::default();
+    let run = |order: &_| {
+        let order = mimeo_client::imaging::Order::Deploy(order);
+        match mimeo_client::imaging::run(order, &server, &target, &Board::default(), patience) {
+            Ending::Over(outcome) => failure(outcome),
+            Ending::Stopped => panic!("stopped"),
+        }
+    };
+    assert!(matches!(run(&order), (Phase::Prepare, FailureCause::ManifestRefused { .. })));
+    server.publish_as_is(&genuine);
+    order.manifest_key = ed25519_dalek::SigningKey::from_bytes(&[1; 32]).verifying_key().to_bytes();
+    assert!(matches!(run(&order), (Phase::Prepare, FailureCause::ManifestRefused { .. })));
+    assert_eq!(target.writes(), 0);
+}
+
+#[test]
+fn a_damaged_chunk_is_fetched_once_more_and_then_ends_the_deploy_unwritten() {
+    let folder = folder();
+    let server = MemoryServer::new();
+    succeeded(&capture(&server, &MemoryDisk::new(small_source(folder.path()))));
+    let (victim_place, victim) = server.manifest_of_version().data_chunks().nth(20).unwrap();
+
+    *server.damages.lock().unwrap() = Some((victim, 1));
+    succeeded(&deploy(&server, &MemoryDisk::new(vec![0; 24 * MIB as usize])));
+
+    *server.damages.lock().unwrap() = Some((victim, 2));
+    let target = MemoryDisk::new(vec![0; 24 * MIB as usize]);
+    let (phase, cause) = failure(deploy(&server, &target));
+    assert_eq!(phase, Phase::Write);
+    assert!(matches!(cause, FailureCause::ChunkDamaged { chunk, .. } if chunk == victim), "{cause:?}");
+    assert!(layout::read(&target.content().as_slice(), B512).is_err(), "the disk looks bootable");
+    let place = victim_place.start_bytes as usize..victim_place.end_bytes() as usize;
+    // 0xDD is what a discard leaves on this disk.
+    assert!(target.content()[place].iter().all(|&byte| byte == 0xDD), "something was written in its place");
+}
+
+#[test]
+fn a_disk_that_gives_back_other_bytes_fails_the_verification() {
+    let folder = folder();
+    let server = MemoryServer::new();
+    succeeded(&capture(&server, &MemoryDisk::new(small_source(folder.path()))));
+    let (place, chunk) = server.manifest_of_version().data_chunks().nth(5).unwrap();
+    let target = MemoryDisk::new(vec![0; 24 * MIB as usize]).with_stuck_byte(place.start_bytes + 1000);
+    let mismatch = FailureCause::VerifyMismatch { offset_bytes: place.start_bytes, chunk };
+    assert_eq!(failure(deploy(&server, &target)), (Phase::Verify, mismatch));
+    assert!(layout::read(&target.content().as_slice(), B512).is_err(), "the disk looks bootable");
+}
+
+#[test]
+fn chunks_that_the_store_lost_are_read_and_handed_in_again() {
+    let folder = folder();
+    let source = MemoryDisk::new(small_source(folder.path()));
+    let server = MemoryServer::new();
+    server.forgets.store(40, Ordering::SeqCst);
+    succeeded(&capture(&server, &source));
+    let distinct = server.chunk_count() as u64;
+    assert_eq!(server.uploaded_chunks.load(Ordering::SeqCst), distinct + 40, "handed in");
+    succeeded(&deploy(&server, &MemoryDisk::new(vec![0; 24 * MIB as usize])));
+}
+
+/// A disk whose second reading of the same place gives something else.
+struct ChangingDisk(MemoryDisk, std::sync::Arc<std::sync::atomic::AtomicU32>);
+
+impl mimeo_client::disk::device::BlockDevice for ChangingDisk {
+    fn read_exact_at(&self, buffer: &mut [u8], offset_bytes: u64) -> io::Result<()> {
+        self.0.read_exact_at(buffer, offset_bytes)?;
+        // Bulk reads of the ext4's inside only: its structures were read before.
+        if buffer.len() >= 128 << 10 && offset_bytes > 4 * MIB {
+            buffer[100] = buffer[100].wrapping_add(self.1.fetch_add(1, Ordering::SeqCst) as u8);
+        }
+        Ok(())
+    }
+
+    fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+        panic!("a capture writes")
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn discard(&self, _: mimeo_core::units::Extent) -> io::Result<bool> {
+        panic!("a capture discards")
+    }
+
+    fn reread_table(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl mimeo_client::disk::probe::DiskProbe for ChangingDisk {
+    fn disks(&self) -> io::Result<Vec<mimeo_client::disk::probe::FoundDisk>> {
+        self.0.disks()
+    }
+
+    fn open(
+        &self,
+        _: &mimeo_client::disk::probe::FoundDisk,
+        _: mimeo_client::disk::device::Access,
+    ) -> Result<Box<dyn mimeo_client::disk::device::BlockDevice>, mimeo_client::disk::device::OpenDeviceError>
+    {
+        Ok(Box::new(Self(self.0.clone(), std::sync::Arc::clone(&self.1))))
+    }
+}
+
+#[test]
+fn a_source_that_changes_while_it_is_captured_is_no_master() {
+    let folder = folder();
+    let source = ChangingDisk(MemoryDisk::new(small_source(folder.path())), Default::default());
+    let server = MemoryServer::new();
+    server.forgets.store(u32::MAX, Ordering::SeqCst);
+    let (phase, cause) = failure(capture(&server, &source));
+    assert_eq!(phase, Phase::Verify);
+    assert!(
+        matches!(&cause, FailureCause::ReadFailed { detail, .. } if detail.contains("changed")),
+        "{cause:?}"
+    );
+}
+
+#[test]
+fn a_server_that_restarts_costs_time_and_one_that_stays_away_the_session() {
+    let folder = folder();
+    let server = MemoryServer::new();
+    server.gone_for.store(5, Ordering::SeqCst);
+    succeeded(&capture(&server, &MemoryDisk::new(small_source(folder.path()))));
+    server.gone_for.store(5, Ordering::SeqCst);
+    succeeded(&deploy(&server, &MemoryDisk::new(vec![0; 24 * MIB as usize])));
+
+    server.gone_for.store(u32::MAX, Ordering::SeqCst);
+    let (_, cause) = failure(deploy(&server, &MemoryDisk::new(vec![0; 24 * MIB as usize])));
+    assert!(matches!(cause, FailureCause::ServerLost { .. }), "{cause:?}");
+}
+
+#[test]
+fn a_recapture_hands_in_and_a_redeploy_fetches_only_what_differs() {
+    let folder = folder();
+    let source = small_source(folder.path());
+    let server = MemoryServer::new();
+    succeeded(&capture(&server, &MemoryDisk::new(source.clone())));
+    let target = MemoryDisk::new(vec![0; 24 * MIB as usize]);
+    succeeded(&deploy(&server, &target));
+    let (uploaded, fetched) =
+        (server.uploaded_chunks.load(Ordering::SeqCst), server.fetched_chunks.load(Ordering::SeqCst));
+
+    let (_, changed) = server.manifest_of_version().data_chunks().nth(10).unwrap();
+    let (place, _) = server.manifest_of_version().data_chunks().find(|(_, id)| *id == changed).unwrap();
+    let mut newer = source;
+    newer[place.start_bytes as usize + 5000] ^= 0xFF;
+    succeeded(&capture(&server, &MemoryDisk::new(newer.clone())));
+    assert_eq!(server.uploaded_chunks.load(Ordering::SeqCst), uploaded + 1);
+
+    let outcome = deploy(&server, &target);
+    succeeded(&outcome);
+    // The changed chunk, and the one with the partition table twice: to fit the table, and to write the rest.
+    assert_eq!(server.fetched_chunks.load(Ordering::SeqCst) - fetched, 3);
+    assert!(outcome.progress.written_bytes < MIB, "{outcome:?}");
+    assert_equal_content(&newer, &target.content(), &used_extents(&newer.as_slice(), B512));
+}
+
+#[test]
+fn a_stopped_deploy_ends_soon_and_leaves_no_bootable_disk() {
+    let folder = folder();
+    let server = MemoryServer::new();
+    succeeded(&capture(&server, &MemoryDisk::new(small_source(folder.path()))));
+    server.stops_after.store(20, Ordering::SeqCst);
+    let target = MemoryDisk::new(vec![0; 24 * MIB as usize]);
+    let patience = Patience { give_up_after: Duration::from_secs(30), ..Patience::default() };
+    assert_eq!(deploy_ending(&server, &target, &Board::default(), patience), Ending::Stopped);
+    assert!(target.writes() > 0, "it was stopped before it wrote");
+    assert!(layout::read(&target.content().as_slice(), B512).is_err(), "the disk looks bootable");
+}
+
+/// Whether the programs that read partition tables find one.
+fn sfdisk_finds_a_table(disk: &[u8], folder: &Path) -> bool {
+    let file = folder.join("after-cut.img");
+    fs::write(&file, disk).unwrap();
+    Command::new("sfdisk").args(["--dump", &text(&file)]).output().expect("sfdisk is needed").status.success()
+}
+
+#[test]
+fn a_power_cut_at_any_write_leaves_the_old_disk_or_none_and_the_same_deploy_completes() {
+    let folder = folder();
+    let source = small_source(folder.path());
+    let used = used_extents(&source.as_slice(), B512);
+    let server = MemoryServer::new();
+    succeeded(&capture(&server, &MemoryDisk::new(source.clone())));
+    // The target held another system.
+    let image = folder.path().join("old.img");
+    create(&image, 26 * MIB).write_all_at(&noise(10, 20 * MIB as usize), 2 * MIB).unwrap();
+    run("sgdisk", &["-n1:4096:+20M", &text(&image)]);
+    let old = fs::read(&image).unwrap();
+    let whole = MemoryDisk::new(old.clone());
+    succeeded(&deploy(&server, &whole));
+
+    let mut coins = noise(12, 4 << 20).into_iter().cycle();
+    let mut coin = || coins.next().is_some_and(|byte| byte & 1 == 1);
+    let mut cuts = 0;
+    for write in 1.. {
+        let disk = MemoryDisk::new(old.clone()).with_cut_at_write(write);
+        let outcome = deploy(&server, &disk);
+        if disk.has_power() {
+            succeeded(&outcome);
+            assert_eq!(write, whole.writes() + 1);
+            break;
+        }
+        cuts += 1;
+        assert!(matches!(failure(outcome).1, FailureCause::WriteFailed { .. }), "write {write}");
+        for _ in 0..4 {
+            let left = disk.after_power_cut(&mut coin);
+            if sfdisk_finds_a_table(&left, folder.path()) {
+                // The first write may be torn and leave the old table's second copy in force: nothing else is
+                // touched by then. The last one is one sector.
+                let untouched = write == 1 && left[64 << 10..] == old[64 << 10..];
+                let complete = write == whole.writes() && left == whole.content();
+                assert!(untouched || complete, "write {write} left a half disk");
+            }
+        }
+        let left = disk.after_power_cut(&mut coin);
+        let resumed = MemoryDisk::new(left);
+        succeeded(&deploy(&server, &resumed));
+        assert_equal_content(&source, &resumed.content(), &used);
+        assert!(sfdisk_finds_a_table(&resumed.content(), folder.path()));
+    }
+    // The wipe's two, the content's, and the table's five.
+    assert!(cuts > 2 + 5, "only {cuts} writes were cut");
+}
+
+#[test]
+fn an_interrupted_deploy_fetches_only_the_rest() {
+    let folder = folder();
+    let server = MemoryServer::new();
+    succeeded(&capture(&server, &MemoryDisk::new(small_source(folder.path()))));
+    let whole = MemoryDisk::new(vec![0; 24 * MIB as usize]);
+    succeeded(&deploy(&server, &whole));
+    let all = server.fetched_chunks.swap(0, Ordering::SeqCst);
+    // The last write before the table's five.
+    let cut = MemoryDisk::new(vec![0; 24 * MIB as usize]).with_cut_at_write(whole.writes() - 5);
+    failure(deploy(&server, &cut));
+    server.fetched_chunks.store(0, Ordering::SeqCst);
+    succeeded(&deploy(&server, &MemoryDisk::new(cut.after_power_cut(|| true))));
+    let rest = server.fetched_chunks.load(Ordering::SeqCst);
+    assert!(rest < all / 2, "{rest} of {all} chunks were fetched again");
+}
+
+#[test]
+fn zeros_are_written_where_a_discard_leaves_rubbish() {
+    let folder = folder();
+    let mut source = small_source(folder.path());
+    // A partition of zeros that no file system explains counts byte for byte.
+    let image = folder.path().join("zeros.img");
+    fs::write(&image, &source).unwrap();
+    run("sgdisk", &["-n2:0:+1M", &text(&image)]);
+    source = fs::read(&image).unwrap();
+    source[21 * MIB as usize..22 * MIB as usize].fill(0);
+    let server = MemoryServer::new();
+    succeeded(&capture(&server, &MemoryDisk::new(source.clone())));
+    let target = MemoryDisk::new(vec![0xFF; 24 * MIB as usize]);
+    succeeded(&deploy(&server, &target));
+    assert_eq!(
+        target.content()[21 * MIB as usize..22 * MIB as usize],
+        source[21 * MIB as usize..22 * MIB as usize]
+    );
+}
+
+#[test]
+fn what_is_named_the_same_is_handed_in_once() {
+    let folder = folder();
+    let image = folder.path().join("twice.img");
+    let disk = create(&image, 24 * MIB);
+    run("sgdisk", &["-n1:2048:+8M", "-n2:0:+8M", &text(&image)]);
+    let content = noise(11, 8 * MIB as usize);
+    for start in [MIB, 9 * MIB] {
+        disk.write_all_at(&content, start).unwrap();
+    }
+    let server = MemoryServer::new();
+    succeeded(&capture(&server, &MemoryDisk::new(fs::read(&image).unwrap())));
+    // 64 chunks of the content and the one with the table.
+    assert_eq!(server.uploaded_chunks.load(Ordering::SeqCst), 65);
+    let first = ChunkId::of(&content[..128 << 10]);
+    let places: Vec<_> = server
+        .manifest_of_version()
+        .data_chunks()
+        .filter(|(_, id)| *id == first)
+        .map(|(place, _)| place.start_bytes)
+        .collect();
+    assert_eq!(places, [MIB, 9 * MIB]);
+    assert_eq!(disk.length_bytes(), 24 * MIB);
+}

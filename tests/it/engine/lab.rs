@@ -1,0 +1,275 @@
+//! Disks for the engine: images made with the usual programs, on loop devices.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    time::Duration,
+};
+
+use mimeo_client::{
+    disk::probe::{DiskProbe, FoundDisk},
+    imaging::{self, Ending, Order, board::Board, link::Patience},
+};
+use mimeo_core::{
+    chunk::ChunkSize,
+    disk::{
+        ReadAt, Window,
+        filesystem::{self, FileSystem},
+        layout, used_blocks,
+    },
+    failure::FailureCause,
+    ids::SessionId,
+    messages::{CaptureOrder, DiskPin, Outcome, Phase},
+    units::{Extent, MIB, SectorSize},
+};
+use tempfile::TempDir;
+
+use super::memory_server::MemoryServer;
+
+/// Long enough for a server that misses a few requests, short enough for a test.
+const PATIENCE: Patience = Patience {
+    first_pause: Duration::from_millis(2),
+    longest_pause: Duration::from_millis(20),
+    give_up_after: Duration::from_millis(300),
+};
+
+/// Runs a program and gives its output; a program that fails, fails the test with what it said.
+pub fn run(program: &str, arguments: &[&str]) -> String {
+    let Output { status, stdout, stderr } = Command::new(program)
+        .args(arguments)
+        .env("LC_ALL", "C")
+        .output()
+        .unwrap_or_else(|error| panic!("{program} is needed by this test: {error}"));
+    let said = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert!(status.success(), "{program} {arguments:?}: {status}\n{said}");
+    said
+}
+
+/// A folder in memory, where disk images cost no disk time.
+pub fn folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap()
+}
+
+/// Bytes that look random and are always the same.
+pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+pub fn create(path: &Path, length_bytes: u64) -> File {
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(path).unwrap();
+    file.set_len(length_bytes).unwrap();
+    file
+}
+
+/// Copies a file-system image to its place on a disk.
+pub fn place(disk: &File, start_bytes: u64, image: &Path) {
+    disk.write_all_at(&fs::read(image).unwrap(), start_bytes).unwrap();
+}
+
+/// An ext4 with a tree of `content_bytes`, on a medium whose free space is full of old rubbish.
+pub fn ext4(folder: &Path, length_bytes: u64, content_bytes: usize) -> PathBuf {
+    let (image, tree) = (folder.join("ext4.img"), folder.join("tree"));
+    fs::create_dir_all(tree.join("etc/deep/er")).unwrap();
+    fs::write(tree.join("noise"), noise(1, content_bytes / 2)).unwrap();
+    fs::write(tree.join("text"), "to be or not to be\n".repeat(content_bytes / 38)).unwrap();
+    fs::write(tree.join("etc/deep/er/small"), "small").unwrap();
+    create(&tree.join("sparse"), 8 * MIB).write_all_at(b"end", 8 * MIB - 3).unwrap();
+    fs::write(&image, vec![0xAA; length_bytes as usize]).unwrap();
+    run("mkfs.ext4", &["-q", "-F", "-E", "nodiscard,lazy_itable_init=0", "-d", &text(&tree), &text(&image)]);
+    image
+}
+
+pub fn fat32(folder: &Path, length_bytes: u64) -> PathBuf {
+    let (image, file) = (folder.join("fat.img"), folder.join("loader.efi"));
+    create(&image, length_bytes);
+    fs::write(&file, noise(2, 700_000)).unwrap();
+    run("mkfs.vfat", &["-F", "32", "-s", "1", &text(&image)]);
+    run("mcopy", &["-i", &text(&image), &text(&file), "::/loader.efi"]);
+    image
+}
+
+pub fn ntfs(folder: &Path, length_bytes: u64) -> PathBuf {
+    let (image, file) = (folder.join("ntfs.img"), folder.join("content.bin"));
+    create(&image, length_bytes);
+    fs::write(&file, noise(3, 9_000_000)).unwrap();
+    run("mkntfs", &["-q", "-F", "-Q", "-s", "512", "-p", "0", "-H", "0", "-S", "0", &text(&image)]);
+    run("ntfscp", &["-f", &text(&image), &text(&file), "content.bin"]);
+    image
+}
+
+pub fn swap(folder: &Path, length_bytes: u64) -> PathBuf {
+    let image = folder.join("swap.img");
+    fs::write(&image, vec![0x5A; length_bytes as usize]).unwrap();
+    run("mkswap", &["-U", "6f9619ff-8b86-d011-b42d-00cf4fc964ff", &text(&image)]);
+    image
+}
+
+pub fn text(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
+
+pub fn found_disk(name: &str, device: &str, size_bytes: u64, sector: SectorSize) -> FoundDisk {
+    FoundDisk {
+        kernel_name: name.into(),
+        device: device.into(),
+        model: Some("Test Disk".into()),
+        serial: Some(format!("serial of {name}")),
+        wwn: None,
+        size_bytes,
+        logical_sector: sector,
+        physical_sector: sector,
+        removable: false,
+        transport: None,
+        rotational: false,
+    }
+}
+
+/// The pin that means this disk.
+pub fn pin(disk: &FoundDisk) -> DiskPin {
+    DiskPin {
+        model: disk.model.clone(),
+        serial: disk.serial.clone(),
+        wwn: disk.wwn.clone(),
+        size_bytes: disk.size_bytes,
+        logical_sector: disk.logical_sector,
+    }
+}
+
+/// An image file as a block device. Needs root; detaches itself.
+pub struct LoopDisk {
+    device: String,
+    image: PathBuf,
+    sector: SectorSize,
+}
+
+impl LoopDisk {
+    pub fn attach(image: &Path, sector: SectorSize) -> Self {
+        let sector_bytes = sector.to_string();
+        let device = run("losetup", &["--find", "--show", "--sector-size", &sector_bytes, &text(image)]);
+        Self { device: device.trim().to_owned(), image: image.to_owned(), sector }
+    }
+
+    /// A blank one.
+    pub fn blank(image: &Path, length_bytes: u64, sector: SectorSize) -> Self {
+        create(image, length_bytes);
+        Self::attach(image, sector)
+    }
+
+    pub fn device(&self) -> &str {
+        &self.device
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        fs::read(&self.image).unwrap()
+    }
+}
+
+impl Drop for LoopDisk {
+    fn drop(&mut self) {
+        run("losetup", &["--detach", &self.device]);
+    }
+}
+
+impl DiskProbe for LoopDisk {
+    fn disks(&self) -> io::Result<Vec<FoundDisk>> {
+        let size_bytes = File::open(&self.device)?.length_bytes();
+        Ok(vec![found_disk("loop", &self.device, size_bytes, self.sector)])
+    }
+}
+
+pub fn the_pin(probe: &dyn DiskProbe) -> DiskPin {
+    pin(&probe.disks().unwrap()[0])
+}
+
+pub fn capture(server: &MemoryServer, probe: &dyn DiskProbe) -> Outcome {
+    let order = CaptureOrder {
+        session: SessionId(1),
+        master_name: "test".into(),
+        source: the_pin(probe),
+        chunk_size: ChunkSize::DEFAULT,
+    };
+    over(imaging::run(Order::Capture(&order), server, probe, &Board::default(), PATIENCE))
+}
+
+pub fn deploy(server: &MemoryServer, probe: &dyn DiskProbe) -> Outcome {
+    over(deploy_ending(server, probe, &Board::default(), PATIENCE))
+}
+
+pub fn deploy_ending(
+    server: &MemoryServer,
+    probe: &dyn DiskProbe,
+    board: &Board,
+    patience: Patience,
+) -> Ending {
+    let order = server.deploy_order(the_pin(probe));
+    imaging::run(Order::Deploy(&order), server, probe, board, patience)
+}
+
+fn over(ending: Ending) -> Outcome {
+    match ending {
+        Ending::Over(outcome) => outcome,
+        Ending::Stopped => panic!("the session was stopped"),
+    }
+}
+
+pub fn succeeded(outcome: &Outcome) {
+    assert_eq!(outcome.failure, None);
+}
+
+/// The phase and cause of a session that has to have failed.
+pub fn failure(outcome: Outcome) -> (Phase, FailureCause) {
+    let failure = outcome.failure.expect("the session succeeded");
+    (failure.phase, failure.cause)
+}
+
+/// Every byte of a disk that a deploy has to reproduce, with the partition table's own bytes left out: the disk
+/// layout and the file systems' own account of what is in use say so.
+pub fn used_extents(disk: &dyn ReadAt, sector: SectorSize) -> Vec<Extent> {
+    let layout = layout::read(disk, sector).unwrap();
+    // Sector 0 to the end of the entries of a GPT, sector 0 alone of a master boot record: looked at by others.
+    let table_bytes = 64 << 10;
+    let mut used = vec![Extent::between(table_bytes, layout.boot_area.end_bytes()).unwrap()];
+    used.extend(layout.gaps);
+    for partition in layout.table.partitions {
+        let volume = Window::new(disk, partition.place);
+        let found = filesystem::detect(&volume).unwrap();
+        if found == Some(FileSystem::Swap) {
+            used.push(Extent { length_bytes: 4096, ..partition.place });
+            continue;
+        }
+        match found.and_then(|found| used_blocks::map(found, &volume).ok()) {
+            Some(map) => used.extend(map.extents.iter().map(|extent| Extent {
+                start_bytes: partition.place.start_bytes + extent.start_bytes,
+                length_bytes: extent.length_bytes,
+            })),
+            None => used.push(partition.place),
+        }
+    }
+    used
+}
+
+pub fn assert_equal_content(source: &[u8], target: &[u8], extents: &[Extent]) {
+    for extent in extents {
+        let range = extent.start_bytes as usize..extent.end_bytes() as usize;
+        assert!(source[range.clone()] == target[range], "the content differs in {extent}");
+    }
+}
+
+/// Checks that a disk that was blank got nothing but `extents` and its partition table, whose first copy lies in the
+/// first 64 KiB.
+pub fn assert_zero_outside(disk: &[u8], extents: &[Extent]) {
+    let mut sorted = extents.to_vec();
+    sorted.sort_unstable();
+    let mut from = 64 << 10;
+    for extent in sorted {
+        let hole = from..extent.start_bytes as usize;
+        assert!(disk[hole.clone()].iter().all(|&byte| byte == 0), "something lies in {hole:?}");
+        from = extent.end_bytes() as usize;
+    }
+    assert!(disk[from..].iter().all(|&byte| byte == 0), "something lies behind {from}");
+}

@@ -1,0 +1,170 @@
+//! A disk in memory that can lose power and lie.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use mimeo_client::disk::{
+    device::{Access, BlockDevice, OpenDeviceError},
+    probe::{DiskProbe, FoundDisk},
+};
+use mimeo_core::units::{Extent, SectorSize};
+
+use super::lab::found_disk;
+
+/// What a discard leaves behind here. Neither the old content nor zeros: nobody may rely on either.
+const AFTER_DISCARD: u8 = 0xDD;
+
+/// A handle on one disk; its clones show the same disk.
+#[derive(Clone)]
+pub struct MemoryDisk(Arc<Mutex<State>>);
+
+struct State {
+    sector: SectorSize,
+    /// What reads see.
+    content: Vec<u8>,
+    /// What survives a power cut for certain.
+    durable: Vec<u8>,
+    /// Written since the last sync: whether these survive a power cut is chance.
+    pending: Vec<(usize, Vec<u8>)>,
+    writes: usize,
+    /// The write at which the power goes.
+    cut_at_write: Option<usize>,
+    has_power: bool,
+    /// A byte that this disk never writes.
+    stuck_at: Option<u64>,
+}
+
+impl MemoryDisk {
+    pub fn new(content: Vec<u8>) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            sector: SectorSize::B512,
+            durable: content.clone(),
+            content,
+            pending: vec![],
+            writes: 0,
+            cut_at_write: None,
+            has_power: true,
+            stuck_at: None,
+        })))
+    }
+
+    pub fn with_cut_at_write(self, write: usize) -> Self {
+        self.state().cut_at_write = Some(write);
+        self
+    }
+
+    pub fn with_stuck_byte(self, offset_bytes: u64) -> Self {
+        self.state().stuck_at = Some(offset_bytes);
+        self
+    }
+
+    pub fn has_power(&self) -> bool {
+        self.state().has_power
+    }
+
+    pub fn writes(&self) -> usize {
+        self.state().writes
+    }
+
+    pub fn content(&self) -> Vec<u8> {
+        self.state().content.clone()
+    }
+
+    /// What the disk holds once the power is back. `survives` says which of the sectors that were not yet flushed
+    /// made it: a disk is free to write them in any order.
+    pub fn after_power_cut(&self, mut survives: impl FnMut() -> bool) -> Vec<u8> {
+        let state = self.state();
+        let mut content = state.durable.clone();
+        for (start, bytes) in &state.pending {
+            for (sector, bytes) in bytes.chunks(512).enumerate() {
+                if survives() {
+                    content[start + sector * 512..][..bytes.len()].copy_from_slice(bytes);
+                }
+            }
+        }
+        content
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+}
+
+fn no_power() -> io::Error {
+    io::Error::other("the power is off")
+}
+
+impl BlockDevice for MemoryDisk {
+    fn read_exact_at(&self, buffer: &mut [u8], offset_bytes: u64) -> io::Result<()> {
+        let state = self.state();
+        if !state.has_power {
+            return Err(no_power());
+        }
+        let source = state.content.get(offset_bytes as usize..).and_then(|rest| rest.get(..buffer.len()));
+        buffer.copy_from_slice(source.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset_bytes: u64) -> io::Result<()> {
+        let mut state = self.state();
+        if !state.has_power {
+            return Err(no_power());
+        }
+        assert!(offset_bytes.is_multiple_of(state.sector.bytes()), "a write begins inside a sector");
+        assert!((bytes.len() as u64).is_multiple_of(state.sector.bytes()), "a write ends inside a sector");
+        let start = offset_bytes as usize;
+        let mut bytes = bytes.to_vec();
+        if let Some(stuck) =
+            state.stuck_at.filter(|at| (offset_bytes..offset_bytes + bytes.len() as u64).contains(at))
+        {
+            bytes[(stuck - offset_bytes) as usize] ^= 1;
+        }
+        state.content[start..start + bytes.len()].copy_from_slice(&bytes);
+        state.pending.push((start, bytes));
+        state.writes += 1;
+        if state.cut_at_write == Some(state.writes) {
+            state.has_power = false;
+            return Err(no_power());
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.state();
+        if !state.has_power {
+            return Err(no_power());
+        }
+        state.durable = state.content.clone();
+        state.pending.clear();
+        Ok(())
+    }
+
+    fn discard(&self, extent: Extent) -> io::Result<bool> {
+        let mut state = self.state();
+        if !state.has_power {
+            return Err(no_power());
+        }
+        let range = extent.start_bytes as usize..extent.end_bytes() as usize;
+        state.content[range.clone()].fill(AFTER_DISCARD);
+        state.durable[range].fill(AFTER_DISCARD);
+        state.pending.clear();
+        Ok(true)
+    }
+
+    fn reread_table(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl DiskProbe for MemoryDisk {
+    fn disks(&self) -> io::Result<Vec<FoundDisk>> {
+        let state = self.state();
+        Ok(vec![found_disk("memory", "/nowhere", state.content.len() as u64, state.sector)])
+    }
+
+    fn open(&self, _: &FoundDisk, _: Access) -> Result<Box<dyn BlockDevice>, OpenDeviceError> {
+        Ok(Box::new(self.clone()))
+    }
+}

@@ -1,0 +1,177 @@
+//! A server that keeps everything in memory, and fails as it is told.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+};
+
+use ed25519_dalek::SigningKey;
+use mimeo_client::imaging::link::{ServerError, SessionServer};
+use mimeo_core::{
+    chunk::{self, ChunkId, SealedChunk},
+    failure::FailureCause,
+    ids::{SessionId, VersionNumber},
+    manifest::{Manifest, SignedManifest},
+    messages::{
+        CHUNK_LIST_MAX, ChunkList, DeployOrder, DiskPin, Heartbeat, HeartbeatReply, VersionReply, records,
+    },
+};
+
+pub struct MemoryServer {
+    chunks: Mutex<HashMap<ChunkId, SealedChunk>>,
+    manifest: Mutex<Option<SignedManifest>>,
+    key: SigningKey,
+    pub fetched_chunks: AtomicU64,
+    pub uploaded_chunks: AtomicU64,
+    /// So many further requests find nobody.
+    pub gone_for: AtomicU32,
+    /// So many chunks are forgotten when the next manifest comes.
+    pub forgets: AtomicU32,
+    /// This chunk leaves damaged, so many times.
+    pub damages: Mutex<Option<(ChunkId, u32)>>,
+    /// Once so many chunks were fetched, no more are given and heartbeats are answered with "stop".
+    pub stops_after: AtomicU64,
+    verifying_polls: AtomicU32,
+}
+
+impl MemoryServer {
+    pub fn new() -> Self {
+        Self {
+            chunks: Mutex::default(),
+            manifest: Mutex::default(),
+            key: SigningKey::from_bytes(&[9; 32]),
+            fetched_chunks: AtomicU64::new(0),
+            uploaded_chunks: AtomicU64::new(0),
+            gone_for: AtomicU32::new(0),
+            forgets: AtomicU32::new(0),
+            damages: Mutex::default(),
+            stops_after: AtomicU64::new(u64::MAX),
+            verifying_polls: AtomicU32::new(0),
+        }
+    }
+
+    pub fn signed(&self) -> SignedManifest {
+        self.manifest.lock().unwrap().clone().expect("no version was published")
+    }
+
+    pub fn manifest_of_version(&self) -> Manifest {
+        Manifest::decode(&self.signed().encoded).unwrap()
+    }
+
+    /// Puts a manifest in the place of the published one.
+    pub fn publish_as_is(&self, manifest: &Manifest) {
+        *self.manifest.lock().unwrap() = Some(SignedManifest::sign(manifest, &self.key));
+    }
+
+    pub fn deploy_order(&self, target: DiskPin) -> DeployOrder {
+        DeployOrder {
+            session: SessionId(2),
+            master_name: "test".into(),
+            version: VersionNumber(1),
+            manifest_root: self.signed().root(),
+            manifest_key: self.key.verifying_key().to_bytes(),
+            target,
+        }
+    }
+
+    pub fn chunk_count(&self) -> usize {
+        self.chunks().len()
+    }
+
+    fn chunks(&self) -> MutexGuard<'_, HashMap<ChunkId, SealedChunk>> {
+        self.chunks.lock().unwrap()
+    }
+
+    fn stops(&self) -> bool {
+        self.fetched_chunks.load(Ordering::SeqCst) >= self.stops_after.load(Ordering::SeqCst)
+    }
+
+    fn answers(&self) -> Result<(), ServerError> {
+        let gone = self.gone_for.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if gone.is_ok() { Err(ServerError::Unreachable("the server restarts".into())) } else { Ok(()) }
+    }
+}
+
+impl SessionServer for MemoryServer {
+    fn heartbeat(&self, _: &Heartbeat) -> Result<HeartbeatReply, ServerError> {
+        Ok(if self.stops() { HeartbeatReply::Stop } else { HeartbeatReply::GoOn })
+    }
+
+    fn missing(&self, ids: &[ChunkId]) -> Result<Vec<ChunkId>, ServerError> {
+        self.answers()?;
+        assert!(!ids.is_empty() && ids.len() <= CHUNK_LIST_MAX);
+        let chunks = self.chunks();
+        Ok(ids.iter().filter(|id| !chunks.contains_key(id)).copied().collect())
+    }
+
+    fn upload(&self, records: &[u8]) -> Result<(), ServerError> {
+        self.answers()?;
+        let sealed = records::parse_all(records).unwrap();
+        assert!(sealed.len() <= CHUNK_LIST_MAX);
+        for sealed in sealed {
+            chunk::open(&sealed).expect("a chunk was handed in that is not what its name says");
+            self.uploaded_chunks.fetch_add(1, Ordering::SeqCst);
+            self.chunks().insert(sealed.id, sealed);
+        }
+        Ok(())
+    }
+
+    fn fetch(&self, ids: &[ChunkId]) -> Result<Vec<SealedChunk>, ServerError> {
+        self.answers()?;
+        assert!(!ids.is_empty() && ids.len() <= CHUNK_LIST_MAX);
+        let most = self.stops_after.load(Ordering::SeqCst);
+        self.fetched_chunks
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |fetched| {
+                (fetched < most).then_some(fetched + ids.len() as u64)
+            })
+            .map_err(|_| ServerError::Unreachable("waiting for the client to stop".into()))?;
+        let mut damages = self.damages.lock().unwrap();
+        let chunks = self.chunks();
+        let fetch = |id: &ChunkId| {
+            let missing = || ServerError::Refused(FailureCause::ChunkMissing { chunk: *id });
+            let mut sealed = chunks.get(id).cloned().ok_or_else(missing)?;
+            if let Some((damaged, times @ 1..)) = damages.as_mut()
+                && damaged == id
+            {
+                *times -= 1;
+                let middle = sealed.frame.len() / 2;
+                sealed.frame[middle] ^= 0x10;
+            }
+            Ok(sealed)
+        };
+        ids.iter().map(fetch).collect()
+    }
+
+    /// Says "verifying" once before it publishes.
+    fn publish(&self, encoded: &[u8]) -> Result<VersionReply, ServerError> {
+        self.answers()?;
+        let manifest = Manifest::decode(encoded).unwrap();
+        let mut forgotten: Vec<ChunkId> = self.chunks().keys().copied().collect();
+        forgotten.truncate(self.forgets.swap(0, Ordering::SeqCst) as usize);
+        self.chunks().retain(|id, _| !forgotten.contains(id));
+        let chunks = self.chunks();
+        let mut missing: Vec<ChunkId> =
+            manifest.data_chunks().map(|(_, id)| id).filter(|id| !chunks.contains_key(id)).collect();
+        missing.sort_unstable();
+        missing.dedup();
+        if !missing.is_empty() {
+            missing.truncate(CHUNK_LIST_MAX);
+            return Ok(VersionReply::Missing(ChunkList { ids: missing }));
+        }
+        if self.verifying_polls.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
+            return Ok(VersionReply::Verifying { done_chunks: 1, total_chunks: 2 });
+        }
+        let signed = SignedManifest::sign(&manifest, &self.key);
+        let root = signed.root();
+        *self.manifest.lock().unwrap() = Some(signed);
+        Ok(VersionReply::Published { version: VersionNumber(1), root })
+    }
+
+    fn manifest(&self) -> Result<SignedManifest, ServerError> {
+        self.answers()?;
+        Ok(self.signed())
+    }
+}
