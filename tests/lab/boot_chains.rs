@@ -51,10 +51,11 @@ const GRUB_CFG: &str = "set timeout=0\n\
     initrd first.cpio.zst probe.cpio\n\
     boot\n";
 
+/// iPXE would take a second word after an initrd for the path of a file to wrap it in, so there is none.
 const IPXE_SCRIPT: &str = "#!ipxe\n\
     kernel tftp://192.0.2.1/vmlinuz initrd=first.cpio.zst initrd=probe.cpio console=ttyS0,115200\n\
-    initrd tftp://192.0.2.1/first.cpio.zst first.cpio.zst\n\
-    initrd tftp://192.0.2.1/probe.cpio probe.cpio\n\
+    initrd tftp://192.0.2.1/first.cpio.zst\n\
+    initrd tftp://192.0.2.1/probe.cpio\n\
     boot\n";
 
 /// A switch with dnsmasq on it, which serves the artefacts.
