@@ -16,8 +16,10 @@ readonly SECTOR=512
 # the last 33 sectors, and everything begins and ends on a MiB.
 readonly GRUB_START=2048 ESP_START=4096 ROOT_START=$((4096 + 131072)) ROOT_END=$((DISK_BYTES / SECTOR - 2048))
 readonly PACKAGES=systemd-sysv,udev,kmod,initramfs-tools,zstd,linux-image-cloud-amd64,iproute2,shim-signed,grub-efi-amd64-signed,grub-pc-bin,grub2-common
-# Nobody reads manuals on a disk that is there to be copied.
-readonly LEFT_OUT='/usr/share/doc/* /usr/share/man/* /usr/share/info/* /usr/share/locale/*'
+# Nobody reads manuals on a disk that is there to be copied. dpkg insists on the changelogs of libraries that it could
+# install for two architectures, so those stay.
+readonly DPKG_OPTIONS='path-exclude=/usr/share/doc/* path-include=/usr/share/doc/*/changelog.Debian.*
+    path-exclude=/usr/share/man/* path-exclude=/usr/share/info/* path-exclude=/usr/share/locale/*'
 
 recipe=masters/debian-12
 output=build/masters/debian-12.raw
@@ -29,9 +31,11 @@ disk=$work/disk.raw
 poke() { printf "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
 
 install_system() {
-    local options=() path
-    for path in $LEFT_OUT; do options+=(--dpkgopt="path-exclude=$path"); done
-    mmdebstrap --mode=root --variant=minbase --include="$PACKAGES" "${options[@]}" \
+    local options=() option
+    set -f
+    for option in $DPKG_OPTIONS; do options+=(--dpkgopt="$option"); done
+    set +f
+    mmdebstrap --quiet --mode=root --variant=minbase --include="$PACKAGES" "${options[@]}" \
         --essential-hook="cp -rT $recipe/files/etc/initramfs-tools \"\$1/etc/initramfs-tools\"" \
         bookworm "$root"
 }
