@@ -10,6 +10,8 @@ mod dhcp;
 mod disk;
 #[path = "it/engine.rs"]
 mod engine;
+#[path = "fuzz/fuzz_pack.rs"]
+mod fuzz_pack;
 #[path = "it/sessions.rs"]
 mod sessions;
 #[path = "it/store.rs"]

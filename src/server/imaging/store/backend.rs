@@ -79,6 +79,9 @@ impl Backend {
         })?;
         for folder in [super::pack::FOLDER, super::manifests::FOLDER, INCOMING] {
             fs::create_dir_all(root.join(folder)).map_err(failed)?;
+            // A server that was killed may have moved a pack to its name and not made the name durable; from
+            // here on the index takes it to be.
+            sync(&root.join(folder)).map_err(failed)?;
         }
         sync(&root).map_err(failed)?;
         let objects = LocalFileSystem::new_with_prefix(&root)
@@ -158,6 +161,15 @@ impl Backend {
                 Err(ReadRangeError::Failed(StoreError::backend("reading", name, source)))
             }
             (Ok(_), None) => Err(ReadRangeError::Lost(format!("the backend gave less than {wanted} bytes"))),
+        }
+    }
+
+    /// The length of an object; `None` where there is none.
+    pub(super) async fn length(&self, name: &str) -> Result<Option<u64>, StoreError> {
+        match self.objects.head(&object_store::path::Path::from(name)).await {
+            Ok(meta) => Ok(Some(meta.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(StoreError::backend("reading", name, source)),
         }
     }
 

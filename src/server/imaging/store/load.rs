@@ -55,6 +55,18 @@ pub(super) async fn load(backend: &Backend) -> Result<Index, StoreError> {
     Ok(index)
 }
 
+/// Reads the footer of one pack again. The outer error is the backend's, the inner one the pack's.
+pub(super) async fn check_pack(
+    backend: &Backend,
+    name: PackName,
+) -> Result<Result<(), PackError>, StoreError> {
+    let object = name.object();
+    match backend.length(&object).await? {
+        Some(bytes) => Ok(read_entries(backend, name, &ObjectInfo { name: object, bytes }).await?.map(drop)),
+        None => Ok(Err(PackError::Unreadable("the pack is gone".into()))),
+    }
+}
+
 async fn load_footer(backend: &Backend, name: PackName, object: &ObjectInfo) -> Result<Footer, StoreError> {
     let error = match read_entries(backend, name, object).await? {
         Ok(entries) => return Ok(Footer::Read(entries)),

@@ -266,3 +266,6 @@ pub enum PackError {
     #[error("the end of the pack cannot be read: {0}")]
     Unreadable(String),
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use super::{
     Store,
     error::{Damage, StoreError},
     index::Located,
+    load,
     span::{self, Span},
 };
 
@@ -40,6 +41,7 @@ impl Store {
     /// Reads chunks back and hashes them. From a local folder the bytes come from the disk, not from the kernel's
     /// memory of what was written.
     ///
+    /// The footers of their packs are read back as well, and a chunk counts as damaged where its pack's is lost.
     /// A chunk that is damaged in one pack and sound in another is sound. `progress` is called from time to time
     /// and once at the end. Dropping the future cancels; nothing is left behind but what was proved so far.
     pub async fn verify(
@@ -54,10 +56,9 @@ impl Store {
         let total_chunks = wanted.len() as u64;
         while !wanted.is_empty() {
             let spans = span::plan(self.locate_all(&wanted, &mut result)?);
-            self.forget_cached(&spans).await?;
+            let (spans, mut again) = self.check_footers(spans).await?;
             let hashers = self.shared.options.hashers.get();
             let mut checked = stream::iter(spans).map(|span| self.check_span(span)).buffer_unordered(hashers);
-            let mut again = Vec::new();
             while let Some(span) = checked.next().await {
                 for (located, check) in span? {
                     match check {
@@ -95,12 +96,24 @@ impl Store {
         Ok(located)
     }
 
-    async fn forget_cached(&self, spans: &[Span]) -> Result<(), StoreError> {
+    /// Keeps the spans of packs whose footer is sound too: without it, the next start would not find the chunks.
+    /// Gives also the chunks of the others, which are to be looked up again.
+    async fn check_footers(&self, spans: Vec<Span>) -> Result<(Vec<Span>, Vec<ChunkId>), StoreError> {
+        let (mut sound, mut again) = (Vec::with_capacity(spans.len()), Vec::new());
         // Spans are ordered by pack.
         for in_one_pack in spans.chunk_by(|one, next| one.pack == next.pack) {
-            self.shared.backend.forget_cached(&in_one_pack[0].pack.object()).await?;
+            let pack = in_one_pack[0].pack;
+            self.shared.backend.forget_cached(&pack.object()).await?;
+            let Err(error) = load::check_pack(&self.shared.backend, pack).await? else {
+                sound.extend_from_slice(in_one_pack);
+                continue;
+            };
+            for located in in_one_pack.iter().flat_map(|span| &span.chunks) {
+                self.note_damage(located, error.to_string());
+                again.push(located.id);
+            }
         }
-        Ok(())
+        Ok((sound, again))
     }
 
     /// Reads a span and opens each of its chunks.

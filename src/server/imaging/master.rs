@@ -1,0 +1,347 @@
+//! Masters and their versions: the tables `master` and `master_version`.
+//!
+//! A master is a name; what can be deployed is one of its versions. A version names a manifest that is durable in
+//! the store with all of its chunks, and never changes. Versions are numbered from 1 without a gap; a master has
+//! at least one. `imaging/publish.rs` tells how a version comes to be.
+
+use std::{fmt, str::FromStr};
+
+use mimeo_core::{
+    ids::{ComputerId, MasterId, SessionId, VersionNumber},
+    manifest::ManifestRoot,
+};
+use sqlx::{Row, SqliteConnection, SqlitePool, sqlite::SqliteRow};
+
+use crate::clock::Timestamp;
+
+/// Longest name of a master, in characters.
+const NAME_CHARS_MAX: usize = 64;
+
+/// The name of a master: 1 to 64 characters, ASCII letters, digits, `-`, `_`, `.`, beginning with a letter or a
+/// digit. Two names that differ only in capitals are the same master's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct MasterName(String);
+
+impl MasterName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for MasterName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for MasterName {
+    type Err = BadMasterRef;
+
+    fn from_str(text: &str) -> Result<Self, BadMasterRef> {
+        // A name never begins with a sign: it is typed on command lines and stands in file names.
+        let begins_well = text.starts_with(|first: char| first.is_ascii_alphanumeric());
+        let is_allowed = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.');
+        if begins_well && text.len() <= NAME_CHARS_MAX && text.chars().all(is_allowed) {
+            Ok(Self(text.into()))
+        } else {
+            Err(BadMasterRef::Name { found: text.chars().take(NAME_CHARS_MAX + 1).collect() })
+        }
+    }
+}
+
+/// A master as a person names it: `NAME` for its latest version, `NAME@VERSION` for a certain one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MasterRef {
+    pub name: MasterName,
+    /// `None`: the latest.
+    pub version: Option<VersionNumber>,
+}
+
+impl fmt::Display for MasterRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.version {
+            Some(version) => write!(f, "{}@{version}", self.name),
+            None => self.name.fmt(f),
+        }
+    }
+}
+
+impl FromStr for MasterRef {
+    type Err = BadMasterRef;
+
+    fn from_str(text: &str) -> Result<Self, BadMasterRef> {
+        let Some((name, version)) = text.split_once('@') else {
+            return Ok(Self { name: text.parse()?, version: None });
+        };
+        let is_number = version.starts_with(|first: char| ('1'..='9').contains(&first));
+        let number = version.parse().ok().filter(|_| is_number);
+        let number =
+            number.ok_or_else(|| BadMasterRef::Version { found: version.chars().take(20).collect() })?;
+        Ok(Self { name: name.parse()?, version: Some(VersionNumber(number)) })
+    }
+}
+
+/// Text that names no master.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadMasterRef {
+    #[error(
+        "expected a master's name of 1 to 64 letters, digits, '-', '_', '.' that begins with a letter or digit, \
+         found {found:?}"
+    )]
+    Name { found: String },
+    #[error("expected a version number such as 3 after '@', found {found:?}")]
+    Version { found: String },
+}
+
+/// A line of versions under one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Master {
+    pub id: MasterId,
+    pub name: MasterName,
+    pub description: String,
+    pub created_at: Timestamp,
+    /// The newest version there is.
+    pub latest: VersionNumber,
+}
+
+/// What can be deployed: one state of one disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    pub master: MasterId,
+    pub number: VersionNumber,
+    pub manifest_root: ManifestRoot,
+    pub created_at: Timestamp,
+    /// Size of the captured disk.
+    pub disk_bytes: u64,
+    /// What a deploy places: content in use and zeros.
+    pub carried_bytes: u64,
+    /// What the capture added to the store.
+    pub stored_bytes: u64,
+    /// The computer whose disk it was; `None` for an import.
+    pub computer: Option<ComputerId>,
+    /// The capture that made it; `None` for an import.
+    pub session: Option<SessionId>,
+}
+
+/// A version before it has a number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewVersion {
+    pub master: MasterName,
+    /// For a master that this version is the first of.
+    pub description: String,
+    pub manifest_root: ManifestRoot,
+    pub disk_bytes: u64,
+    pub carried_bytes: u64,
+    pub stored_bytes: u64,
+    pub computer: Option<ComputerId>,
+    pub session: Option<SessionId>,
+}
+
+/// Inserts a version, and its master where it is the first, in one transaction: either both are listed, or
+/// nothing changed. Durable once it returns.
+///
+/// A session has one version: asked again with the same manifest, this gives the version that it made.
+///
+/// The manifest and all of its chunks are durable and verified before (`imaging/publish.rs`).
+pub async fn insert_version(
+    db: &SqlitePool,
+    new: &NewVersion,
+    now: Timestamp,
+) -> Result<Version, MasterError> {
+    let mut transaction = db.begin().await?;
+    // The first statement writes, so that the one writer is held from here on and the number stays free.
+    let master = touch_master(&mut transaction, new, now).await?;
+    if let Some(session) = new.session
+        && let Some(made) = find_version_of_session(&mut transaction, session).await?
+    {
+        // Not committed: a repeated request changes nothing.
+        return if made.manifest_root == new.manifest_root && made.master == master {
+            Ok(made)
+        } else {
+            Err(MasterError::SessionHasVersion { session, number: made.number, root: made.manifest_root })
+        };
+    }
+    let number: i64 =
+        sqlx::query_scalar("SELECT COALESCE(MAX(number), 0) + 1 FROM master_version WHERE master_id = $1")
+            .bind(master.0)
+            .fetch_one(&mut *transaction)
+            .await?;
+    sqlx::query(
+        "INSERT INTO master_version (master_id, number, manifest_root, created_at, disk_bytes, carried_bytes, \
+         stored_bytes, computer_id, session_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(master.0)
+    .bind(number)
+    .bind(new.manifest_root.to_string())
+    .bind(now.0)
+    .bind(to_column(new.disk_bytes))
+    .bind(to_column(new.carried_bytes))
+    .bind(to_column(new.stored_bytes))
+    .bind(new.computer.map(|computer| computer.0))
+    .bind(new.session.map(|session| session.0))
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(Version {
+        master,
+        number: number_of_column(number)?,
+        manifest_root: new.manifest_root,
+        created_at: now,
+        disk_bytes: new.disk_bytes,
+        carried_bytes: new.carried_bytes,
+        stored_bytes: new.stored_bytes,
+        computer: new.computer,
+        session: new.session,
+    })
+}
+
+/// The version that a session made; `None` where it made none.
+pub async fn find_version_of_session(
+    connection: &mut SqliteConnection,
+    session: SessionId,
+) -> Result<Option<Version>, MasterError> {
+    let row = sqlx::query("SELECT * FROM master_version WHERE session_id = $1").bind(session.0);
+    row.fetch_optional(connection).await?.as_ref().map(version_of_row).transpose()
+}
+
+/// Every master, by name.
+pub async fn list(db: &SqlitePool) -> Result<Vec<Master>, MasterError> {
+    select(db, None, None).await
+}
+
+/// The master of this name, however its capitals are written.
+pub async fn find_by_name(db: &SqlitePool, name: &MasterName) -> Result<Option<Master>, MasterError> {
+    Ok(select(db, Some(name), None).await?.pop())
+}
+
+pub async fn find(db: &SqlitePool, id: MasterId) -> Result<Option<Master>, MasterError> {
+    Ok(select(db, None, Some(id)).await?.pop())
+}
+
+/// The versions of a master, the newest first.
+pub async fn list_versions(db: &SqlitePool, id: MasterId) -> Result<Vec<Version>, MasterError> {
+    let rows = sqlx::query("SELECT * FROM master_version WHERE master_id = $1 ORDER BY number DESC");
+    rows.bind(id.0).fetch_all(db).await?.iter().map(version_of_row).collect()
+}
+
+/// What a reference means: its master, and the version it names or else the latest.
+pub async fn load_version(db: &SqlitePool, wanted: &MasterRef) -> Result<(Master, Version), MasterError> {
+    let unknown = || MasterError::Unknown { wanted: wanted.clone() };
+    let master = find_by_name(db, &wanted.name).await?.ok_or_else(unknown)?;
+    let number = wanted.version.unwrap_or(master.latest);
+    let version = find_version(db, master.id, number).await?;
+    let version = version.ok_or(MasterError::UnknownVersion {
+        name: master.name.clone(),
+        number,
+        latest: master.latest,
+    })?;
+    Ok((master, version))
+}
+
+/// Replaces the sentence that describes a master.
+pub async fn update_description(db: &SqlitePool, id: MasterId, description: &str) -> Result<(), MasterError> {
+    let update = sqlx::query("UPDATE master SET description = $2 WHERE id = $1");
+    update.bind(id.0).bind(description).execute(db).await?;
+    Ok(())
+}
+
+/// Gives the id of the master that a new version belongs to, making the master where it has none yet.
+async fn touch_master(
+    connection: &mut SqliteConnection,
+    new: &NewVersion,
+    now: Timestamp,
+) -> Result<MasterId, MasterError> {
+    let id = sqlx::query_scalar(
+        "INSERT INTO master (name, description, created_at) VALUES ($1, $2, $3) \
+         ON CONFLICT (lower(name)) DO UPDATE SET name = master.name RETURNING id",
+    );
+    let id = id.bind(new.master.as_str()).bind(&new.description).bind(now.0).fetch_one(connection).await?;
+    Ok(MasterId(id))
+}
+
+async fn select(
+    db: &SqlitePool,
+    name: Option<&MasterName>,
+    id: Option<MasterId>,
+) -> Result<Vec<Master>, MasterError> {
+    let rows = sqlx::query(
+        "SELECT master.id, name, description, master.created_at, MAX(number) AS latest \
+         FROM master JOIN master_version ON master_id = master.id \
+         WHERE ($1 IS NULL OR lower(name) = lower($1)) AND ($2 IS NULL OR master.id = $2) \
+         GROUP BY master.id ORDER BY lower(name)",
+    );
+    let rows = rows.bind(name.map(MasterName::as_str)).bind(id.map(|id| id.0)).fetch_all(db).await?;
+    rows.iter().map(master_of_row).collect()
+}
+
+async fn find_version(
+    db: &SqlitePool,
+    master: MasterId,
+    number: VersionNumber,
+) -> Result<Option<Version>, MasterError> {
+    let row = sqlx::query("SELECT * FROM master_version WHERE master_id = $1 AND number = $2");
+    let row = row.bind(master.0).bind(i64::from(number.0)).fetch_optional(db).await?;
+    row.as_ref().map(version_of_row).transpose()
+}
+
+fn master_of_row(row: &SqliteRow) -> Result<Master, MasterError> {
+    let name: String = row.try_get("name")?;
+    Ok(Master {
+        id: MasterId(row.try_get("id")?),
+        name: name.parse().map_err(|_| MasterError::BadRow { column: "name", found: name.clone() })?,
+        description: row.try_get("description")?,
+        created_at: Timestamp(row.try_get("created_at")?),
+        latest: number_of_column(row.try_get("latest")?)?,
+    })
+}
+
+fn version_of_row(row: &SqliteRow) -> Result<Version, MasterError> {
+    let root: String = row.try_get("manifest_root")?;
+    let bytes = |column| bytes_of_column(row, column);
+    Ok(Version {
+        master: MasterId(row.try_get("master_id")?),
+        number: number_of_column(row.try_get("number")?)?,
+        manifest_root: ManifestRoot::try_from(root.clone())
+            .map_err(|_| MasterError::BadRow { column: "manifest_root", found: root })?,
+        created_at: Timestamp(row.try_get("created_at")?),
+        disk_bytes: bytes("disk_bytes")?,
+        carried_bytes: bytes("carried_bytes")?,
+        stored_bytes: bytes("stored_bytes")?,
+        computer: row.try_get::<Option<i64>, _>("computer_id")?.map(ComputerId),
+        session: row.try_get::<Option<i64>, _>("session_id")?.map(SessionId),
+    })
+}
+
+/// A quantity for a column, which holds 63 bits: more than any disk.
+fn to_column(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+fn bytes_of_column(row: &SqliteRow, column: &'static str) -> Result<u64, MasterError> {
+    let bytes: i64 = row.try_get(column)?;
+    u64::try_from(bytes).map_err(|_| MasterError::BadRow { column, found: bytes.to_string() })
+}
+
+fn number_of_column(number: i64) -> Result<VersionNumber, MasterError> {
+    let bad = |_| MasterError::BadRow { column: "number", found: number.to_string() };
+    u32::try_from(number).map(VersionNumber).map_err(bad)
+}
+
+/// Why a master or a version cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum MasterError {
+    #[error("there is no master {wanted}")]
+    Unknown { wanted: MasterRef },
+    #[error("master {name} has no version {number}, its latest is {latest}")]
+    UnknownVersion { name: MasterName, number: VersionNumber, latest: VersionNumber },
+    /// A session hands in a second, different manifest.
+    #[error("session {session} has made version {number} with manifest {root} already")]
+    SessionHasVersion { session: SessionId, number: VersionNumber, root: ManifestRoot },
+    #[error("table of masters: column {column} holds {found:?}")]
+    BadRow { column: &'static str, found: String },
+    #[error("reading or writing the masters")]
+    Db(#[from] sqlx::Error),
+}
+
+#[cfg(test)]
+mod tests;
