@@ -12,6 +12,8 @@ mod disk;
 mod engine;
 #[path = "fuzz/fuzz_pack.rs"]
 mod fuzz_pack;
+#[path = "fuzz/fuzz_tftp.rs"]
+mod fuzz_tftp;
 #[path = "it/sessions.rs"]
 mod sessions;
 #[path = "it/store.rs"]

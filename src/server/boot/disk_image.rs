@@ -1,71 +1,57 @@
 //! The disk that UEFI HTTP boot gets: one FAT image with everything on it, which the firmware holds in memory and
 //! boots like a stick, Secure Boot included.
 //!
-//! It is built once. What differs between machines is GRUB's configuration, a file of fixed length padded with empty
-//! lines; its place in the image is known, so a machine's own image is two parts of the common one with its
-//! configuration between them, and nothing is copied.
-
-use std::io::{self, Cursor, Write as _};
+//! It is laid out once, around the artefacts as they are in memory. What differs between machines is GRUB's
+//! configuration, a file of fixed length padded with empty lines: a machine's own image is the common one with its
+//! configuration in that place, and nothing is copied.
 
 use bytes::Bytes;
-use fatfs::{Date, DateTime, Dir, FileSystem, FormatVolumeOptions, FsOptions, Time, TimeProvider};
 
 use super::{
     artefacts::{Artefacts, names},
     content::Content,
-    menu::grub::DISK_FOLDER,
+    fat::{self, FatError, File},
+    menu::grub::{DISK_INITRAMFS, DISK_KERNEL, DISK_MEMORY_TEST},
 };
 
-/// Room for one machine's configuration: three times the longest menu, kernel options included. A multiple of the
-/// cluster size, so the file's content lies in one piece when it is the first on the disk.
+/// Room for one machine's configuration: three times the longest menu, kernel options included.
 pub const CONFIG_BYTES: usize = 8192;
 
 /// Where the GRUB that knows disks looks for its configuration: the prefix in Debian's image.
 const CONFIG_PATH: &str = "EFI/debian/grub.cfg";
 
-/// What the file system needs beside the files: tables, folders, and the unused end of each file's last cluster.
-const OVERHEAD_BYTES: usize = 2 << 20;
-
-/// The image's length is a multiple of this: whole tracks and cylinders for tools that still count in them.
-const ROUND_BYTES: usize = 1 << 20;
-
 /// The image without any machine's configuration.
 #[derive(Debug, Clone)]
 pub struct DiskImage {
-    before: Bytes,
-    after: Bytes,
+    before: Content,
+    after: Content,
 }
 
 /// Why there is no image.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskImageError {
-    #[error("writing the boot image's file system")]
-    Write(#[from] io::Error),
-    #[error("the boot image's configuration is not in one piece")]
-    Scattered,
+    #[error("laying out the boot image")]
+    Layout(#[from] FatError),
     #[error("a boot configuration of {found} bytes, expected at most {CONFIG_BYTES}")]
     ConfigTooLong { found: usize },
 }
 
 impl DiskImage {
-    /// Builds the image that all machines share.
+    /// Lays out the image that all machines share.
     pub fn build(artefacts: &Artefacts) -> Result<Self, DiskImageError> {
-        let kernel = format!("{DISK_FOLDER}/{}", names::KERNEL);
-        let initramfs = format!("{DISK_FOLDER}/{}", names::INITRAMFS);
-        let memory_test = format!("{DISK_FOLDER}/{}", names::MEMORY_TEST_UEFI);
-        let placeholder = placeholder();
-        let files: [(&str, Bytes); 6] = [
-            // First, so that its clusters follow each other.
-            (CONFIG_PATH, placeholder.clone()),
-            ("EFI/BOOT/BOOTX64.EFI", artefacts.required(names::SHIM)),
-            ("EFI/BOOT/grubx64.efi", artefacts.required(names::GRUB_DISK)),
-            (&kernel, artefacts.required(names::KERNEL)),
-            (&initramfs, artefacts.required(names::INITRAMFS)),
-            (&memory_test, artefacts.required(names::MEMORY_TEST_UEFI)),
+        let artefact = |path, name| File { path, content: artefacts.required(name) };
+        let files = [
+            File { path: CONFIG_PATH, content: Bytes::from_static(&[b'\n'; CONFIG_BYTES]) },
+            artefact("EFI/BOOT/BOOTX64.EFI", names::SHIM),
+            artefact("EFI/BOOT/grubx64.efi", names::GRUB_DISK),
+            artefact(DISK_KERNEL, names::KERNEL),
+            artefact(DISK_INITRAMFS, names::INITRAMFS),
+            artefact(DISK_MEMORY_TEST, names::MEMORY_TEST_UEFI),
         ];
-        let image = Bytes::from(write_image(&files)?);
-        let start = find(&image, &placeholder).ok_or(DiskImageError::Scattered)?;
-        Ok(Self { before: image.slice(..start), after: image.slice(start + CONFIG_BYTES..) })
+        let (image, starts) = fat::volume(&files)?;
+        let start = starts[0];
+        let end = start + CONFIG_BYTES as u64;
+        Ok(Self { before: image.slice(0..start), after: image.slice(end..image.length_bytes()) })
     }
 
     /// The image as one machine gets it.
@@ -75,66 +61,13 @@ impl DiskImage {
         }
         let mut area = config.as_bytes().to_vec();
         area.resize(CONFIG_BYTES, b'\n');
-        Ok(Content::new([self.before.clone(), area.into(), self.after.clone()]))
+        let (before, after) = (self.before.clone().into_pieces(), self.after.clone().into_pieces());
+        Ok(Content::new(before.into_iter().chain([area.into()]).chain(after)))
     }
 
     /// How long the image is, whatever the configuration.
     pub fn length_bytes(&self) -> u64 {
-        (self.before.len() + CONFIG_BYTES + self.after.len()) as u64
-    }
-}
-
-/// Content that is nowhere else: the output of a hash function.
-fn placeholder() -> Bytes {
-    let mut content = vec![0; CONFIG_BYTES];
-    blake3::Hasher::new().update(b"the place of a boot configuration").finalize_xof().fill(&mut content);
-    content.into()
-}
-
-fn find(image: &[u8], wanted: &[u8]) -> Option<usize> {
-    // Files begin on sectors.
-    (0..image.len()).step_by(512).find(|start| image[*start..].starts_with(wanted))
-}
-
-fn write_image(files: &[(&str, Bytes)]) -> io::Result<Vec<u8>> {
-    let content_bytes: usize = files.iter().map(|(_, content)| content.len()).sum();
-    let mut disk = Cursor::new(vec![0; (content_bytes + OVERHEAD_BYTES).next_multiple_of(ROUND_BYTES)]);
-    fatfs::format_volume(
-        &mut disk,
-        FormatVolumeOptions::new().volume_label(*b"MIMEO BOOT ").volume_id(0x4d49_4d45),
-    )?;
-    let options = FsOptions::new().update_accessed_date(false).time_provider(&FIXED_TIME);
-    let filesystem = FileSystem::new(&mut disk, options)?;
-    for (path, content) in files {
-        write_file(&filesystem.root_dir(), path, content)?;
-    }
-    filesystem.unmount()?;
-    Ok(disk.into_inner())
-}
-
-fn write_file<D: fatfs::ReadWriteSeek>(root: &Dir<'_, D>, path: &str, content: &[u8]) -> io::Result<()> {
-    for (end, _) in path.match_indices('/') {
-        root.create_dir(&path[..end])?;
-    }
-    let mut file = root.create_file(path)?;
-    file.truncate()?;
-    file.write_all(content)?;
-    file.flush()
-}
-
-/// The same artefacts give the same image, whenever it is built.
-#[derive(Debug)]
-struct FixedTime;
-
-static FIXED_TIME: FixedTime = FixedTime;
-
-impl TimeProvider for FixedTime {
-    fn get_current_date(&self) -> Date {
-        Date { year: 2020, month: 1, day: 1 }
-    }
-
-    fn get_current_date_time(&self) -> DateTime {
-        DateTime { date: self.get_current_date(), time: Time { hour: 0, min: 0, sec: 0, millis: 0 } }
+        self.before.length_bytes() + CONFIG_BYTES as u64 + self.after.length_bytes()
     }
 }
 
@@ -173,7 +106,7 @@ mod tests {
             assert_eq!(read(&bytes, "EFI/BOOT/BOOTX64.EFI"), artefacts.required(names::SHIM));
             assert_eq!(read(&bytes, "EFI/BOOT/grubx64.efi"), artefacts.required(names::GRUB_DISK));
             assert_eq!(read(&bytes, "mimeo/vmlinuz"), artefacts.required(names::KERNEL));
-            assert_eq!(read(&bytes, "mimeo/initramfs"), artefacts.required(names::INITRAMFS));
+            assert_eq!(read(&bytes, "mimeo/initrd"), artefacts.required(names::INITRAMFS));
         }
     }
 

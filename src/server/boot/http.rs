@@ -88,7 +88,7 @@ async fn disk_image(
         let length = HeaderValue::from(files.disk_image_bytes());
         let headers = [
             (header::CONTENT_LENGTH, length),
-            (header::CONTENT_TYPE, DISK_IMAGE_TYPE.parse().expect("ASCII")),
+            (header::CONTENT_TYPE, HeaderValue::from_static(DISK_IMAGE_TYPE)),
         ];
         return (headers, Body::empty()).into_response();
     }

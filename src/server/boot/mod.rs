@@ -10,6 +10,7 @@ pub mod artefacts;
 pub mod content;
 pub mod dhcp;
 pub mod disk_image;
+mod fat;
 pub mod files;
 pub mod firmware;
 pub mod http;

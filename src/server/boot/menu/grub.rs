@@ -30,17 +30,41 @@ const UEFI_LOADERS: [&str; 5] = [
     "/EFI/BOOT/BOOTX64.EFI",
 ];
 
-/// The folder on the RAM disk of UEFI HTTP boot that holds kernel and initramfs. It also tells that disk from the
-/// machine's own: both have a `BOOTX64.EFI`.
-pub const DISK_FOLDER: &str = "mimeo";
+/// Where files are on the RAM disk of UEFI HTTP boot, whose names have eight letters at most. The kernel also tells
+/// that disk from the machine's own: both have a `BOOTX64.EFI`.
+pub const DISK_KERNEL: &str = "mimeo/vmlinuz";
+pub const DISK_INITRAMFS: &str = "mimeo/initrd";
+pub const DISK_MEMORY_TEST: &str = "mimeo/memtest.efi";
 
 /// Where GRUB came from, and so where it finds kernel and initramfs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// TFTP: the server's root.
     Network,
-    /// The RAM disk of UEFI HTTP boot: [`DISK_FOLDER`].
+    /// The RAM disk of UEFI HTTP boot.
     RamDisk,
+}
+
+/// Where the files are, from the root of where GRUB came from.
+struct Paths {
+    kernel: &'static str,
+    initramfs: &'static str,
+    memory_test: &'static str,
+}
+
+impl Paths {
+    fn of(origin: Origin) -> Self {
+        match origin {
+            Origin::Network => Self {
+                kernel: names::KERNEL,
+                initramfs: names::INITRAMFS,
+                memory_test: names::MEMORY_TEST_UEFI,
+            },
+            Origin::RamDisk => {
+                Self { kernel: DISK_KERNEL, initramfs: DISK_INITRAMFS, memory_test: DISK_MEMORY_TEST }
+            }
+        }
+    }
 }
 
 /// The folder of the machines' own configurations, by hardware address.
@@ -65,32 +89,29 @@ pub fn machine_of(name: &str) -> Option<Option<MacAddr>> {
 
 /// The configuration for what `machine` is to boot.
 pub fn render(target: &BootTarget, machine: &Machine, settings: &Settings, origin: Origin) -> String {
-    let folder = match origin {
-        Origin::Network => "($home)".into(),
-        Origin::RamDisk => format!("($home)/{DISK_FOLDER}"),
-    };
+    let paths = Paths::of(origin);
     let mut config = format!("# {}\nset home=$root\nset pager=0\n", machine.mac);
     match target {
         BootTarget::Client { token } => {
             let words = words(settings.language);
-            functions(&mut config, words, &folder, Some(&kernel_arguments(settings, token)));
+            functions(&mut config, words, &paths, Some(&kernel_arguments(settings, token)));
             // A machine that has orders and cannot load the client begins anew: they are still there next time.
             let _infallible = write!(config, "client\nsleep {PAUSE_SECONDS}\nreboot\n");
         }
         BootTarget::Menu(wanted) => {
             let arguments = kernel_arguments(settings, &wanted.token);
-            functions(&mut config, words(wanted.language), &folder, Some(&arguments));
-            menu(&mut config, wanted, &folder);
+            functions(&mut config, words(wanted.language), &paths, Some(&arguments));
+            menu(&mut config, wanted, &paths);
         }
         BootTarget::LocalDisk => {
-            functions(&mut config, words(settings.language), &folder, None);
+            functions(&mut config, words(settings.language), &paths, None);
             config.push_str("own_disk\nexit\n");
         }
     }
     config
 }
 
-fn menu(config: &mut String, menu: &Menu, folder: &str) {
+fn menu(config: &mut String, menu: &Menu, paths: &Paths) {
     let words = words(menu.language);
     let (title, client) = match &menu.computer_name {
         Some(name) => (Label::new(name).to_string(), words.start_client),
@@ -111,7 +132,7 @@ menuentry "{client}" --id client {{
 }}
 if [ "$lockdown" != "y" ]; then
     menuentry "{memory_test}" --id memory {{
-        chainloader {folder}/{memory_uefi}
+        chainloader ($home)/{memory_test_file}
     }}
 fi
 menuentry "{reboot}" --id reboot {{
@@ -124,22 +145,22 @@ menuentry "{power_off}" --id off {{
         timeout = menu.timeout_seconds,
         own_disk = words.own_disk,
         memory_test = words.memory_test,
-        memory_uefi = names::MEMORY_TEST_UEFI,
+        memory_test_file = paths.memory_test,
         reboot = words.reboot,
         power_off = words.power_off,
     );
 }
 
 /// What the entries do. `home` is where GRUB came from, for `own_disk` changes the root.
-fn functions(config: &mut String, words: &Words, folder: &str, arguments: Option<&str>) {
+fn functions(config: &mut String, words: &Words, paths: &Paths, arguments: Option<&str>) {
     if let Some(arguments) = arguments {
         let _infallible = write!(
             config,
             r#"
 function client {{
     echo "{loading}"
-    if linux {folder}/{kernel} {arguments}; then
-        if initrd {folder}/{initramfs}; then
+    if linux ($home)/{kernel} {arguments}; then
+        if initrd ($home)/{initramfs}; then
             boot
         fi
     fi
@@ -148,8 +169,8 @@ function client {{
 "#,
             loading = words.loading,
             failed = words.failed,
-            kernel = names::KERNEL,
-            initramfs = names::INITRAMFS,
+            kernel = paths.kernel,
+            initramfs = paths.initramfs,
         );
     }
     // The loader needs its own partition as root: it looks for its configuration there. What returns from `boot`
@@ -160,7 +181,7 @@ function client {{
 function own_disk {{
     for loader in {loaders}; do
         for device in (hd*); do
-            if [ -e $device$loader -a ! -e $device/{DISK_FOLDER}/{kernel} ]; then
+            if [ -e $device$loader -a ! -e $device/{DISK_KERNEL} ]; then
                 regexp --set=1:root "^\((.*)\)$" $device
                 if chainloader $device$loader; then
                     boot
@@ -174,7 +195,6 @@ function own_disk {{
 }}
 "#,
         loaders = UEFI_LOADERS.join(" "),
-        kernel = names::KERNEL,
         no_disk = words.no_disk,
     );
 }
