@@ -247,5 +247,4 @@ impl Server {
 }
 
 #[cfg(test)]
-#[path = "decide_tests.rs"]
 mod tests;

@@ -285,5 +285,4 @@ fn name(bytes: &[u8]) -> Option<String> {
 }
 
 #[cfg(test)]
-#[path = "packet_tests.rs"]
 mod tests;

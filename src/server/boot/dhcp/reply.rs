@@ -153,5 +153,4 @@ fn put_boot(
 }
 
 #[cfg(test)]
-#[path = "reply_tests.rs"]
 mod tests;

@@ -10,9 +10,9 @@ use crate::boot::{
     firmware::BootFile,
 };
 
-const IPXE: &[u8] = include_bytes!("../../../../tests/fixtures/dhcp/ipxe-bios-discover.bin");
-const OVMF_PXE: &[u8] = include_bytes!("../../../../tests/fixtures/dhcp/ovmf-pxe-discover.bin");
-const OVMF_HTTP: &[u8] = include_bytes!("../../../../tests/fixtures/dhcp/ovmf-http-discover.bin");
+const IPXE: &[u8] = include_bytes!("../../../../../tests/fixtures/dhcp/ipxe-bios-discover.bin");
+const OVMF_PXE: &[u8] = include_bytes!("../../../../../tests/fixtures/dhcp/ovmf-pxe-discover.bin");
+const OVMF_HTTP: &[u8] = include_bytes!("../../../../../tests/fixtures/dhcp/ovmf-http-discover.bin");
 
 const US: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 100);

@@ -7,10 +7,10 @@ use crate::boot::{
     firmware::{Architecture, Speaker},
 };
 
-const IPXE_DISCOVER: &[u8] = include_bytes!("../../../../tests/fixtures/dhcp/ipxe-bios-discover.bin");
-const IPXE_REQUEST: &[u8] = include_bytes!("../../../../tests/fixtures/dhcp/ipxe-bios-request.bin");
-const OVMF_PXE: &[u8] = include_bytes!("../../../../tests/fixtures/dhcp/ovmf-pxe-discover.bin");
-const OVMF_HTTP: &[u8] = include_bytes!("../../../../tests/fixtures/dhcp/ovmf-http-discover.bin");
+const IPXE_DISCOVER: &[u8] = include_bytes!("../../../../../tests/fixtures/dhcp/ipxe-bios-discover.bin");
+const IPXE_REQUEST: &[u8] = include_bytes!("../../../../../tests/fixtures/dhcp/ipxe-bios-request.bin");
+const OVMF_PXE: &[u8] = include_bytes!("../../../../../tests/fixtures/dhcp/ovmf-pxe-discover.bin");
+const OVMF_HTTP: &[u8] = include_bytes!("../../../../../tests/fixtures/dhcp/ovmf-http-discover.bin");
 
 /// The start of a real DISCOVER, up to its magic cookie, and other options.
 fn with_options(options: &[u8]) -> Vec<u8> {

@@ -1,0 +1,179 @@
+//! A virtual PC with real firmware, under QEMU without hardware acceleration, so that it runs anywhere and alike.
+
+use std::{
+    io::Write,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde_json::json;
+use thiserror::Error;
+
+use crate::{
+    console::{Console, ConsoleError},
+    hardware::{self, Hardware},
+    network::{NetworkError, Switch},
+    process::{Process, ProcessError},
+    qmp::{Qmp, QmpError},
+};
+
+#[derive(Debug, Error)]
+pub enum MachineError {
+    #[error("{machine}: {path}: {source}")]
+    File { machine: String, path: PathBuf, source: std::io::Error },
+    #[error("{machine}: {source}")]
+    Network { machine: String, source: NetworkError },
+    #[error("{machine}: {source}")]
+    Process { machine: String, source: ProcessError },
+    #[error("{machine}: {source}; QEMU said: {output}")]
+    Qmp { machine: String, source: QmpError, output: String },
+    #[error("{machine}: {source}")]
+    Console { machine: String, source: ConsoleError },
+    #[error("{machine} is switched off")]
+    Off { machine: String },
+}
+
+/// A PC that is plugged into a switch. Its disks and its firmware's variables outlast every power cycle; dropping it
+/// cuts its power.
+pub struct Machine<'switch> {
+    hardware: Hardware,
+    switch: &'switch Switch,
+    tap: String,
+    folder: PathBuf,
+    running: Option<Running>,
+}
+
+struct Running {
+    // In this order: the connection is closed before QEMU is killed.
+    qmp: Qmp,
+    console: Console,
+    process: Process,
+}
+
+impl<'switch> Machine<'switch> {
+    /// Builds the PC, switched off. Its log, sockets and variables live in `folder`, which it makes.
+    pub fn new(hardware: Hardware, switch: &'switch Switch, folder: &Path) -> Result<Self, MachineError> {
+        let machine = hardware.name.clone();
+        let file = |path: &Path, source| MachineError::File {
+            machine: machine.clone(),
+            path: path.to_owned(),
+            source,
+        };
+        std::fs::create_dir_all(folder).map_err(|source| file(folder, source))?;
+        if let Some((_, factory)) = hardware.flash() {
+            let variables = hardware::variables_path(folder);
+            std::fs::copy(&factory, variables).map_err(|source| file(&factory, source))?;
+        }
+        let tap = switch.tap();
+        let tap = tap.map_err(|source| MachineError::Network { machine: machine.clone(), source })?;
+        Ok(Machine { hardware, switch, tap, folder: folder.to_owned(), running: None })
+    }
+
+    pub fn hardware(&self) -> &Hardware {
+        &self.hardware
+    }
+
+    /// Changes the hardware of a machine that is off: another disk, another boot order. The firmware stays.
+    pub fn rebuild(&mut self, change: impl FnOnce(&mut Hardware)) {
+        self.cut_power();
+        change(&mut self.hardware);
+    }
+
+    /// Presses the power button of a machine that is off. The console begins anew.
+    pub fn power_on(&mut self) -> Result<(), MachineError> {
+        self.cut_power();
+        for socket in [hardware::qmp_path(&self.folder), hardware::serial_path(&self.folder)] {
+            // Left by a QEMU that was killed; absent the first time.
+            let _removed = std::fs::remove_file(socket);
+        }
+        // QEMU appends to it.
+        let console_path = hardware::console_path(&self.folder);
+        std::fs::write(&console_path, "").map_err(|source| self.file_error(&console_path, source))?;
+        let mut command = self.switch.command("qemu-system-x86_64");
+        command.args(self.hardware.arguments(&self.tap, &self.folder));
+        let process = Process::start(&command, &self.folder.join("qemu.log"));
+        let mut process = process.map_err(|source| self.process_error(source))?;
+        let qmp = Qmp::connect(&hardware::qmp_path(&self.folder), || process.has_ended());
+        let qmp = qmp.map_err(|source| self.qmp_error(source, process.output()))?;
+        self.running = Some(Running { qmp, console: Console::open(&console_path), process });
+        Ok(())
+    }
+
+    /// Pulls the plug: QEMU is killed at once, whatever the guest is doing.
+    pub fn cut_power(&mut self) {
+        self.running = None;
+    }
+
+    pub fn is_on(&mut self) -> bool {
+        self.running.as_mut().is_some_and(|running| !running.process.has_ended())
+    }
+
+    /// Waits until the console says `marker`, after what was waited for last, and returns the text up to it.
+    pub fn wait_for(&mut self, marker: &str, timeout: Duration) -> Result<String, MachineError> {
+        let machine = self.hardware.name.clone();
+        let running = self.running()?;
+        let waited = running.console.wait_for(marker, timeout, || running.process.has_ended());
+        waited.map_err(|source| MachineError::Console { machine, source })
+    }
+
+    /// Waits until the machine has switched itself off.
+    pub fn wait_off(&mut self, timeout: Duration) -> Result<(), MachineError> {
+        let ended = self.running()?.process.wait(timeout);
+        ended.map_err(|source| self.process_error(source))?;
+        self.running = None;
+        Ok(())
+    }
+
+    /// Everything the console has said since the machine was switched on.
+    pub fn console_text(&self) -> String {
+        Console::open(&hardware::console_path(&self.folder)).text()
+    }
+
+    /// Types on the serial console.
+    pub fn type_text(&mut self, text: &str) -> Result<(), MachineError> {
+        self.running()?;
+        let path = hardware::serial_path(&self.folder);
+        let typed = UnixStream::connect(&path).and_then(|mut socket| socket.write_all(text.as_bytes()));
+        typed.map_err(|source| self.file_error(&path, source))
+    }
+
+    /// Presses the power button of a running machine: the guest is asked to shut down.
+    pub fn press_power_button(&mut self) -> Result<(), MachineError> {
+        self.command("system_powerdown", json!({}))
+    }
+
+    /// Presses the reset button.
+    pub fn reset(&mut self) -> Result<(), MachineError> {
+        self.command("system_reset", json!({}))
+    }
+
+    /// Saves what is on the screen, as PNG.
+    pub fn screenshot(&mut self, path: &Path) -> Result<(), MachineError> {
+        self.command("screendump", json!({ "filename": path, "format": "png" }))
+    }
+
+    fn command(&mut self, command: &str, arguments: serde_json::Value) -> Result<(), MachineError> {
+        let running = self.running()?;
+        let answer = running.qmp.execute(command, arguments);
+        let output = running.process.output();
+        answer.map(drop).map_err(|source| self.qmp_error(source, output))
+    }
+
+    fn running(&mut self) -> Result<&mut Running, MachineError> {
+        let machine = &self.hardware.name;
+        self.running.as_mut().ok_or_else(|| MachineError::Off { machine: machine.clone() })
+    }
+
+    fn file_error(&self, path: &Path, source: std::io::Error) -> MachineError {
+        MachineError::File { machine: self.hardware.name.clone(), path: path.to_owned(), source }
+    }
+
+    fn process_error(&self, source: ProcessError) -> MachineError {
+        MachineError::Process { machine: self.hardware.name.clone(), source }
+    }
+
+    fn qmp_error(&self, source: QmpError, output: String) -> MachineError {
+        MachineError::Qmp { machine: self.hardware.name.clone(), source, output }
+    }
+}
