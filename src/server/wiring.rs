@@ -35,8 +35,7 @@ impl Services {
     pub fn new(pool: SqlitePool, events: Events, store: Store, key: SigningKey) -> Self {
         let sessions = Sessions::new(pool.clone(), events.clone());
         let manifest_key = key.verifying_key();
-        let captures =
-            Captures::new(pool.clone(), events.clone(), sessions.clone(), store.clone(), key);
+        let captures = Captures::new(pool.clone(), events.clone(), sessions.clone(), store.clone(), key);
         let deploys = Deploys::new(store.clone());
         Self { pool, events, store, sessions, captures, deploys, manifest_key }
     }

@@ -64,7 +64,8 @@ pub async fn admit(
         }
         Recognition::Ambiguous(candidates) => return Err(AdmitError::Ambiguous { candidates }),
     };
-    let (boot, credential) = begin_boot(&mut transaction, computer, now).await.map_err(ComputerError::from)?;
+    let (boot, credential) =
+        begin_boot(&mut transaction, computer, now).await.map_err(ComputerError::from)?;
     transaction.commit().await.map_err(ComputerError::from)?;
     let name = match registered {
         Some(name) => {
@@ -124,7 +125,8 @@ mod tests {
         let token = mint(&pool, MAC, Purpose::Register, NOW).await.expect("minted");
         let first = admit(&pool, &events, &token, &report(UUID, &[MAC]), NOW).await.expect("let in");
         assert_eq!(first.name.as_str(), "pc-010203");
-        let registered = Event::ComputerRegistered { computer: first.boot.computer, name: "pc-010203".into() };
+        let registered =
+            Event::ComputerRegistered { computer: first.boot.computer, name: "pc-010203".into() };
         assert_eq!(heard.try_recv(), Ok(registered));
 
         // The card was swapped meanwhile.

@@ -24,7 +24,8 @@ impl Services {
     /// The orders for a computer in its present boot.
     pub async fn next_orders(&self, boot: ClientBoot, now: Timestamp) -> Result<Orders, OrdersError> {
         let computer = load_computer(&self.pool, boot.computer).await?;
-        let orders = self.sessions.next_orders(boot.computer, boot.id, &computer.report, &self.manifest_key, now);
+        let orders =
+            self.sessions.next_orders(boot.computer, boot.id, &computer.report, &self.manifest_key, now);
         Ok(orders.await?)
     }
 }

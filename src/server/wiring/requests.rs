@@ -1,6 +1,9 @@
 //! What a person asks for, in the page, on the command line or over the API.
 
-use mimeo_core::{ids::ComputerId, manifest::{Manifest, ManifestError}};
+use mimeo_core::{
+    ids::ComputerId,
+    manifest::{Manifest, ManifestError},
+};
 
 use super::Services;
 use crate::{

@@ -9,9 +9,7 @@ use axum::{
 use mimeo_core::{
     failure::{Failure, FailureCause},
     ids::ComputerId,
-    messages::{
-        Heartbeat, HeartbeatReply, Hello, ORDERS_WAIT, Orders, Outcome, PROTOCOL_VERSION, Welcome,
-    },
+    messages::{Heartbeat, HeartbeatReply, Hello, ORDERS_WAIT, Orders, Outcome, PROTOCOL_VERSION, Welcome},
 };
 use tokio::{
     sync::broadcast::{Receiver, error::RecvError},

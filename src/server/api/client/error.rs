@@ -96,7 +96,9 @@ impl ClientError {
 
 fn admit_status(error: &AdmitError) -> StatusCode {
     match error {
-        AdmitError::Token(SpendError::Database(_)) | AdmitError::Computer(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        AdmitError::Token(SpendError::Database(_)) | AdmitError::Computer(_) => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
         AdmitError::Token(_) => StatusCode::UNAUTHORIZED,
         AdmitError::OtherMachine => StatusCode::FORBIDDEN,
         AdmitError::TooManyNics { .. } => StatusCode::BAD_REQUEST,
@@ -114,7 +116,9 @@ fn session_status(error: &SessionError) -> StatusCode {
 
 fn capture_status(error: &CaptureError) -> StatusCode {
     match error {
-        CaptureError::NotACapture | CaptureError::Busy | CaptureError::PublishedOtherwise => StatusCode::CONFLICT,
+        CaptureError::NotACapture | CaptureError::Busy | CaptureError::PublishedOtherwise => {
+            StatusCode::CONFLICT
+        }
         CaptureError::Manifest(_) | CaptureError::OtherDisk { .. } | CaptureError::OtherCut => {
             StatusCode::UNPROCESSABLE_ENTITY
         }

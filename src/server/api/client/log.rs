@@ -45,7 +45,8 @@ async fn append_to(path: &Path, text: &[u8], bytes_max: u64) -> io::Result<()> {
 
 /// Text that does nothing to the terminal of the person who reads it.
 fn printable(text: &[u8]) -> String {
-    let shown = |char: char| if char.is_control() && !matches!(char, '\n' | '\t') { '\u{fffd}' } else { char };
+    let shown =
+        |char: char| if char.is_control() && !matches!(char, '\n' | '\t') { '\u{fffd}' } else { char };
     String::from_utf8_lossy(text).chars().map(shown).collect()
 }
 
@@ -66,6 +67,9 @@ mod tests {
             append_to(&path, text.as_bytes(), 10).await.expect("appended");
         }
         let read = |name| std::fs::read_to_string(folder.path().join(name)).expect("a file");
-        assert_eq!((read("session-1.log.old").as_str(), read("session-1.log").as_str()), ("three\n", "four\n"));
+        assert_eq!(
+            (read("session-1.log.old").as_str(), read("session-1.log").as_str()),
+            ("three\n", "four\n")
+        );
     }
 }

@@ -29,7 +29,10 @@ pub(super) async fn upload(
     // The chunks hold their own copy from here on.
     drop(body);
     if chunks.len() > CHUNK_LIST_MAX {
-        return Err(ClientError::BadRequest(format!("{} chunks at once, at most {CHUNK_LIST_MAX}", chunks.len())));
+        return Err(ClientError::BadRequest(format!(
+            "{} chunks at once, at most {CHUNK_LIST_MAX}",
+            chunks.len()
+        )));
     }
     Ok(api.inner.services.captures.put(&session, boot.id, chunks).await?)
 }

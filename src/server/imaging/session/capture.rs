@@ -85,7 +85,9 @@ pub enum CaptureError {
     NotACapture,
     #[error("the manifest cannot be read")]
     Manifest(#[from] ManifestError),
-    #[error("the manifest is of a disk of {actual_bytes} bytes, the session is about one of {expected_bytes} bytes")]
+    #[error(
+        "the manifest is of a disk of {actual_bytes} bytes, the session is about one of {expected_bytes} bytes"
+    )]
     OtherDisk { expected_bytes: u64, actual_bytes: u64 },
     #[error("the manifest is cut into chunks or sectors of another size than was ordered")]
     OtherCut,
@@ -141,7 +143,11 @@ impl Captures {
         if let Job::Capture { published: Some(published), .. } = &session.job {
             let Published { version, root: listed } = *published;
             let same = listed == root;
-            return if same { Ok(VersionReply::Published { version, root }) } else { Err(CaptureError::PublishedOtherwise) };
+            return if same {
+                Ok(VersionReply::Published { version, root })
+            } else {
+                Err(CaptureError::PublishedOtherwise)
+            };
         }
         let capture = self.opened(session, boot)?;
         let mut slot = capture.publishing.lock().await;

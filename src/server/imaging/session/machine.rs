@@ -233,7 +233,8 @@ impl Session {
 
     /// A damaged chunk matters to more than this session: the failure says of which version it is, and everybody hears.
     fn note_damage(&self, cause: &mut FailureCause) -> Option<Effect> {
-        let (Job::Deploy { master, version, .. }, FailureCause::ChunkDamaged { chunk, detail }) = (&self.job, cause)
+        let (Job::Deploy { master, version, .. }, FailureCause::ChunkDamaged { chunk, detail }) =
+            (&self.job, cause)
         else {
             return None;
         };

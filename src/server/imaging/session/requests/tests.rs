@@ -79,7 +79,10 @@ async fn what_is_requested_is_kept_and_told() {
 
     let second = sessions.request_capture(PC, &computer, "x".parse().expect("a name"), None, T0).await;
     assert!(matches!(second, Err(SessionError::Table(TableError::AlreadyOpen(PC)))), "{second:?}");
-    let capture = sessions.request_capture(ComputerId(2), &computer, "x".parse().expect("a name"), None, T0).await.expect("requested");
+    let capture = sessions
+        .request_capture(ComputerId(2), &computer, "x".parse().expect("a name"), None, T0)
+        .await
+        .expect("requested");
     assert!(matches!(capture.disk, DiskChoice::Asked(_)));
     assert_eq!(sessions.load(capture.id).await.expect("loaded"), capture);
     assert_eq!(sessions.find_open(PC).await.expect("looked").map(|open| open.id), Some(session.id));
