@@ -17,4 +17,10 @@ pub mod inventory;
 
 pub mod wiring;
 
+pub mod app;
+
 pub mod api;
+
+pub mod cli;
+pub mod doctor;
+pub mod serve;

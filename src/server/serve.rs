@@ -17,7 +17,6 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinSet,
@@ -29,7 +28,7 @@ use self::{
     ports::{PortError, Ports},
 };
 use crate::{
-    api,
+    api::{self, client::ClientApi},
     app::App,
     auth::{Auth, AuthError},
     boot::{
@@ -66,35 +65,10 @@ const RENEW_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// Runs the appliance until it is told to stop.
 pub async fn run(config: Config) -> Result<(), ServeError> {
-    let now = Timestamp::now();
-    let served = interface::find(&config.network)?;
-    let data = DataDir::claim(&config.server.data_dir)?;
-    // Migrations run here, before anybody can ask anything.
-    let db = db::open(&data.join("mimeo.db")).await?;
-    let tls = Tls::open(&data.join("tls"), &tls::server_names(IpAddr::V4(served.address)), now)?;
-    let artefacts = Arc::new(Artefacts::load(&config.server.artefacts_dir, tls.authority_pem()).map_err(|source| {
-        ServeError::Artefacts { dir: config.server.artefacts_dir.clone(), source: Box::new(source) }
-    })?);
-    let store = Store::open(Backend::folder(&config.store.path)?, StoreOptions::default()).await?;
-    let events = Events::new();
-    let signing_key = keys::load_signing_key(&db).await?;
-    let services = Services::new(db.clone(), events.clone(), store, signing_key);
     let stop = CancellationToken::new();
-    let app = App {
-        services: services.clone(),
-        auth: Auth::new(db.clone(), events.clone(), config.auth.login_lasts),
-        artefacts: artefacts.clone(),
-        authority_pem: tls.authority_pem().into(),
-        started: now,
-        stopping: stop.clone(),
-    };
-    let source: Arc<dyn BootSource> =
-        Arc::new(HouseBootSource::new(services.clone(), settings::boot_policy(&config)));
-    let machines = Machines::default();
-    let menu = settings::menu(&config, &served)?;
-    let files = Arc::new(BootFiles::new(artefacts, source.clone(), machines.clone(), events.clone(), menu)?);
-    let ports = Ports::open(&config, served.address, &local_socket(&config.server.data_dir)).await?;
-
+    let Opened { data, served, tls, app, source, machines, files, ports, logs } =
+        open(&config, stop.clone()).await?;
+    let Services { pool, events, .. } = app.services.clone();
     let mut tasks = Tasks::new(stop.clone());
     if let Some(listener) = ports.boot_http {
         let router = boot::http::router(files.clone());
@@ -103,29 +77,80 @@ pub async fn run(config: Config) -> Result<(), ServeError> {
     if let Some(tftp) = ports.tftp {
         tasks.spawn("TFTP", infallible(tftp.serve(files, stop.clone())));
     }
-    let dhcp = settings::dhcp(&config, &served);
-    tasks.spawn("DHCP", {
-        let served = dhcp::socket::serve(dhcp, source, machines, events, db, stop.clone());
-        async { served.await.map_err(|error| ServeError::Dhcp(Box::new(error))) }
-    });
+    let dhcp = dhcp::socket::serve(settings::dhcp(&config, &served), source, machines, events, pool, stop.clone());
+    tasks.spawn("DHCP", async { dhcp.await.map_err(|error| ServeError::Dhcp(Box::new(error))) });
+    let services = app.services.clone();
     tasks.spawn("sessions", until(stop.clone(), async move { services.keep_sessions().await }));
     tasks.spawn("certificate", until(stop.clone(), keep_certificate(tls.clone())));
-    let router = api::router::router(app.clone());
-    tasks.spawn("local socket", {
-        let served = web::serve_local(ports.local, router.clone(), stop.clone());
-        async { served.await.map_err(|source| ServeError::Listening { service: "local socket", source }) }
-    });
-    tasks.spawn("HTTPS", {
-        let stop = stop.clone();
-        async move {
-            let served = web::serve_tls(ports.https, &tls, router, stop).await;
-            served.map_err(|source| ServeError::Listening { service: "HTTPS", source })
-        }
-    });
+    let administration = api::router::router(app.clone());
+    let local = web::serve_local(ports.local, administration.clone(), stop.clone());
+    tasks.spawn("local socket", listening("the local socket", local));
+    let payload = app.artefacts.payload().0;
+    let clients = ClientApi::new(app.services.clone(), payload, config.server.language, logs).router();
+    let https = web::serve_tls(ports.https, tls, administration.merge(clients), stop);
+    tasks.spawn("HTTPS", listening("HTTPS", https));
+
     greet(&app, &config, &served).await?;
     // Nobody but systemd listens, and without it there is nobody to tell.
     let _told = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    tasks.wait().await
+    let ended = tasks.wait().await;
+    // The next server may have the folder only when nothing of this one writes any more.
+    drop(data);
+    ended
+}
+
+/// What the services work with, all of it usable.
+struct Opened {
+    data: DataDir,
+    served: ServedInterface,
+    tls: Tls,
+    app: App,
+    source: Arc<dyn BootSource>,
+    machines: Machines,
+    files: Arc<BootFiles>,
+    ports: Ports,
+    /// The folder of the clients' logs.
+    logs: PathBuf,
+}
+
+/// Opens everything, the ports last: whoever reaches one is answered by a whole server.
+async fn open(config: &Config, stopping: CancellationToken) -> Result<Opened, ServeError> {
+    let started = Timestamp::now();
+    let served = interface::find(&config.network)?;
+    let data = DataDir::claim(&config.server.data_dir)?;
+    let logs = data.make("logs")?;
+    let db = db::open(&data.join("mimeo.db")).await?;
+    let tls = Tls::open(&data.join("tls"), &tls::server_names(IpAddr::V4(served.address)), started)?;
+    let artefacts = load_artefacts(&config.server.artefacts_dir, tls.authority_pem())?;
+    let store = Store::open(Backend::folder(&config.store.path)?, StoreOptions::default()).await?;
+    let events = Events::new();
+    let signing_key = keys::load_signing_key(&db).await?;
+    let services = Services::new(db.clone(), events.clone(), store, signing_key);
+    let app = App {
+        services: services.clone(),
+        auth: Auth::new(db, events.clone(), config.auth.login_lasts),
+        artefacts: artefacts.clone(),
+        authority_pem: tls.authority_pem().into(),
+        started,
+        stopping,
+    };
+    let source: Arc<dyn BootSource> = Arc::new(HouseBootSource::new(services, settings::boot_policy(config)));
+    let machines = Machines::default();
+    let menu = settings::menu(config, &served)?;
+    let files = Arc::new(BootFiles::new(artefacts, source.clone(), machines.clone(), events, menu)?);
+    let ports = Ports::open(config, served.address, &local_socket(&config.server.data_dir)).await?;
+    Ok(Opened { data, served, tls, app, source, machines, files, ports, logs })
+}
+
+fn load_artefacts(dir: &Path, authority_pem: &str) -> Result<Arc<Artefacts>, ServeError> {
+    let loaded = Artefacts::load(dir, authority_pem);
+    let artefacts =
+        loaded.map_err(|source| ServeError::Artefacts { dir: dir.to_owned(), source: Box::new(source) })?;
+    Ok(Arc::new(artefacts))
+}
+
+async fn listening(service: &'static str, served: impl Future<Output = io::Result<()>>) -> Result<(), ServeError> {
+    served.await.map_err(|source| ServeError::Listening { service, source })
 }
 
 /// Where the local socket of a server lies.

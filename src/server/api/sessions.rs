@@ -10,7 +10,8 @@ use mimeo_core::{
     failure::Failure,
     ids::{ComputerId, SessionId, VersionNumber},
     machine::PartitionReport,
-    messages::{DiskPin, Phase, Progress},
+    messages::{DiskPin, Language, Phase, Progress},
+    text::{failure::sentence, texts},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -327,7 +328,7 @@ impl From<SessionError> for ApiError {
     fn from(error: SessionError) -> Self {
         match error {
             SessionError::Impossible(cause) => {
-                let message = "no disk of the computer will do, the details say why";
+                let message = sentence(texts(Language::En), &cause);
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "no_disk", message).with_details(json!(cause))
             }
             SessionError::Refused(refused) => Self::conflict("not_now", refused),

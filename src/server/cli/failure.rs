@@ -23,7 +23,7 @@ pub enum CliError {
     #[error("{path} holds no certificate: download it from https://…/ca.pem")]
     NoCertificate { path: PathBuf, source: reqwest::Error },
     /// The server says no.
-    #[error("{}", refusal(.0))]
+    #[error("{}", .0.message)]
     Api(ErrorBody),
     #[error("the server answered what this program does not understand: are both of one version? ({0})")]
     NotUnderstood(String),
@@ -32,13 +32,6 @@ pub enum CliError {
     /// A session that was followed did not succeed. It has been shown already.
     #[error("{failed} of {all} sessions did not succeed")]
     SessionsFailed { failed: usize, all: usize },
-}
-
-fn refusal(body: &ErrorBody) -> String {
-    match super::format::details(&body.details) {
-        details if details.is_empty() => body.message.clone(),
-        details => format!("{} ({details})", body.message),
-    }
 }
 
 #[expect(clippy::print_stderr, reason = "the one place where the command line complains")]

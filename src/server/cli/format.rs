@@ -1,8 +1,12 @@
 //! Numbers, times and tables as people read them.
 
-use std::{fmt::Write, time::Duration};
+use std::fmt::Write;
 
-use mimeo_core::{failure::Failure, messages::DiskPin};
+use mimeo_core::{
+    failure::Failure,
+    messages::{DiskPin, Language},
+    text::{failure, size, texts},
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -32,33 +36,9 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>], none: &str) -> String
     text
 }
 
-/// As disks are sold: 500 GB, 1.0 TB.
+/// As disks are sold: 500 GB, 1.5 TB.
 pub(super) fn bytes(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
-    let mut unit = 0;
-    let mut divisor: u64 = 1;
-    // 999.95 of a unit would be shown as 1000.0.
-    while bytes / divisor >= 1000 && unit + 1 < UNITS.len() {
-        divisor *= 1000;
-        unit += 1;
-    }
-    let tenths = bytes / (divisor / 10).max(1);
-    if unit == 0 || tenths >= 1000 {
-        format!("{} {}", bytes / divisor, UNITS[unit])
-    } else {
-        format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
-    }
-}
-
-/// `42 s`, `3 min 07 s`, `2 h 05 min`, `4 days`.
-pub(super) fn duration(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
-        3600..172_800 => format!("{} h {:02} min", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{} days", seconds / 86_400),
-    }
+    size::bytes(Language::En, bytes)
 }
 
 /// How long ago a moment was.
@@ -96,52 +76,22 @@ pub(super) fn word(value: &impl Serialize) -> String {
     }
 }
 
-/// A failure with its numbers: `write: disk_too_small, actual_bytes 5, needed_bytes 9`.
-pub(super) fn failure(failure: &Failure) -> String {
-    let cause = serde_json::to_value(&failure.cause).unwrap_or_default();
-    format!("{}: {}", word(&failure.phase), details(&cause))
-}
-
-/// The facts of a JSON object as a line. The cause comes first.
-pub(super) fn details(facts: &Value) -> String {
-    let Value::Object(facts) = facts else { return String::new() };
-    let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let cause = facts.get("cause").map(&plain);
-    let others = facts.iter().filter(|(name, _)| *name != "cause");
-    cause.into_iter().chain(others.map(|(name, value)| format!("{name} {}", plain(value)))).collect::<Vec<_>>().join(", ")
+/// What went wrong and what to do next.
+pub(super) fn failure(failed: &Failure) -> String {
+    failure::sentence(texts(Language::En), &failed.cause)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use super::{ago, bytes, duration, table};
+    use super::{ago, table};
     use crate::clock::Timestamp;
 
     #[test]
-    fn sizes_read_as_disks_are_sold() {
-        for (size, expect) in [
-            (0, "0 B"),
-            (999, "999 B"),
-            (1000, "1.0 kB"),
-            (99_949, "99.9 kB"),
-            (500_107_862_016, "500 GB"),
-            (1_000_204_886_016, "1.0 TB"),
-            (u64::MAX, "18446 PB"),
-        ] {
-            assert_eq!(bytes(size), expect);
-        }
-    }
-
-    #[test]
-    fn times_read_as_people_say_them() {
-        for (seconds, expect) in [(0, "0 s"), (187, "3 min 07 s"), (7500, "2 h 05 min"), (345_600, "4 days")] {
-            assert_eq!(duration(Duration::from_secs(seconds)), expect);
-        }
+    fn moments_are_told_by_how_long_ago_they_were() {
         let now = Timestamp(10_000_000);
         assert_eq!(ago(now, now), "just now");
         assert_eq!(ago(Timestamp(10_000_000 - 180_000), now), "3 min ago");
-        assert_eq!(ago(Timestamp(10_000_001), now), "just now");
+        assert_eq!(ago(Timestamp(10_000_001), now), "just now", "clocks differ");
     }
 
     #[test]

@@ -105,6 +105,9 @@ pub struct ServeOptions {
     /// Where to keep everything, instead of the configured folder
     #[arg(long, value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
+    /// Where boot loaders, kernel and initramfs are, instead of the configured folder
+    #[arg(long, value_name = "FOLDER")]
+    pub artefacts: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -193,6 +196,9 @@ impl ServeOptions {
                 config.store.path = data_dir.join("store");
             }
             config.server.data_dir = data_dir;
+        }
+        if let Some(artefacts) = self.artefacts {
+            config.server.artefacts_dir = artefacts;
         }
     }
 }

@@ -2,13 +2,16 @@
 
 use std::fmt::Write;
 
-use mimeo_core::messages::{DiskPin, Progress};
+use mimeo_core::{
+    messages::{DiskPin, Progress},
+    text::size::duration,
+};
 use serde_json::json;
 
 use super::{
     connection::{Connection, understand},
     failure::CliError,
-    format::{ago, disk, duration, failure, table, word},
+    format::{ago, disk, failure, table, word},
     print, print_json,
 };
 use crate::{
@@ -68,7 +71,7 @@ pub(super) fn does(session: &SessionView) -> String {
 /// Where a session stands, in a few words.
 pub(super) fn standing(session: &SessionView) -> String {
     match (session.state.as_str(), &session.failure, session.phase) {
-        ("failed", Some(failed), _) => format!("failed in {}", failure(failed)),
+        ("failed", Some(failed), _) => format!("failed at {}: {}", word(&failed.phase), failure(failed)),
         ("waiting", ..) if !session.question.is_empty() => "waiting: which disk?".to_owned(),
         ("waiting", ..) => "waiting for the computer to start from the network".to_owned(),
         ("running", _, Some(phase)) => format!("{}{}", word(&phase), percent(session.progress)),

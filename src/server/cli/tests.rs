@@ -8,7 +8,8 @@ fn all_help() -> String {
     let mut pending = vec![Cli::command().term_width(100).bin_name("mimeo")];
     while let Some(mut command) = pending.pop() {
         command.build();
-        text.push_str(&format!("$ {} --help\n{}\n", command.get_bin_name().unwrap_or_default(), command.render_help()));
+        let name = command.get_bin_name().unwrap_or_default().to_owned();
+        text.push_str(&format!("$ {name} --help\n{}\n", command.render_help()));
         let children: Vec<_> = command.get_subcommands().filter(|child| child.get_name() != "help").cloned().collect();
         pending.extend(children.into_iter().rev());
     }

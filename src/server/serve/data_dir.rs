@@ -33,6 +33,15 @@ impl DataDir {
         }
     }
 
+    /// Makes a folder inside, if need be.
+    pub fn make(&self, name: &str) -> Result<PathBuf, DataDirError> {
+        let path = self.path.join(name);
+        match fs::create_dir_all(&path) {
+            Ok(()) => Ok(path),
+            Err(source) => Err(DataDirError::Unusable { path, source }),
+        }
+    }
+
     pub fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
