@@ -5,6 +5,8 @@
 //! away when the next one begins ([`network::sweep`]). It takes root, and the programs `ip`, `setpriv` and
 //! `qemu-system-x86_64`; what is missing is an error, never a skipped test.
 
+pub mod appliance;
+pub mod classroom;
 pub mod console;
 pub mod hardware;
 pub mod images;
