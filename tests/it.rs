@@ -14,6 +14,8 @@ mod engine;
 mod fuzz_pack;
 #[path = "fuzz/fuzz_tftp.rs"]
 mod fuzz_tftp;
+#[path = "fuzz/fuzz_dhcp.rs"]
+mod fuzz_dhcp;
 #[path = "it/sessions.rs"]
 mod sessions;
 #[path = "it/store.rs"]

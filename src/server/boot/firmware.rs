@@ -136,7 +136,9 @@ pub fn boot_file(
         // Debian has no snponly for ARM, so the signed chain is all there is.
         (Speaker::Pxe, UefiArm64, _) => Some(BootFile::Tftp(SHIM_ARM64)),
         (Speaker::Http, UefiX64Http | UefiArm64Http, _) => Some(BootFile::Url(http.uefi_image(mac))),
-        (Speaker::Pxe, UefiX64Http | UefiArm64Http, _) | (Speaker::Http, Bios | UefiX64 | UefiArm64, _) => None,
+        (Speaker::Pxe, UefiX64Http | UefiArm64Http, _) | (Speaker::Http, Bios | UefiX64 | UefiArm64, _) => {
+            None
+        }
     }
 }
 

@@ -65,7 +65,9 @@ impl Server {
             }
             Ask::Decline if self.is_for_us(request) => self.decline(request, now),
             Ask::Release if self.is_for_us(request) => self.release(request, now),
-            Ask::Decline | Ask::Release | Ask::Inform => Decision::silence("nothing, that is another's business"),
+            Ask::Decline | Ask::Release | Ask::Inform => {
+                Decision::silence("nothing, that is another's business")
+            }
         }
     }
 
@@ -112,7 +114,9 @@ impl Server {
                 self.pool.claim(mac, address, now);
                 Decision::new("a check of the address first", vec![check])
             }
-            Err(Waiting { heard, .. }) => self.offer_without_address(&heard, "nothing, too many wait already", now),
+            Err(Waiting { heard, .. }) => {
+                self.offer_without_address(&heard, "nothing, too many wait already", now)
+            }
         }
     }
 
@@ -227,7 +231,9 @@ impl Server {
         let address = request.wanted_address.or(request.client_address);
         match request.server {
             Some(server) => server == self.settings.address,
-            None => address.and_then(|address| self.pool.holder(address)).is_some_and(|(mac, _)| mac == request.mac),
+            None => address
+                .and_then(|address| self.pool.holder(address))
+                .is_some_and(|(mac, _)| mac == request.mac),
         }
     }
 

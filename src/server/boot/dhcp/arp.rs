@@ -111,7 +111,8 @@ impl Probes {
         if heard.sender == us {
             return None;
         }
-        let address = if heard.sender_address.is_unspecified() { heard.target_address } else { heard.sender_address };
+        let address =
+            if heard.sender_address.is_unspecified() { heard.target_address } else { heard.sender_address };
         self.pending.remove(&address).map(|_| Outcome { address, holder: Some(heard.sender) })
     }
 
@@ -120,7 +121,11 @@ impl Probes {
         let (mut over, mut again) = (Vec::new(), Vec::new());
         for (address, pending) in &mut self.pending {
             if pending.due() <= now {
-                if pending.asked_again { over.push(*address) } else { again.push(*address) }
+                if pending.asked_again {
+                    over.push(*address)
+                } else {
+                    again.push(*address)
+                }
                 pending.asked_again = true;
             }
         }
@@ -213,8 +218,7 @@ mod tests {
     #[test]
     fn a_probe_says_what_rfc_5227_wants() {
         let frame = probe(US, ADDRESS);
-        let expect =
-            ArpPacket { sender: US, sender_address: Ipv4Addr::UNSPECIFIED, target_address: ADDRESS };
+        let expect = ArpPacket { sender: US, sender_address: Ipv4Addr::UNSPECIFIED, target_address: ADDRESS };
         assert_eq!((frame.len(), parse(&frame)), (42, Some(expect)));
     }
 

@@ -221,7 +221,12 @@ impl Server {
     }
 
     /// Tells that a machine cannot boot with Secure Boot, unless that was told of it lately.
-    pub(super) fn tell_obstacle(&mut self, mac: MacAddr, obstacle: Obstacle, now: Timestamp) -> Option<Action> {
+    pub(super) fn tell_obstacle(
+        &mut self,
+        mac: MacAddr,
+        obstacle: Obstacle,
+        now: Timestamp,
+    ) -> Option<Action> {
         let told = self.told.get(&mac);
         if told.is_some_and(|(what, when)| *what == obstacle && now.since(*when) < TELL_AGAIN) {
             return None;

@@ -15,7 +15,7 @@ use nix::{
     sys::socket::{LinkAddr, MsgFlags, bind, recv, send},
 };
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::net::UdpSocket;
 
 /// EtherTypes (IEEE 802 numbers).
 pub(super) const ETHERTYPE_IPV4: u16 = 0x0800;
@@ -54,29 +54,36 @@ impl Link {
         }
         // The address names no protocol: the socket keeps its own (packet(7)).
         bind(socket.as_raw_fd(), &self.address)?;
-        let socket = FrameSocket { socket: AsyncFd::register_with_interest(socket, Interest::READABLE)? };
         // Until it was bound the socket heard every interface.
-        while socket.read_now()?.is_some() {}
-        Ok(socket)
+        let mut frame = [0];
+        while recv(socket.as_raw_fd(), &mut frame, MsgFlags::MSG_DONTWAIT).is_ok() {}
+        Ok(FrameSocket { socket: UdpSocket::from_std(socket.into())? })
     }
 }
 
 /// A socket for whole frames of one interface.
+///
+/// It is dressed as a UDP socket, since tokio has no type for packet sockets: connected receiving and sending and
+/// waiting are the same calls for every kind of datagram socket, and no others are made.
 #[derive(Debug)]
 pub(super) struct FrameSocket {
-    socket: AsyncFd<Socket>,
+    socket: UdpSocket,
 }
 
 impl FrameSocket {
     /// Waits until there is a frame. Cancel-safe.
     pub(super) async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await.map(|mut guard| guard.retain_ready())
+        self.socket.readable().await
     }
 
-    /// The next frame, if there is one.
+    /// The next frame, if one was waited for.
     pub(super) fn try_read(&self) -> io::Result<Option<Vec<u8>>> {
-        match self.socket.try_io(Interest::READABLE, |_| self.read_now()?.ok_or_else(|| io::ErrorKind::WouldBlock.into())) {
-            Ok(frame) => Ok(Some(frame)),
+        let mut frame = vec![0; FRAME_BYTES_MAX];
+        match self.socket.try_recv(&mut frame) {
+            Ok(length) => {
+                frame.truncate(length);
+                Ok(Some(frame))
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
         }
@@ -86,18 +93,6 @@ impl FrameSocket {
     pub(super) fn send(&self, frame: &[u8]) -> io::Result<()> {
         let _bytes = send(self.socket.as_raw_fd(), frame, MsgFlags::MSG_DONTWAIT)?;
         Ok(())
-    }
-
-    fn read_now(&self) -> io::Result<Option<Vec<u8>>> {
-        let mut frame = vec![0; FRAME_BYTES_MAX];
-        match recv(self.socket.as_raw_fd(), &mut frame, MsgFlags::MSG_DONTWAIT) {
-            Ok(length) => {
-                frame.truncate(length);
-                Ok(Some(frame))
-            }
-            Err(nix::errno::Errno::EAGAIN) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
     }
 }
 
@@ -121,7 +116,12 @@ pub(super) fn udp_to(port: u16) -> [SockFilter; 9] {
 }
 
 /// A broadcast frame with a UDP datagram. Its UDP checksum is left out, as IPv4 allows (RFC 768).
-pub(super) fn udp_broadcast(source: MacAddr, from: SocketAddrV4, to_port: u16, payload: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn udp_broadcast(
+    source: MacAddr,
+    from: SocketAddrV4,
+    to_port: u16,
+    payload: &[u8],
+) -> Option<Vec<u8>> {
     let udp_length = u16::try_from(UDP_HEADER_BYTES + payload.len()).ok()?;
     let ip_length = udp_length.checked_add(IPV4_HEADER_BYTES as u16)?;
     let mut header = [0; IPV4_HEADER_BYTES];
@@ -181,8 +181,8 @@ mod tests {
     #[test]
     fn the_checksum_is_the_one_of_a_header_seen_on_a_wire() {
         let mut header: [u8; 20] = [
-            0x45, 0x00, 0x00, 0x73, 0x00, 0x00, 0x40, 0x00, 0x40, 0x11, 0, 0, 0xc0, 0xa8, 0x00, 0x01, 0xc0, 0xa8,
-            0x00, 0xc7,
+            0x45, 0x00, 0x00, 0x73, 0x00, 0x00, 0x40, 0x00, 0x40, 0x11, 0, 0, 0xc0, 0xa8, 0x00, 0x01, 0xc0,
+            0xa8, 0x00, 0xc7,
         ];
         assert_eq!(internet_checksum(&header), 0xb861);
         header[10..12].copy_from_slice(&[0xb8, 0x61]);

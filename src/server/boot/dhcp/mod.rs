@@ -10,8 +10,8 @@
 mod addresses;
 mod arp;
 mod decide;
-mod fuzz;
 pub mod ears;
+mod fuzz;
 mod lease;
 mod link;
 pub mod observe;

@@ -136,7 +136,9 @@ pub fn propose_mode(heard: &[ForeignServer], us: Ipv4Addr) -> Proposal {
         (Some(_), Some(other)) => {
             Proposal { mode: Mode::Pxe, because: Because::GivesAddresses { server: other.server } }
         }
-        (Some(known), None) => Proposal { mode: Mode::Proxy, because: Because::NamesUs { server: known.server } },
+        (Some(known), None) => {
+            Proposal { mode: Mode::Proxy, because: Because::NamesUs { server: known.server } }
+        }
     }
 }
 
@@ -153,7 +155,12 @@ mod tests {
     const DHCP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
     const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 3);
 
-    fn offer(server: Ipv4Addr, next_server: Option<Ipv4Addr>, boot_file: Option<&str>, gives: bool) -> Overheard {
+    fn offer(
+        server: Ipv4Addr,
+        next_server: Option<Ipv4Addr>,
+        boot_file: Option<&str>,
+        gives: bool,
+    ) -> Overheard {
         let address = gives.then_some(Ipv4Addr::new(10, 0, 0, 77));
         let machine = MacAddr([2, 0, 0, 0, 0, 1]);
         Overheard { server, next_server, boot_file: boot_file.map(Into::into), address, machine }
@@ -175,7 +182,10 @@ mod tests {
             (&[], Some(Obstacle::NobodyHeard)),
             (std::slice::from_ref(&named), None),
             (&[nobody], Some(Obstacle::NamesNobody { server: DHCP })),
-            (&[named, other], Some(Obstacle::NamesAnother { server: ELSEWHERE, next_server: ELSEWHERE })),
+            (
+                &[named.clone(), other],
+                Some(Obstacle::NamesAnother { server: ELSEWHERE, next_server: ELSEWHERE }),
+            ),
             // A ProxyDHCP server gives no address, so GRUB never hears of it.
             (&[offer(ELSEWHERE, Some(ELSEWHERE), Some("x"), false)], Some(Obstacle::NobodyHeard)),
         ];
@@ -217,7 +227,11 @@ mod tests {
             ("addresses only", vec![gives(None, None)], Mode::Pxe),
             ("names itself without a file", vec![gives(Some(DHCP), None)], Mode::Pxe),
             ("names us", vec![gives(Some(US), Some("shimx64.efi"))], Mode::Proxy),
-            ("names us, another does not", vec![gives(Some(US), None), offer(ELSEWHERE, None, None, true)], Mode::Pxe),
+            (
+                "names us, another does not",
+                vec![gives(Some(US), None), offer(ELSEWHERE, None, None, true)],
+                Mode::Pxe,
+            ),
             ("boots from elsewhere", vec![gives(Some(ELSEWHERE), Some("pxelinux.0"))], Mode::Off),
             ("another proxy", vec![gives(None, None), offer(ELSEWHERE, None, None, false)], Mode::Off),
         ];

@@ -38,7 +38,9 @@ impl Options {
         let overload = match found.0.remove(&OVERLOAD).as_deref() {
             None => Overload { file: false, sname: false },
             Some(&[bits @ 1..=3]) => Overload { file: bits & 1 != 0, sname: bits & 2 != 0 },
-            Some(other) => return Err(OptionsError::BadOverload { found: hex::encode(&other[..other.len().min(8)]) }),
+            Some(other) => {
+                return Err(OptionsError::BadOverload { found: hex::encode(&other[..other.len().min(8)]) });
+            }
         };
         if overload.file {
             found.walk(file, "file")?;
@@ -67,7 +69,13 @@ impl Options {
                     };
                     let (start, length) = (at + 2, usize::from(length));
                     let Some(value) = bytes.get(start..start + length) else {
-                        return Err(OptionsError::Truncated { field, code, at, length, left: bytes.len() - start });
+                        return Err(OptionsError::Truncated {
+                            field,
+                            code,
+                            at,
+                            length,
+                            left: bytes.len() - start,
+                        });
                     };
                     self.0.entry(code).or_default().extend_from_slice(value);
                     at = start + length;

@@ -216,7 +216,9 @@ impl Raw {
 
     fn address(&self, code: OptionCode) -> Result<Option<Ipv4Addr>, PacketError> {
         Ok(match self.typed(code, 4)? {
-            Some(DhcpOption::RequestedIpAddress(address) | DhcpOption::ServerIdentifier(address)) => Some(address),
+            Some(DhcpOption::RequestedIpAddress(address) | DhcpOption::ServerIdentifier(address)) => {
+                Some(address)
+            }
             _ => None,
         })
     }

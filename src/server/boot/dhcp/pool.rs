@@ -77,7 +77,8 @@ pub(super) enum Checked {
 impl Pool {
     /// The pool of the settings, which must have one, with what was leased before.
     pub(super) fn new(settings: &Settings, leases: &[Lease]) -> Self {
-        let range = settings.pool.as_ref().map_or(1..=0, |pool| u32::from(*pool.start())..=u32::from(*pool.end()));
+        let range =
+            settings.pool.as_ref().map_or(1..=0, |pool| u32::from(*pool.start())..=u32::from(*pool.end()));
         let network = [settings.address & settings.mask(), settings.broadcast(), settings.address];
         let never = network.into_iter().chain(settings.router).chain(settings.dns.iter().copied()).collect();
         let mut pool = Self {
@@ -90,7 +91,8 @@ impl Pool {
             by_mac: HashMap::new(),
         };
         // The oldest first, so that of a card's two addresses the newer is remembered.
-        let mut leases: Vec<_> = leases.iter().filter(|lease| pool.may_hold(lease.address, lease.mac)).collect();
+        let mut leases: Vec<_> =
+            leases.iter().filter(|lease| pool.may_hold(lease.address, lease.mac)).collect();
         leases.sort_by_key(|lease| lease.until);
         for lease in leases {
             pool.lease(lease.mac, lease.address, lease.until);
@@ -100,9 +102,16 @@ impl Pool {
 
     /// Chooses an address for the card: the one reserved for it, the one it has or had, the one it wishes for, one
     /// that was never given, the one unused for longest. `None` where all are in use.
-    pub(super) fn choose(&mut self, mac: MacAddr, wish: Option<Ipv4Addr>, now: Timestamp) -> Option<Ipv4Addr> {
+    pub(super) fn choose(
+        &mut self,
+        mac: MacAddr,
+        wish: Option<Ipv4Addr>,
+        now: Timestamp,
+    ) -> Option<Ipv4Addr> {
         let preferred = [self.reserved.get(&mac).copied(), self.by_mac.get(&mac).copied(), wish];
-        if let Some(address) = preferred.into_iter().flatten().find(|address| self.is_free(*address, mac, now)) {
+        if let Some(address) =
+            preferred.into_iter().flatten().find(|address| self.is_free(*address, mac, now))
+        {
             return Some(address);
         }
         self.never_given().or_else(|| self.longest_unused(now))
@@ -214,7 +223,8 @@ impl Pool {
     }
 
     fn hold(&mut self, mac: MacAddr, address: Ipv4Addr, lease_until: Timestamp, claim: Claim) {
-        if let Some(Held::By { mac: before, .. }) = self.held.insert(address, Held::By { mac, lease_until, claim })
+        if let Some(Held::By { mac: before, .. }) =
+            self.held.insert(address, Held::By { mac, lease_until, claim })
             && before != mac
             && self.by_mac.get(&before) == Some(&address)
         {

@@ -30,7 +30,9 @@ impl Server {
         match heard.request.ask {
             Ask::Discover => self.offer_proxy(heard, true, now),
             Ask::Request => Decision::silence("nothing, its address is another's business"),
-            Ask::Decline | Ask::Release | Ask::Inform => Decision::silence("nothing, that is another's business"),
+            Ask::Decline | Ask::Release | Ask::Inform => {
+                Decision::silence("nothing, that is another's business")
+            }
         }
     }
 

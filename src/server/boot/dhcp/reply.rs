@@ -82,6 +82,7 @@ impl Reply {
             }
         }
         let mut bytes = message.to_vec()?;
+        put_relay_info(request, &mut bytes);
         bytes.resize(bytes.len().max(REPLY_BYTES_MIN), 0);
         Ok(bytes)
     }
@@ -92,13 +93,24 @@ fn repeat_options(request: &Request, options: &mut v4::DhcpOptions) {
     let repeated = [
         (OptionCode::ClientIdentifier, &request.client_id),
         (OptionCode::ClientMachineIdentifier, &request.machine_id),
-        (OptionCode::RelayAgentInformation, &request.relay_info),
     ];
     for (code, value) in repeated {
         if let Some(value) = value {
             options.insert(DhcpOption::Unknown(UnknownOption::new(code, value.clone())));
         }
     }
+}
+
+/// Repeats option 82 as the last before the end mark (RFC 3046 section 2.1), in pieces where it is long (RFC 3396).
+/// `dhcproto` would parse it, and writes it twice where it is told not to.
+fn put_relay_info(request: &Request, bytes: &mut Vec<u8>) {
+    let Some(info) = &request.relay_info else { return };
+    let end = bytes.pop();
+    for piece in info.chunks(usize::from(u8::MAX)) {
+        bytes.extend([OptionCode::RelayAgentInformation.into(), piece.len() as u8]);
+        bytes.extend(piece);
+    }
+    bytes.extend(end);
 }
 
 fn put_lease(lease: Duration, options: &mut v4::DhcpOptions) {
@@ -140,7 +152,9 @@ fn put_boot(
     match speaker {
         // UEFI takes an offer without option 43 to port 4011, where it is answered again: with it, several
         // vendors' firmware shows a menu of nothing. An offer that has an address needs it to be preferred.
-        Speaker::Pxe if request.architecture == Architecture::Bios || has_address || request.boot_item.is_some() => {
+        Speaker::Pxe
+            if request.architecture == Architecture::Bios || has_address || request.boot_item.is_some() =>
+        {
             let control = vendor::discovery_control(request.boot_item);
             options.insert(DhcpOption::VendorExtensions(control));
         }

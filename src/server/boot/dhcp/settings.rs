@@ -76,7 +76,9 @@ pub enum SettingsError {
     PoolOutside { first: Ipv4Addr, last: Ipv4Addr, address: Ipv4Addr, prefix: u8 },
     #[error("pool holds {found} addresses, expected 1 to {POOL_ADDRESSES_MAX}")]
     PoolSize { found: u32 },
-    #[error("reserved address {address} for {mac} does not lie in our network, or is ours, or is reserved twice")]
+    #[error(
+        "reserved address {address} for {mac} does not lie in our network, or is ours, or is reserved twice"
+    )]
     Reservation { mac: MacAddr, address: Ipv4Addr },
     #[error("{found} reservations, expected at most {RESERVATIONS_MAX}")]
     Reservations { found: usize },
@@ -192,7 +194,9 @@ impl Settings {
 
 fn is_domain(text: &str) -> bool {
     let label = |label: &str| {
-        !label.is_empty() && label.len() <= 63 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        !label.is_empty()
+            && label.len() <= 63
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
     text.len() <= DOMAIN_BYTES_MAX && text.split('.').all(label)
 }
@@ -227,7 +231,10 @@ mod tests {
             ("does not lie in the network", Settings { pool: Some(inside..=outside), ..settings() }),
             ("pool holds 0 addresses", Settings { pool: Some(outside..=inside), ..settings() }),
             ("reserved address 10.0.1.9", Settings { reservations: [(mac, outside)].into(), ..settings() }),
-            ("reserved address 10.0.0.1 ", Settings { reservations: [(mac, [10, 0, 0, 1].into())].into(), ..settings() }),
+            (
+                "reserved address 10.0.0.1 ",
+                Settings { reservations: [(mac, [10, 0, 0, 1].into())].into(), ..settings() },
+            ),
             ("router 10.0.1.9", Settings { router: Some(outside), ..settings() }),
             ("5 name servers", Settings { dns: vec![inside; 5], ..settings() }),
             ("is no domain name", Settings { domain: Some("a b".into()), ..settings() }),
@@ -242,7 +249,8 @@ mod tests {
     #[test]
     fn a_mode_without_addresses_needs_no_pool() {
         assert_eq!(Settings { mode: Mode::Proxy, pool: None, ..settings() }.check(), Ok(()));
-        let huge = Settings { prefix: 8, pool: Some([10, 0, 0, 2].into()..=[10, 200, 0, 1].into()), ..settings() };
+        let huge =
+            Settings { prefix: 8, pool: Some([10, 0, 0, 2].into()..=[10, 200, 0, 1].into()), ..settings() };
         assert!(matches!(huge.check(), Err(SettingsError::PoolSize { .. })));
     }
 }

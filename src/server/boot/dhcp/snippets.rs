@@ -49,9 +49,7 @@ pub fn isc_dhcpd(settings: &Settings) -> String {
 pub fn kea(settings: &Settings) -> String {
     let Sayings { us, script } = Sayings::new(settings);
     let us = us.to_string();
-    let class = |name: &str, test: String, file: &str| {
-        serde_json::json!({ "name": name, "test": test, "next-server": us, "boot-file-name": file })
-    };
+    let class = |name: &str, test: String, file: &str| serde_json::json!({ "name": name, "test": test, "next-server": us, "boot-file-name": file });
     let mut classes = vec![class("mimeo-ipxe", "option[77].hex == 'iPXE'".into(), &script)];
     for (name, numbers, file) in FIRMWARE {
         let any = numbers.iter().map(|number| format!("option[93].hex == 0x{number:04x}"));

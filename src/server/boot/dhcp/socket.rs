@@ -157,7 +157,10 @@ impl Service {
             Vec::new()
         });
         let now = Timestamp::now();
-        outcomes.into_iter().map(|outcome| self.server.checked(outcome.address, outcome.holder, now)).collect()
+        outcomes
+            .into_iter()
+            .map(|outcome| self.server.checked(outcome.address, outcome.holder, now))
+            .collect()
     }
 
     async fn take_requests(&mut self, port: Port, decisions: &mut Vec<Decision>) {
@@ -182,7 +185,9 @@ impl Service {
 
     async fn decide(&mut self, request: Request, port: Port, from: SocketAddrV4) -> Decision {
         let loader = match request.speaker {
-            Some(Speaker::Pxe) => timeout(LOADER_WAIT, self.source.loader(request.mac)).await.unwrap_or_default(),
+            Some(Speaker::Pxe) => {
+                timeout(LOADER_WAIT, self.source.loader(request.mac)).await.unwrap_or_default()
+            }
             Some(Speaker::Http | Speaker::Ipxe) | None => LoaderChoice::default(),
         };
         let heard = Heard { request, port, from, loader };

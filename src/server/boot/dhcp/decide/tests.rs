@@ -100,11 +100,17 @@ impl Server {
         let (offers, stored) = self.talk(discover, now);
         assert_eq!(stored, [], "an offer is not stored");
         let address = offers[0].address;
-        let request =
-            Request { ask: Ask::Request, server: Some(US), wanted_address: Some(address), ..discover.clone() };
+        let request = Request {
+            ask: Ask::Request,
+            server: Some(US),
+            wanted_address: Some(address),
+            ..discover.clone()
+        };
         let (acks, stored) = self.talk(&request, now);
         assert_eq!((acks[0].kind, acks[0].address), (5, address));
-        assert!(matches!(stored[..], [Change::Keep(lease)] if lease.address == address && lease.mac == discover.mac));
+        assert!(
+            matches!(stored[..], [Change::Keep(lease)] if lease.address == address && lease.mac == discover.mac)
+        );
         address
     }
 }
@@ -140,21 +146,40 @@ fn each_machine_is_offered_what_fits_it_and_the_mode() {
     let image = "http://10.0.0.1/boot/uefi/02-00-00-00-00-01.img";
     let (some, none) = (FIRST, Ipv4Addr::UNSPECIFIED);
     type Offers = &'static [(bool, &'static str)];
-    let (gives, beside) = (true, false);
+    // Whether an address is offered, and which file.
+    const NOTHING: Offers = &[];
+    const BIOS: Offers = &[(false, "undionly.kpxe")];
+    const UEFI: Offers = &[(false, "snponly.efi")];
+    const ARM: Offers = &[(false, "shimaa64.efi")];
+    const IMAGE: Offers = &[(false, "image")];
+    const SCRIPT: Offers = &[(false, "script")];
+    const BIOS_BOTH: Offers = &[(true, "undionly.kpxe"), (false, "undionly.kpxe")];
+    const UEFI_BOTH: Offers = &[(true, "shimx64.efi"), (false, "snponly.efi")];
+    const ARM_BOTH: Offers = &[(true, "shimaa64.efi"), (false, "shimaa64.efi")];
+    const FULL: [Offers; 6] = [
+        &[(true, "")],
+        &[(true, "undionly.kpxe")],
+        &[(true, "shimx64.efi")],
+        &[(true, "shimaa64.efi")],
+        &[(true, "image")],
+        &[(true, "script")],
+    ];
     let table: [(Option<Speaker>, u16, Offers, Offers, Offers); 9] = [
         // speaker, architecture, proxy, pxe, full
-        (None, 0, &[], &[], &[(gives, "")]),
-        (Some(Speaker::Pxe), 0, &[(beside, "undionly.kpxe")], &[(gives, "undionly.kpxe"), (beside, "undionly.kpxe")], &[(gives, "undionly.kpxe")]),
-        (Some(Speaker::Pxe), 7, &[(beside, "snponly.efi")], &[(gives, "shimx64.efi"), (beside, "snponly.efi")], &[(gives, "shimx64.efi")]),
-        (Some(Speaker::Pxe), 9, &[(beside, "snponly.efi")], &[(gives, "shimx64.efi"), (beside, "snponly.efi")], &[(gives, "shimx64.efi")]),
-        (Some(Speaker::Pxe), 11, &[(beside, "shimaa64.efi")], &[(gives, "shimaa64.efi"), (beside, "shimaa64.efi")], &[(gives, "shimaa64.efi")]),
-        (Some(Speaker::Pxe), 6, &[], &[], &[(gives, "")]),
-        (Some(Speaker::Http), 16, &[(beside, "image")], &[(beside, "image")], &[(gives, "image")]),
-        (Some(Speaker::Ipxe), 0, &[(beside, "script")], &[(beside, "script")], &[(gives, "script")]),
-        (Some(Speaker::Ipxe), 7, &[(beside, "script")], &[(beside, "script")], &[(gives, "script")]),
+        (None, 0, NOTHING, NOTHING, FULL[0]),
+        (Some(Speaker::Pxe), 0, BIOS, BIOS_BOTH, FULL[1]),
+        (Some(Speaker::Pxe), 7, UEFI, UEFI_BOTH, FULL[2]),
+        (Some(Speaker::Pxe), 9, UEFI, UEFI_BOTH, FULL[2]),
+        (Some(Speaker::Pxe), 11, ARM, ARM_BOTH, FULL[3]),
+        (Some(Speaker::Pxe), 6, NOTHING, NOTHING, FULL[0]),
+        (Some(Speaker::Http), 16, IMAGE, IMAGE, FULL[4]),
+        (Some(Speaker::Ipxe), 0, SCRIPT, SCRIPT, FULL[5]),
+        (Some(Speaker::Ipxe), 7, SCRIPT, SCRIPT, FULL[5]),
     ];
     for (speaker, architecture, proxy, pxe, full) in table {
-        for (mode, expect) in [(Mode::Proxy, proxy), (Mode::Pxe, pxe), (Mode::Full, full), (Mode::Off, &[] as Offers)] {
+        for (mode, expect) in
+            [(Mode::Proxy, proxy), (Mode::Pxe, pxe), (Mode::Full, full), (Mode::Off, NOTHING)]
+        {
             let (offers, _) = server(mode).talk(&request(Ask::Discover, 1, speaker, architecture), NOW);
             let case = format!("{speaker:?} {architecture} {mode:?}");
             let got: Vec<_> = offers.iter().map(|offer| (offer.address, offer.file.as_str())).collect();
@@ -166,7 +191,10 @@ fn each_machine_is_offered_what_fits_it_and_the_mode() {
             let expect: Vec<_> =
                 expect.iter().map(|(gives, file)| (if *gives { some } else { none }, named(*file))).collect();
             assert_eq!(got, expect, "{case}");
-            assert!(offers.iter().all(|offer| offer.kind == 2 && *offer.to.ip() == Ipv4Addr::BROADCAST), "{case}");
+            assert!(
+                offers.iter().all(|offer| offer.kind == 2 && *offer.to.ip() == Ipv4Addr::BROADCAST),
+                "{case}"
+            );
         }
     }
 }
@@ -222,8 +250,7 @@ fn the_boot_server_answers_where_it_was_asked_from() {
     for mode in [Mode::Proxy, Mode::Pxe, Mode::Full] {
         let decision = server(mode).ask(&asked, Port::BootServer, NOW);
         let to = SocketAddrV4::new([10, 0, 0, 200].into(), 68);
-        let expect =
-            Said { kind: 5, address: Ipv4Addr::UNSPECIFIED, file: "snponly.efi".into(), to };
+        let expect = Said { kind: 5, address: Ipv4Addr::UNSPECIFIED, file: "snponly.efi".into(), to };
         assert_eq!(said(&decision.actions), [expect], "{mode:?}");
         let nobody = Request { speaker: None, ..asked.clone() };
         assert_eq!(server(mode).ask(&nobody, Port::BootServer, NOW).actions, [], "{mode:?}");
@@ -239,7 +266,11 @@ fn a_machine_with_an_address_of_our_pool_gets_the_signed_chain_on_port_4011_too(
     let asked = Request { client_address: Some(address), ..firmware(Ask::Request, 1) };
     assert_eq!(said(&server.ask(&asked, Port::BootServer, NOW).actions)[0].file, "shimx64.efi");
     let later = NOW.plus(Duration::from_secs(3600));
-    assert_eq!(said(&server.ask(&asked, Port::BootServer, later).actions)[0].file, "snponly.efi", "lease over");
+    assert_eq!(
+        said(&server.ask(&asked, Port::BootServer, later).actions)[0].file,
+        "snponly.efi",
+        "lease over"
+    );
 }
 
 #[test]
@@ -253,7 +284,11 @@ fn in_pxe_mode_firmware_may_choose_the_other_server() {
         ..firmware(Ask::Request, 1)
     };
     assert_eq!(server.talk(&other, NOW), (vec![], vec![]));
-    assert_eq!(server.lease(&firmware(Ask::Discover, 2), NOW), Ipv4Addr::new(10, 0, 0, 101), "never given first");
+    assert_eq!(
+        server.lease(&firmware(Ask::Discover, 2), NOW),
+        Ipv4Addr::new(10, 0, 0, 101),
+        "never given first"
+    );
     assert!(server.pool.is_free(FIRST, mac(3), NOW), "what was set aside is free again");
 }
 
@@ -489,7 +524,8 @@ proptest! {
 
 #[test]
 fn an_unknown_architecture_is_recorded_though_nothing_fits_it() {
-    let decision = server(Mode::Proxy).ask(&request(Ask::Discover, 1, Some(Speaker::Pxe), 6), Port::Server, NOW);
+    let decision =
+        server(Mode::Proxy).ask(&request(Ask::Discover, 1, Some(Speaker::Pxe), 6), Port::Server, NOW);
     assert_eq!(decision.answer, "nothing, we have no boot file for it");
     assert!(matches!(&decision.actions[..], [Action::Learn(m)] if m.architecture == Architecture::Other(6)));
 }

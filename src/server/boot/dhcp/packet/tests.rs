@@ -52,7 +52,11 @@ fn who_asks_follows_from_what_it_says() {
         (b"\x35\x01\x01\x3c\x09PXEClient\xaf\x03\x21\x01\x01", Some(Speaker::Ipxe)),
     ];
     for (options, expect) in table {
-        assert_eq!(Request::parse(&with_options(options)).expect("well formed").speaker, expect, "{options:?}");
+        assert_eq!(
+            Request::parse(&with_options(options)).expect("well formed").speaker,
+            expect,
+            "{options:?}"
+        );
     }
 }
 

@@ -130,7 +130,10 @@ fn leases_from_before_a_restart_count_where_the_settings_still_allow_them() {
     let mut pool = pool(&leases);
     assert!(!pool.is_free(address(100), mac(2), NOW));
     assert_eq!(pool.address_of(mac(2)), Some(address(104)), "the newer of two");
-    assert_eq!((pool.address_of(mac(3)), pool.address_of(mac(4)), pool.address_of(mac(5))), (None, None, None));
+    assert_eq!(
+        (pool.address_of(mac(3)), pool.address_of(mac(4)), pool.address_of(mac(5))),
+        (None, None, None)
+    );
     assert_eq!(give(&mut pool, 6, NOW), Some(address(102)), "ended, and nothing else is left");
 }
 

@@ -58,7 +58,10 @@ fn an_offer_with_an_address_is_the_one_that_edk2_prefers() {
         (60, b"PXEClient"),
         (67, b"shimx64.efi"),
         (43, &[6, 1, 8, 255]),
-        (97, &[0, 0x33, 0x22, 0x11, 0, 0x55, 0x44, 0x77, 0x66, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff]),
+        (
+            97,
+            &[0, 0x33, 0x22, 0x11, 0, 0x55, 0x44, 0x77, 0x66, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff],
+        ),
     ];
     for (code, value) in table {
         assert_eq!(options.get(code), Some(value), "option {code}");
@@ -94,14 +97,21 @@ fn each_speaker_is_told_in_its_own_words() {
 
 #[test]
 fn the_relay_agents_and_the_clients_own_options_come_back_as_they_were() {
-    let relayed = [&OVMF_PXE[..240], b"\x35\x01\x03\x3c\x09PXEClient\x3d\x02\x00x\x52\x04\x01\x02ab\x2b\x06\x47\x04\0\x01\0\0"];
+    let relayed = [
+        &OVMF_PXE[..240],
+        b"\x35\x01\x03\x3c\x09PXEClient\x3d\x02\x00x\x52\x04\x01\x02ab\x2b\x06\x47\x04\0\x01\0\0",
+    ];
     let mut request = relayed.concat();
     request[24..28].copy_from_slice(&[10, 0, 9, 1]);
     let (bytes, options) = emit(&request, Answer::ProxyAck, Some(BootFile::Tftp("shimx64.efi")));
     assert_eq!(bytes[24..28], [10, 0, 9, 1], "giaddr");
     assert_eq!(options.get(61), Some(b"\0x".as_slice()));
     assert_eq!(options.get(82), Some(b"\x01\x02ab".as_slice()));
-    assert_eq!(options.get(43), Some([6, 1, 8, 71, 4, 0, 1, 0, 0, 255].as_slice()), "the boot item asked for");
+    assert_eq!(
+        options.get(43),
+        Some([6, 1, 8, 71, 4, 0, 1, 0, 0, 255].as_slice()),
+        "the boot item asked for"
+    );
     let codes = bytes[240..].windows(6).position(|part| part == b"\x52\x04\x01\x02ab").expect("option 82");
     assert_eq!(bytes[240 + codes + 6], 255, "RFC 3046 section 2.1: option 82 is the last");
 }
