@@ -121,7 +121,7 @@ async fn open(config: &Config, stopping: CancellationToken) -> Result<Opened, Se
     let logs = data.make("logs")?;
     let db = db::open(&data.join("mimeo.db")).await?;
     let tls = Tls::open(&data.join("tls"), &tls::server_names(IpAddr::V4(served.address)), started)?;
-    let artefacts = load_artefacts(&config.server.artefacts_dir, tls.authority_pem())?;
+    let artefacts = load_artefacts(&config.server.artefacts_dir, tls.authority_pem(), started)?;
     let store = Store::open(Backend::folder(&config.store.path)?, StoreOptions::default()).await?;
     let events = Events::new();
     let signing_key = keys::load_signing_key(&db).await?;
@@ -142,8 +142,8 @@ async fn open(config: &Config, stopping: CancellationToken) -> Result<Opened, Se
     Ok(Opened { data, served, tls, app, source, machines, files, ports, logs })
 }
 
-fn load_artefacts(dir: &Path, authority_pem: &str) -> Result<Arc<Artefacts>, ServeError> {
-    let loaded = Artefacts::load(dir, authority_pem);
+fn load_artefacts(dir: &Path, authority_pem: &str, started: Timestamp) -> Result<Arc<Artefacts>, ServeError> {
+    let loaded = Artefacts::load(dir, authority_pem, started);
     let artefacts =
         loaded.map_err(|source| ServeError::Artefacts { dir: dir.to_owned(), source: Box::new(source) })?;
     Ok(Arc::new(artefacts))
