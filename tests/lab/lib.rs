@@ -8,6 +8,7 @@
 pub mod appliance;
 pub mod classroom;
 pub mod console;
+pub mod dhcp_load;
 pub mod hardware;
 pub mod images;
 pub mod network;
