@@ -5,10 +5,12 @@
 //! something that implements [`disk::ReadAt`].
 //!
 //! Reading order: [`ids`] and [`units`] are the words, [`chunk`] and [`manifest`] what a master is made of,
-//! [`disk`] how a source disk is understood, [`machine`] what a booted computer says of itself,
+//! [`disk`] how a source disk is understood, [`appliance`] and [`machine`] what an appliance
+//! tells its clients and what a booted computer says of itself,
 //! [`messages`] the conversation between client and server, [`failure`] how it may end badly,
 //! [`text`] what a person reads of all this.
 
+pub mod appliance;
 pub mod chunk;
 pub mod disk;
 pub mod failure;

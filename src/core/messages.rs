@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! client                                         server
+//!   (GET payload)
 //!   Hello { token, report }              ──▶     who is this? the token is used up
 //!                                        ◀──     Welcome { credential, computer, orders }
 //!   NextOrders                           ──▶     (answers at once, or within ORDERS_WAIT)
@@ -43,7 +44,8 @@ pub mod paths {
     pub const HELLO: &str = "/client/v1/hello";
     /// POST nothing → [`super::Orders`].
     pub const ORDERS: &str = "/client/v1/orders";
-    /// GET → the initramfs' second part: bytes that hash to [`super::Welcome::payload`].
+    /// GET, without a credential → the initramfs' second part. It is no secret, and the client needs its storage
+    /// drivers before it can say anything of itself. [`crate::appliance::Appliance`] has its hash.
     pub const PAYLOAD: &str = "/client/v1/payload";
     /// POST [`super::Heartbeat`] → [`super::HeartbeatReply`].
     pub const HEARTBEAT: &str = "/client/v1/sessions/{session}/heartbeat";
@@ -100,9 +102,6 @@ pub struct Welcome {
     pub computer: ComputerId,
     /// The name under which people know this computer.
     pub computer_name: String,
-    /// BLAKE3 of the initramfs' second part, in hexadecimal, and its length.
-    pub payload_blake3: String,
-    pub payload_bytes: u64,
     /// Language of the console.
     pub language: Language,
     pub orders: Orders,

@@ -37,11 +37,10 @@ impl Machines {
         let before = known.by_mac.get(&machine.mac).map(|(before, _)| before.clone());
         let mut machine = machine.clone();
         if let Some(before) = before {
-            machine.address = machine.address.or(before.address);
+            let still_its_own = |address: &Ipv4Addr| known.by_address.get(address) == Some(&machine.mac);
+            machine.address = machine.address.or(before.address.filter(still_its_own));
             machine.uuid = machine.uuid.or(before.uuid);
-            if let Some(address) = before.address {
-                known.by_address.remove(&address);
-            }
+            known.forget_address(before.address, machine.mac);
         } else if known.by_mac.len() >= MACHINES_MAX {
             known.forget_oldest();
         }
@@ -72,9 +71,14 @@ impl Known {
     fn forget_oldest(&mut self) {
         let oldest = self.by_mac.iter().min_by_key(|(_, (_, heard))| *heard).map(|(mac, _)| *mac);
         if let Some((machine, _)) = oldest.and_then(|mac| self.by_mac.remove(&mac)) {
-            if let Some(address) = machine.address {
-                self.by_address.remove(&address);
-            }
+            self.forget_address(machine.address, machine.mac);
+        }
+    }
+
+    /// Unties an address from a machine, unless another has taken it over since.
+    fn forget_address(&mut self, address: Option<Ipv4Addr>, mac: MacAddr) {
+        if let Some(address) = address.filter(|address| self.by_address.get(address) == Some(&mac)) {
+            self.by_address.remove(&address);
         }
     }
 }
@@ -100,6 +104,7 @@ mod tests {
         let machines = Machines::default();
         machines.record(&machine(1, Some([10, 0, 0, 1])), Timestamp(1));
         machines.record(&machine(2, Some([10, 0, 0, 1])), Timestamp(2));
+        machines.record(&machine(1, None), Timestamp(3));
         assert_eq!(machines.by_address([10, 0, 0, 1].into()).map(|m| m.mac), Some(machine(2, None).mac));
     }
 

@@ -1,0 +1,57 @@
+# The only entry point. Every target installs what it needs (Debian packages, the musl target of Rust).
+.PHONY: help demo run test e2e e2e-list bench fmt check artefacts masters packages clean
+
+SHELL := /bin/bash
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+# Disks, network namespaces and ports below 1024 need root; building does not.
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=PATH,CI,CARGO_TARGET_DIR)
+export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER := $(SUDO)
+CARGO := cargo --locked
+
+help: ## Says what each target does
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: artefacts masters ## Plays the main job with virtual PCs: capture one, deploy to two, boot them
+	$(CARGO) build -p mimeo-server
+	$(CARGO) run -q -p mimeo-tests --bin demo
+
+run: artefacts ## Starts the appliance for real PCs: make run INTERFACE=eth1
+	@test -n "$(INTERFACE)" || { echo "say which network card faces the PCs: make run INTERFACE=eth1"; exit 2; }
+	$(CARGO) build --release -p mimeo-server
+	$(SUDO) $${CARGO_TARGET_DIR:-target}/release/mimeo serve --interface "$(INTERFACE)" --artefacts build/artefacts
+
+test: check artefacts masters ## Runs every test, the ones with real firmware included
+	$(CARGO) test --workspace --lib --bins --test it
+	$(MAKE) e2e
+
+e2e: artefacts masters ## Runs the whole-machine tests, or one: make e2e CASE=name
+	$(CARGO) build -p mimeo-server
+	$(CARGO) test -p mimeo-tests --test e2e -- $(CASE)
+
+e2e-list: packages ## Names the whole-machine tests
+	@$(CARGO) test -q -p mimeo-tests --test e2e -- --list
+
+bench: artefacts ## Measures Mimeo and its peers: make bench CASE=boot.tftp
+	$(CARGO) build --release -p mimeo-server
+	$(CARGO) run -q --release -p mimeo-tests --bin bench -- $(CASE)
+
+fmt: ## Formats the code
+	cargo fmt --all
+
+check: packages ## Format and lints
+	cargo fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+artefacts: packages ## Fetches boot loaders and kernel, builds the initramfs (build/artefacts)
+	scripts/build-artefacts.sh
+
+masters: packages ## Builds the reference masters (build/masters)
+	$(SUDO) masters/debian-12/build.sh
+	$(SUDO) masters/windows-layout/build.sh
+
+packages: ## Installs the Debian packages that building and testing need
+	@$(SUDO) scripts/install-packages.sh
+
+clean: ## Removes what was built
+	rm -rf build
+	cargo clean

@@ -1,0 +1,9 @@
+//! From a bare kernel to a usable machine: file systems, kernel command line, drivers, the second part of the
+//! initramfs, and the way out.
+
+pub mod cmdline;
+pub mod modalias;
+pub mod modules;
+pub mod mounts;
+pub mod payload;
+pub mod power;

@@ -1,0 +1,240 @@
+//! Puts the screen's content on a terminal of any size: a title, what is happening, a bar, what to know.
+
+use std::time::Instant;
+
+use mimeo_core::{
+    messages::DiskPin,
+    text::{Texts, failure, size, texts},
+};
+use ratatui::{
+    Frame,
+    layout::{Constraint, Layout, Margin},
+    style::{Color, Modifier, Style},
+    text::{Line, Text},
+    widgets::{Block, BorderType, Gauge, Paragraph, Wrap},
+};
+
+use super::screen::{Shown, Status, Step, Work};
+
+/// Draws everything anew.
+pub fn draw(frame: &mut Frame, shown: &Shown, now: Instant) {
+    let texts = texts(shown.language);
+    let title = match &shown.computer_name {
+        Some(name) => format!(" Mimeo · {name} "),
+        None => " Mimeo ".to_owned(),
+    };
+    let block = Block::bordered()
+        .border_type(BorderType::Plain)
+        .title(Line::styled(title, Style::new().add_modifier(Modifier::BOLD)))
+        .title_bottom(Line::raw(format!(" {} ", shown.server)).right_aligned());
+    let inside = block.inner(frame.area()).inner(Margin { horizontal: 2, vertical: 1 });
+    frame.render_widget(block, frame.area());
+    if let Status::Working(work) = &shown.status {
+        let [head, bar, figures] =
+            Layout::vertical([Constraint::Length(5), Constraint::Length(1), Constraint::Fill(1)])
+                .areas(inside);
+        frame.render_widget(paragraph(work_head(texts, work)), head);
+        let percent = format!("{:.0} %", work.ratio() * 100.0);
+        let gauge =
+            Gauge::default().ratio(work.ratio()).label(percent).gauge_style(Style::new().fg(Color::Cyan));
+        frame.render_widget(gauge, bar);
+        frame.render_widget(paragraph(work_figures(texts, work, now)), figures);
+    } else {
+        frame.render_widget(paragraph(text(texts, &shown.status)), inside);
+    }
+}
+
+fn paragraph(text: Text<'_>) -> Paragraph<'_> {
+    Paragraph::new(text).wrap(Wrap { trim: false })
+}
+
+/// Everything but a running session is one piece of text.
+fn text<'a>(texts: &Texts, status: &Status) -> Text<'a> {
+    match status {
+        Status::Starting(step) => Text::raw(starting(texts, step)),
+        Status::Waiting => Text::from(vec![
+            strong(texts.say("console-waiting")),
+            Line::raw(texts.say("console-waiting-hint")),
+        ]),
+        Status::Question(candidates) => question(texts, candidates),
+        Status::Working(_) => Text::default(),
+        Status::Failed(failed) => Text::from(vec![
+            alarm(texts.say_with("console-failed", &[("phase", &failure::phase(texts, failed.phase))])),
+            Line::default(),
+            Line::raw(failure::sentence(texts, &failed.cause)),
+        ]),
+        Status::Stuck { reason, restart_in } => Text::from(vec![
+            alarm(texts.say("console-stuck")),
+            Line::default(),
+            Line::raw(reason.clone()),
+            Line::default(),
+            Line::raw(texts.say_with("console-restarts-in", &[("time", &size::duration(*restart_in))])),
+        ]),
+        Status::Leaving { power_off: true } => Text::raw(texts.say("console-power-off")),
+        Status::Leaving { power_off: false } => Text::raw(texts.say("console-reboot")),
+    }
+}
+
+fn starting(texts: &Texts, step: &Step) -> String {
+    match step {
+        Step::Drivers => texts.say("console-drivers"),
+        Step::Network(card) => texts.say_with("console-network", &[("card", card)]),
+        Step::Payload => texts.say("console-payload"),
+        Step::Inventory => texts.say("console-inventory"),
+        Step::Hello => texts.say("console-hello"),
+    }
+}
+
+fn question<'a>(texts: &Texts, candidates: &[DiskPin]) -> Text<'a> {
+    let mut lines = vec![
+        alarm(texts.say("console-question")),
+        Line::raw(texts.say("console-question-hint")),
+        Line::default(),
+    ];
+    lines.extend(candidates.iter().map(|pin| Line::raw(format!("  • {}", failure::disk(texts, pin)))));
+    Text::from(lines)
+}
+
+fn work_head<'a>(texts: &Texts, work: &Work) -> Text<'a> {
+    let key = if work.capture { "console-capture" } else { "console-deploy" };
+    let disk_key = if work.capture { "console-source" } else { "console-target" };
+    Text::from(vec![
+        strong(texts.say_with(key, &[("master", &work.master)])),
+        Line::raw(texts.say_with(disk_key, &[("disk", &failure::disk(texts, &work.disk))])),
+        Line::default(),
+        Line::raw(failure::phase(texts, work.standing.phase)),
+    ])
+}
+
+fn work_figures<'a>(texts: &Texts, work: &Work, now: Instant) -> Text<'a> {
+    let bytes = |count| size::bytes(texts.language(), count);
+    let progress = work.standing.progress;
+    let mut lines = vec![Line::raw(texts.say_with(
+        "console-done",
+        &[("done", &bytes(progress.done_bytes)), ("total", &bytes(progress.total_bytes))],
+    ))];
+    if let Some((rate, left)) = work.rate(now) {
+        let rate = size::rate(texts.language(), rate);
+        lines.push(Line::raw(
+            texts.say_with("console-rate", &[("rate", &rate), ("left", &size::duration(left))]),
+        ));
+    }
+    let network = [("received", bytes(progress.received_bytes)), ("sent", bytes(progress.sent_bytes))];
+    lines.push(Line::raw(
+        texts.say_with("console-traffic", &[("received", &network[0].1), ("sent", &network[1].1)]),
+    ));
+    Text::from(lines)
+}
+
+fn strong<'a>(text: String) -> Line<'a> {
+    Line::styled(text, Style::new().add_modifier(Modifier::BOLD))
+}
+
+fn alarm<'a>(text: String) -> Line<'a> {
+    Line::styled(text, Style::new().fg(Color::LightRed).add_modifier(Modifier::BOLD))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use mimeo_core::{
+        failure::{Failure, FailureCause},
+        messages::{DiskPin, Heartbeat, Language, Phase, Progress},
+        units::SectorSize,
+    };
+    use ratatui::{Terminal, backend::TestBackend};
+
+    use super::draw;
+    use crate::console::screen::{Shown, Status, Work};
+
+    fn disk() -> DiskPin {
+        DiskPin {
+            model: Some("Samsung SSD 980".into()),
+            serial: Some("S649".into()),
+            wwn: None,
+            size_bytes: 500_107_862_016,
+            logical_sector: SectorSize::B512,
+        }
+    }
+
+    /// The text on a console of the size that every PC has.
+    fn seen(language: Language, status: Status) -> String {
+        let mut terminal = Terminal::new(TestBackend::new(80, 25)).expect("a test terminal");
+        let shown =
+            Shown { language, computer_name: Some("pc-17".into()), server: "10.0.0.1:443".into(), status };
+        terminal.draw(|frame| draw(frame, &shown, Instant::now())).expect("drawn");
+        terminal.backend().to_string()
+    }
+
+    #[test]
+    fn a_deploy_shows_what_how_far_and_which_disk() {
+        let progress =
+            Progress { done_bytes: 250_000_000, total_bytes: 1_000_000_000, ..Progress::default() };
+        let work = Work {
+            capture: false,
+            master: "debian-12@3".into(),
+            disk: disk(),
+            standing: Heartbeat { phase: Phase::Write, progress },
+            phase_began: Instant::now() - Duration::from_secs(10),
+        };
+        let seen = seen(Language::En, Status::Working(work));
+        for part in [
+            "pc-17",
+            "debian-12@3",
+            "Samsung SSD 980",
+            "S649",
+            "500\u{a0}GB",
+            "Write",
+            "25 %",
+            "250\u{a0}MB",
+            "MB/s",
+            "30 s",
+        ] {
+            assert!(seen.contains(part), "{part} is missing:\n{seen}");
+        }
+    }
+
+    #[test]
+    fn a_failure_is_told_in_the_language_of_the_place() {
+        let failure = Failure {
+            phase: Phase::Prepare,
+            cause: FailureCause::DiskTooSmall { needed_bytes: 2_000_000_000, actual_bytes: 1_000_000_000 },
+        };
+        let seen = seen(Language::Fr, Status::Failed(failure));
+        assert!(seen.contains("trop petit") && seen.contains("2\u{a0}Go"), "{seen}");
+    }
+
+    #[test]
+    fn a_question_names_every_disk_it_is_about() {
+        let seen = seen(
+            Language::En,
+            Status::Question(vec![disk(), DiskPin { serial: Some("OTHER".into()), ..disk() }]),
+        );
+        assert!(seen.contains("S649") && seen.contains("OTHER"), "{seen}");
+    }
+
+    #[test]
+    fn nothing_shows_as_a_bare_key() {
+        for status in
+            [Status::Waiting, Status::Leaving { power_off: true }, Status::Leaving { power_off: false }]
+        {
+            let seen = seen(Language::Fr, status);
+            assert!(!seen.contains("console-"), "{seen}");
+        }
+    }
+
+    #[test]
+    fn a_terminal_of_any_size_will_do() {
+        for (width, height) in [(1, 1), (10, 3), (40, 10), (200, 60)] {
+            let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a test terminal");
+            let shown = Shown {
+                language: Language::En,
+                computer_name: None,
+                server: "10.0.0.1:443".into(),
+                status: Status::Waiting,
+            };
+            terminal.draw(|frame| draw(frame, &shown, Instant::now())).expect("drawn");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The network cards, by the kernel's `/sys` and its netlink.
+
+use std::{fs, io, net::Ipv4Addr, path::Path};
+
+use futures_util::TryStreamExt;
+use mimeo_core::ids::MacAddr;
+use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder};
+
+use super::dhcp::Lease;
+
+const SYS_NET: &str = "/sys/class/net";
+
+/// A wired network card.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    pub name: String,
+    pub index: u32,
+    pub mac: MacAddr,
+}
+
+/// The kernel refused to set up the network.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    #[error("talking to the kernel's network")]
+    Netlink(#[from] io::Error),
+    #[error("{what} of {interface}")]
+    Refused { what: &'static str, interface: String, source: rtnetlink::Error },
+}
+
+/// Every wired card, in the kernel's order. Wireless ones are left out: nothing boots through them.
+pub fn wired() -> Vec<Interface> {
+    let names = fs::read_dir(SYS_NET).into_iter().flatten().flatten();
+    let mut interfaces: Vec<_> = names.filter_map(|entry| read(&entry.path())).collect();
+    interfaces.sort_by_key(|interface| interface.index);
+    interfaces
+}
+
+fn read(folder: &Path) -> Option<Interface> {
+    let text = |name: &str| fs::read_to_string(folder.join(name)).ok().map(|text| text.trim().to_owned());
+    // Bridges, tunnels and the loopback have no device behind them; 1 is Ethernet (ARPHRD_ETHER).
+    if !folder.join("device").exists() || folder.join("wireless").exists() || text("type")? != "1" {
+        return None;
+    }
+    let mac: MacAddr = text("address")?.parse().ok()?;
+    let name = folder.file_name()?.to_str()?.to_owned();
+    mac.is_individual().then_some(Interface { name, index: text("ifindex")?.parse().ok()?, mac })
+}
+
+impl Interface {
+    /// Whether a cable with something alive at its other end is plugged in. Says no while the card is down.
+    pub fn has_link(&self) -> bool {
+        self.read("carrier").is_some_and(|carrier| carrier == "1")
+    }
+
+    /// Speed of the link in megabits per second, where the driver knows.
+    pub fn speed_mbps(&self) -> Option<u32> {
+        self.read("speed")?.parse().ok()
+    }
+
+    /// The driver's name.
+    pub fn driver(&self) -> Option<String> {
+        let link = fs::read_link(Path::new(SYS_NET).join(&self.name).join("device/driver")).ok()?;
+        Some(link.file_name()?.to_str()?.to_owned())
+    }
+
+    fn read(&self, name: &str) -> Option<String> {
+        let path = Path::new(SYS_NET).join(&self.name).join(name);
+        fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+    }
+}
+
+/// A line to the kernel's network. rtnetlink speaks async, the client does not: each call runs to its end.
+pub struct Setup {
+    runtime: tokio::runtime::Runtime,
+    handle: Handle,
+}
+
+impl Setup {
+    pub fn new() -> Result<Self, SetupError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let handle = {
+            let _context = runtime.enter();
+            let (connection, handle, _messages) = rtnetlink::new_connection()?;
+            drop(runtime.spawn(connection));
+            handle
+        };
+        Ok(Self { runtime, handle })
+    }
+
+    /// Switches a card on; it begins to look for a link.
+    pub fn up(&self, interface: &Interface) -> Result<(), SetupError> {
+        let message = LinkUnspec::new_with_index(interface.index).up().build();
+        self.run("switching on the card", interface, self.handle.link().set(message).execute())
+    }
+
+    /// Gives a card its address, and the way to other networks where the lease names one.
+    pub fn configure(&self, interface: &Interface, lease: &Lease) -> Result<(), SetupError> {
+        let address = self.handle.address().add(interface.index, lease.address.into(), lease.prefix_length);
+        self.run("setting the address", interface, address.replace().execute())?;
+        if let Some(router) = lease.router {
+            let route = RouteMessageBuilder::<Ipv4Addr>::new()
+                .destination_prefix(Ipv4Addr::UNSPECIFIED, 0)
+                .gateway(router)
+                .output_interface(interface.index)
+                .build();
+            self.run(
+                "setting the default route",
+                interface,
+                self.handle.route().add(route).replace().execute(),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Takes the address away again; the routes go with it.
+    pub fn deconfigure(&self, interface: &Interface, lease: &Lease) -> Result<(), SetupError> {
+        let remove = async {
+            let mut addresses = self.handle.address().get().set_link_index_filter(interface.index).execute();
+            while let Some(address) = addresses.try_next().await? {
+                self.handle.address().del(address).execute().await?;
+            }
+            Ok(())
+        };
+        tracing::info!(interface = interface.name, address = %lease.address, "giving the address up");
+        self.run("taking the address away", interface, remove)
+    }
+
+    fn run(
+        &self,
+        what: &'static str,
+        interface: &Interface,
+        request: impl Future<Output = Result<(), rtnetlink::Error>>,
+    ) -> Result<(), SetupError> {
+        let refused = |source| SetupError::Refused { what, interface: interface.name.clone(), source };
+        self.runtime.block_on(request).map_err(refused)
+    }
+}

@@ -1,0 +1,157 @@
+//! Carries the DHCP machine's packets.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    net::{Ipv4Addr, SocketAddrV4},
+    time::{Duration, Instant},
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::{
+    dhcp::{Action, Lease, Machine},
+    interface::Interface,
+};
+
+const CLIENT_PORT: u16 = 68;
+const SERVER_PORT: u16 = 67;
+
+/// A DHCP message never exceeds an Ethernet frame unless the client offers to take more, which ours does not.
+const PACKET_BYTES_MAX: usize = 1500;
+
+/// No address, or no longer one.
+#[derive(Debug, thiserror::Error)]
+pub enum DhcpError {
+    #[error("no DHCP server gave an address within {0:?}")]
+    NoAnswer(Duration),
+    #[error("the lease of {0} was not renewed")]
+    LeaseLost(Ipv4Addr),
+    #[error("speaking DHCP on {interface}")]
+    Io { interface: String, source: io::Error },
+}
+
+/// Asks for an address.
+pub fn acquire(interface: &Interface, within: Duration) -> Result<Lease, DhcpError> {
+    let started = Instant::now();
+    let channel = Channel::open(interface)?;
+    let mut machine = Machine::new(interface.mac, channel.random()?);
+    while started.elapsed() < within {
+        if let Some(Action::Bound(lease)) = channel.step(&mut machine, started, within)? {
+            return Ok(lease);
+        }
+    }
+    Err(DhcpError::NoAnswer(within))
+}
+
+/// Renews `lease` until that fails, and says why it did.
+pub fn keep(interface: &Interface, lease: Lease) -> DhcpError {
+    let started = Instant::now();
+    let address = lease.address;
+    let run = || {
+        let channel = Channel::open(interface)?;
+        let mut machine = Machine::bound(interface.mac, channel.random()?, lease, Duration::ZERO);
+        loop {
+            if let Some(Action::Lost) = channel.step(&mut machine, started, Duration::MAX)? {
+                return Err(DhcpError::LeaseLost(address));
+            }
+        }
+    };
+    run().unwrap_or_else(|error: DhcpError| error)
+}
+
+struct Channel<'a> {
+    interface: &'a Interface,
+    socket: Socket,
+}
+
+impl<'a> Channel<'a> {
+    fn open(interface: &'a Interface) -> Result<Self, DhcpError> {
+        let open = || {
+            let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+            socket.set_reuse_address(true)?;
+            socket.set_broadcast(true)?;
+            socket.bind_device(Some(interface.name.as_bytes()))?;
+            socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, CLIENT_PORT).into())?;
+            Ok(socket)
+        };
+        let socket = open().map_err(|source| Self::error(interface, source))?;
+        Ok(Self { interface, socket })
+    }
+
+    /// Does what is due, then waits for a packet until the next deadline, and says what came of both.
+    fn step(
+        &self,
+        machine: &mut Machine,
+        started: Instant,
+        until: Duration,
+    ) -> Result<Option<Action>, DhcpError> {
+        let action = machine.on_time(started.elapsed());
+        let action = match self.send(action)? {
+            None => match self.receive(machine.deadline().min(until).saturating_sub(started.elapsed()))? {
+                Some(packet) => self.send(machine.on_packet(&packet, started.elapsed()))?,
+                None => None,
+            },
+            outcome => outcome,
+        };
+        Ok(action)
+    }
+
+    /// Sends what an action has to say; gives back an action that says nothing on the wire.
+    fn send(&self, action: Option<Action>) -> Result<Option<Action>, DhcpError> {
+        let (address, packet) = match action {
+            Some(Action::Broadcast(packet)) => (Ipv4Addr::BROADCAST, packet),
+            Some(Action::Unicast(server, packet)) => (server, packet),
+            other => return Ok(other),
+        };
+        match self.socket.send_to(&packet, &SocketAddrV4::new(address, SERVER_PORT).into()) {
+            // A cable pulled for a moment is what the retries are for.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NetworkDown
+                        | io::ErrorKind::NetworkUnreachable
+                        | io::ErrorKind::HostUnreachable
+                ) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(Self::error(self.interface, error)),
+            Ok(_) => Ok(None),
+        }
+    }
+
+    fn receive(&self, within: Duration) -> Result<Option<Vec<u8>>, DhcpError> {
+        // A time-out of zero would mean "for ever" to the socket.
+        let within = within.max(Duration::from_millis(1));
+        self.socket.set_read_timeout(Some(within)).map_err(|source| Self::error(self.interface, source))?;
+        let mut packet = vec![0; PACKET_BYTES_MAX];
+        match (&self.socket).read(&mut packet) {
+            Ok(length) => {
+                packet.truncate(length);
+                Ok(Some(packet))
+            }
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+                ) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(Self::error(self.interface, error)),
+        }
+    }
+
+    /// A transaction number that others cannot guess.
+    fn random(&self) -> Result<u32, DhcpError> {
+        let mut bytes = [0; 4];
+        let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+        read.map_err(|source| Self::error(self.interface, source))?;
+        Ok(u32::from_ne_bytes(bytes))
+    }
+
+    fn error(interface: &Interface, source: io::Error) -> DhcpError {
+        DhcpError::Io { interface: interface.name.clone(), source }
+    }
+}

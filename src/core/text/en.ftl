@@ -1,0 +1,58 @@
+# English. The keys and their order are those of fr.ftl; a test compares them.
+
+disk-with-serial = { $model }, serial number { $serial }, { $size }
+disk-without-serial = { $model }, without serial number, { $size }
+
+phase-prepare = Prepare
+phase-read = Read the disk
+phase-partition = Clear the disk
+phase-write = Write
+phase-verify = Verify
+phase-grow = Grow file systems
+phase-personalise = Personalise
+phase-finish = Finish
+
+failure-disk-missing = The disk that was chosen is not in this computer ({ $disk }). Check its cable, or start the session again and choose another disk.
+failure-disk-ambiguous = { $found } disks answer to the description of the one that was chosen ({ $disk }). Unplug the others, or start the session again and choose one by its serial number.
+failure-disk-too-small = The disk is too small: the master needs { $needed } ({ $needed_bytes } bytes), the disk has { $actual } ({ $actual_bytes } bytes). Use a larger disk or a smaller master. Nothing was written.
+failure-sector-size = The master was captured from a disk with sectors of { $master } bytes, this disk has sectors of { $target } bytes. Use a disk with sectors of { $master } bytes. Nothing was written.
+failure-disk-busy = The disk is in use by { $holder }. Restart the computer and try again.
+failure-source-table = The partition table of the disk cannot be read ({ $detail }). Repair the disk, then capture it again.
+failure-hibernated = Windows sleeps in partition { $partition } ({ $filesystem }): hibernation or "fast startup" is on. Start Windows, run "powercfg /h off", shut it down, then capture again.
+failure-dirty = Partition { $partition } ({ $filesystem }) was not closed properly. Start the system on it, let it check its disk ("chkdsk /f" under Windows), shut it down, then capture again.
+failure-journal = Partition { $partition } ({ $filesystem }) was not closed properly: changes wait in its journal. Start the system on it, shut it down properly, then capture again.
+failure-source-damaged = The file system of partition { $partition } ({ $filesystem }) contradicts itself: { $detail }. Check it with its own tool, then capture again.
+failure-read = The disk cannot be read at byte { $offset } ({ $detail }). Replace the disk or save what is left on it.
+failure-write = The disk cannot be written at byte { $offset } ({ $detail }). Replace the disk, then deploy again.
+failure-verify = The disk gave back other bytes than were written, at byte { $offset } (chunk { $chunk }). Replace the disk, then deploy again.
+failure-chunk-damaged = The store of the server holds a damaged piece, chunk { $chunk } ({ $detail }). Capture this master again, and check the server's disk.
+failure-chunk-missing = The store of the server lacks a piece of this master, chunk { $chunk }. Capture this master again, and check the server's disk.
+failure-manifest = The description of the master was refused: { $detail }. Restart the computer from the network; if that does not help, capture the master again.
+failure-store-full = The disk of the server is full ({ $detail }). Make room there, then capture again. The other masters are sound.
+failure-store = The store of the server cannot be used ({ $detail }). See the server's log.
+failure-server-lost = The server did not answer for too long ({ $detail }). Check the network and the server, then restart this computer from the network.
+failure-client-lost = The computer stopped answering in { $attempts } attempts. Check its power and its network cable, then start the session again.
+failure-tool = The program { $name } failed: { $detail }.
+failure-internal = Mimeo made a mistake: { $detail }. Please report it with the log of this session.
+
+console-drivers = Loading drivers …
+console-network = Asking for an address through { $card } …
+console-payload = Fetching storage drivers and tools …
+console-inventory = Looking at this computer …
+console-hello = Talking with the server …
+console-waiting = This computer is ready and waits for orders.
+console-waiting-hint = Choose it in Mimeo's page to capture its disk or to deploy a master to it.
+console-question = Several disks could be meant. Nothing happens until one is chosen.
+console-question-hint = Choose one of them in Mimeo's page:
+console-capture = This computer's disk becomes the master { $master }
+console-deploy = The master { $master } is written to this computer
+console-source = Source, which is only read: { $disk }
+console-target = Target, whose content is erased: { $disk }
+console-done = { $done } of { $total }
+console-rate = { $rate }, { $left } left
+console-traffic = Received { $received }, sent { $sent }
+console-failed = The session failed in phase "{ $phase }".
+console-stuck = This computer cannot go on.
+console-restarts-in = It restarts in { $time }.
+console-reboot = The computer restarts.
+console-power-off = The computer switches off.

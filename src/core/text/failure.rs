@@ -1,0 +1,195 @@
+//! A failure as a sentence that says what happened and what to do next.
+
+use super::{Texts, size};
+use crate::{
+    disk::filesystem::FileSystem,
+    failure::{FailureCause, UncleanReason},
+    messages::{DiskPin, Phase},
+};
+
+/// What happened, with the numbers, and the next step.
+pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
+    let bytes = |count: u64| size::bytes(texts.language(), count);
+    let say = |key: &str, values: &[(&str, &str)]| texts.say_with(key, values);
+    match cause {
+        FailureCause::DiskMissing { wanted } => {
+            say("failure-disk-missing", &[("disk", &disk(texts, wanted))])
+        }
+        FailureCause::DiskAmbiguous { wanted, found } => {
+            say("failure-disk-ambiguous", &[("disk", &disk(texts, wanted)), ("found", &found.to_string())])
+        }
+        FailureCause::DiskTooSmall { needed_bytes, actual_bytes } => say(
+            "failure-disk-too-small",
+            &[
+                ("needed", &bytes(*needed_bytes)),
+                ("needed_bytes", &needed_bytes.to_string()),
+                ("actual", &bytes(*actual_bytes)),
+                ("actual_bytes", &actual_bytes.to_string()),
+            ],
+        ),
+        FailureCause::SectorSizeDiffers { master, target } => {
+            say("failure-sector-size", &[("master", &master.to_string()), ("target", &target.to_string())])
+        }
+        FailureCause::DiskBusy { holder } => say("failure-disk-busy", &[("holder", holder)]),
+        FailureCause::SourceTable { detail } => say("failure-source-table", &[("detail", detail)]),
+        FailureCause::SourceUnclean { partition, filesystem, reason } => {
+            let key = match reason {
+                UncleanReason::Hibernated => "failure-hibernated",
+                UncleanReason::Dirty => "failure-dirty",
+                UncleanReason::JournalNotEmpty => "failure-journal",
+            };
+            say(key, &[("partition", &partition.to_string()), ("filesystem", filesystem_name(*filesystem))])
+        }
+        FailureCause::SourceDamaged { partition, filesystem, detail } => say(
+            "failure-source-damaged",
+            &[
+                ("partition", &partition.to_string()),
+                ("filesystem", filesystem_name(*filesystem)),
+                ("detail", detail),
+            ],
+        ),
+        FailureCause::ReadFailed { offset_bytes, detail } => {
+            say("failure-read", &[("offset", &offset_bytes.to_string()), ("detail", detail)])
+        }
+        FailureCause::WriteFailed { offset_bytes, detail } => {
+            say("failure-write", &[("offset", &offset_bytes.to_string()), ("detail", detail)])
+        }
+        FailureCause::VerifyMismatch { offset_bytes, chunk } => {
+            say("failure-verify", &[("offset", &offset_bytes.to_string()), ("chunk", &chunk.to_string())])
+        }
+        FailureCause::ChunkDamaged { chunk, detail } => {
+            say("failure-chunk-damaged", &[("chunk", &chunk.to_string()), ("detail", detail)])
+        }
+        FailureCause::ChunkMissing { chunk } => {
+            say("failure-chunk-missing", &[("chunk", &chunk.to_string())])
+        }
+        FailureCause::ManifestRefused { detail } => say("failure-manifest", &[("detail", detail)]),
+        FailureCause::StoreFull { detail } => say("failure-store-full", &[("detail", detail)]),
+        FailureCause::StoreFailed { detail } => say("failure-store", &[("detail", detail)]),
+        FailureCause::ServerLost { detail } => say("failure-server-lost", &[("detail", detail)]),
+        FailureCause::ClientLost { attempts } => {
+            say("failure-client-lost", &[("attempts", &attempts.to_string())])
+        }
+        FailureCause::Tool { name, detail } => say("failure-tool", &[("name", name), ("detail", detail)]),
+        FailureCause::Internal { detail } => say("failure-internal", &[("detail", detail)]),
+    }
+}
+
+/// A phase in words.
+pub fn phase(texts: &Texts, phase: Phase) -> String {
+    texts.say(match phase {
+        Phase::Prepare => "phase-prepare",
+        Phase::Read => "phase-read",
+        Phase::Partition => "phase-partition",
+        Phase::Write => "phase-write",
+        Phase::Verify => "phase-verify",
+        Phase::Grow => "phase-grow",
+        Phase::Personalise => "phase-personalise",
+        Phase::Finish => "phase-finish",
+    })
+}
+
+/// A disk as a technician recognises it: model, serial number, size.
+pub fn disk(texts: &Texts, pin: &DiskPin) -> String {
+    let size = size::bytes(texts.language(), pin.size_bytes);
+    let model = pin.model.as_deref().unwrap_or("—");
+    match pin.serial.as_deref().or(pin.wwn.as_deref()) {
+        Some(serial) => {
+            texts.say_with("disk-with-serial", &[("model", model), ("serial", serial), ("size", &size)])
+        }
+        None => texts.say_with("disk-without-serial", &[("model", model), ("size", &size)]),
+    }
+}
+
+/// A file system by the name it goes by.
+pub fn filesystem_name(filesystem: FileSystem) -> &'static str {
+    match filesystem {
+        FileSystem::Ntfs => "NTFS",
+        FileSystem::Ext => "ext4",
+        FileSystem::Fat12 => "FAT12",
+        FileSystem::Fat16 => "FAT16",
+        FileSystem::Fat32 => "FAT32",
+        FileSystem::ExFat => "exFAT",
+        FileSystem::Xfs => "XFS",
+        FileSystem::Btrfs => "Btrfs",
+        FileSystem::F2fs => "F2FS",
+        FileSystem::Swap => "swap",
+        FileSystem::Lvm => "LVM",
+        FileSystem::LinuxRaid => "Linux RAID",
+        FileSystem::Luks => "LUKS",
+        FileSystem::BitLocker => "BitLocker",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sentence;
+    use crate::{
+        chunk::ChunkId,
+        disk::filesystem::FileSystem,
+        failure::{FailureCause, UncleanReason},
+        messages::{DiskPin, Language},
+        text::texts,
+        units::SectorSize,
+    };
+
+    /// One of each cause: the match in [`super::sentence`] keeps this list honest only together with the
+    /// assertion that no sentence shows a bare key.
+    fn every_cause() -> Vec<FailureCause> {
+        let wanted = DiskPin {
+            model: Some("Disk".into()),
+            serial: Some("S1".into()),
+            wwn: None,
+            size_bytes: 512_110_190_592,
+            logical_sector: SectorSize::B512,
+        };
+        let unclean =
+            |reason| FailureCause::SourceUnclean { partition: 3, filesystem: FileSystem::Ntfs, reason };
+        let detail = || String::from("the detail");
+        vec![
+            FailureCause::DiskMissing { wanted: wanted.clone() },
+            FailureCause::DiskAmbiguous { wanted, found: 2 },
+            FailureCause::DiskTooSmall { needed_bytes: 2_000_000_000, actual_bytes: 1_000_000_000 },
+            FailureCause::SectorSizeDiffers { master: SectorSize::B512, target: SectorSize::B4096 },
+            FailureCause::DiskBusy { holder: "md0".into() },
+            FailureCause::SourceTable { detail: detail() },
+            unclean(UncleanReason::Hibernated),
+            unclean(UncleanReason::Dirty),
+            unclean(UncleanReason::JournalNotEmpty),
+            FailureCause::SourceDamaged { partition: 3, filesystem: FileSystem::Ext, detail: detail() },
+            FailureCause::ReadFailed { offset_bytes: 4096, detail: detail() },
+            FailureCause::WriteFailed { offset_bytes: 4096, detail: detail() },
+            FailureCause::VerifyMismatch { offset_bytes: 4096, chunk: ChunkId([1; 32]) },
+            FailureCause::ChunkDamaged { chunk: ChunkId([1; 32]), detail: detail() },
+            FailureCause::ChunkMissing { chunk: ChunkId([1; 32]) },
+            FailureCause::ManifestRefused { detail: detail() },
+            FailureCause::StoreFull { detail: detail() },
+            FailureCause::StoreFailed { detail: detail() },
+            FailureCause::ServerLost { detail: detail() },
+            FailureCause::ClientLost { attempts: 3 },
+            FailureCause::Tool { name: "efibootmgr".into(), detail: detail() },
+            FailureCause::Internal { detail: detail() },
+        ]
+    }
+
+    #[test]
+    fn every_failure_is_a_whole_sentence_in_both_languages() {
+        for language in [Language::Fr, Language::En] {
+            for cause in every_cause() {
+                let sentence = sentence(texts(language), &cause);
+                assert!(
+                    !sentence.starts_with("failure-") && !sentence.contains("{"),
+                    "{cause:?}: {sentence}"
+                );
+                assert!(sentence.ends_with('.'), "{cause:?}: {sentence}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_disk_that_is_too_small_is_refused_with_both_numbers() {
+        let cause = FailureCause::DiskTooSmall { needed_bytes: 2_000_000_000, actual_bytes: 1_000_000_000 };
+        let sentence = sentence(texts(Language::En), &cause);
+        assert!(sentence.contains("2000000000") && sentence.contains("1000000000"), "{sentence}");
+    }
+}

@@ -1,0 +1,58 @@
+# Français. Les clés et leur ordre sont ceux de en.ftl ; un test les compare.
+
+disk-with-serial = { $model }, numéro de série { $serial }, { $size }
+disk-without-serial = { $model }, sans numéro de série, { $size }
+
+phase-prepare = Préparation
+phase-read = Lecture du disque
+phase-partition = Effacement du disque
+phase-write = Écriture
+phase-verify = Vérification
+phase-grow = Agrandissement des systèmes de fichiers
+phase-personalise = Personnalisation
+phase-finish = Finalisation
+
+failure-disk-missing = Le disque choisi n'est pas dans cet ordinateur ({ $disk }). Vérifiez son câble, ou relancez la session en choisissant un autre disque.
+failure-disk-ambiguous = { $found } disques répondent à la description de celui qui a été choisi ({ $disk }). Débranchez les autres, ou relancez la session en choisissant un disque par son numéro de série.
+failure-disk-too-small = Le disque est trop petit : le master demande { $needed } ({ $needed_bytes } octets), le disque en a { $actual } ({ $actual_bytes } octets). Utilisez un disque plus grand ou un master plus petit. Rien n'a été écrit.
+failure-sector-size = Le master vient d'un disque à secteurs de { $master } octets, ce disque a des secteurs de { $target } octets. Utilisez un disque à secteurs de { $master } octets. Rien n'a été écrit.
+failure-disk-busy = Le disque est utilisé par { $holder }. Redémarrez l'ordinateur et recommencez.
+failure-source-table = La table de partitions du disque est illisible ({ $detail }). Réparez le disque, puis recommencez la capture.
+failure-hibernated = Windows est en veille sur la partition { $partition } ({ $filesystem }) : l'hibernation ou le « démarrage rapide » est actif. Démarrez Windows, exécutez « powercfg /h off », arrêtez-le, puis recommencez la capture.
+failure-dirty = La partition { $partition } ({ $filesystem }) n'a pas été fermée correctement. Démarrez le système qu'elle porte, laissez-le vérifier son disque (« chkdsk /f » sous Windows), arrêtez-le, puis recommencez la capture.
+failure-journal = La partition { $partition } ({ $filesystem }) n'a pas été fermée correctement : des changements attendent dans son journal. Démarrez le système qu'elle porte, arrêtez-le proprement, puis recommencez la capture.
+failure-source-damaged = Le système de fichiers de la partition { $partition } ({ $filesystem }) se contredit : { $detail }. Vérifiez-le avec son propre outil, puis recommencez la capture.
+failure-read = Le disque est illisible à l'octet { $offset } ({ $detail }). Remplacez le disque ou sauvez ce qui peut l'être.
+failure-write = Le disque refuse l'écriture à l'octet { $offset } ({ $detail }). Remplacez le disque, puis recommencez le déploiement.
+failure-verify = Le disque a rendu d'autres octets que ceux qui ont été écrits, à l'octet { $offset } (morceau { $chunk }). Remplacez le disque, puis recommencez le déploiement.
+failure-chunk-damaged = Un morceau est abîmé dans le dépôt du serveur : { $chunk } ({ $detail }). Capturez à nouveau ce master et vérifiez le disque du serveur.
+failure-chunk-missing = Il manque au dépôt du serveur un morceau de ce master : { $chunk }. Capturez à nouveau ce master et vérifiez le disque du serveur.
+failure-manifest = La description du master a été refusée : { $detail }. Redémarrez l'ordinateur par le réseau ; si cela ne suffit pas, capturez à nouveau le master.
+failure-store-full = Le disque du serveur est plein ({ $detail }). Faites-y de la place, puis recommencez la capture. Les autres masters sont intacts.
+failure-store = Le dépôt du serveur est inutilisable ({ $detail }). Voyez le journal du serveur.
+failure-server-lost = Le serveur n'a pas répondu assez vite ({ $detail }). Vérifiez le réseau et le serveur, puis redémarrez cet ordinateur par le réseau.
+failure-client-lost = L'ordinateur a cessé de répondre au cours de { $attempts } essais. Vérifiez son alimentation et son câble réseau, puis relancez la session.
+failure-tool = Le programme { $name } a échoué : { $detail }.
+failure-internal = Mimeo s'est trompé : { $detail }. Merci de le signaler avec le journal de cette session.
+
+console-drivers = Chargement des pilotes …
+console-network = Demande d'une adresse par { $card } …
+console-payload = Récupération des pilotes de disque et des outils …
+console-inventory = Inventaire de cet ordinateur …
+console-hello = Échange avec le serveur …
+console-waiting = Cet ordinateur est prêt et attend des ordres.
+console-waiting-hint = Choisissez-le dans la page de Mimeo pour capturer son disque ou pour y déployer un master.
+console-question = Plusieurs disques sont possibles. Rien ne se passe avant que l'un d'eux soit choisi.
+console-question-hint = Choisissez l'un d'eux dans la page de Mimeo :
+console-capture = Le disque de cet ordinateur devient le master { $master }
+console-deploy = Le master { $master } est écrit sur cet ordinateur
+console-source = Source, seulement lue : { $disk }
+console-target = Cible, dont le contenu est effacé : { $disk }
+console-done = { $done } sur { $total }
+console-rate = { $rate }, encore { $left }
+console-traffic = Reçu { $received }, envoyé { $sent }
+console-failed = La session a échoué pendant la phase « { $phase } ».
+console-stuck = Cet ordinateur ne peut pas continuer.
+console-restarts-in = Il redémarre dans { $time }.
+console-reboot = L'ordinateur redémarre.
+console-power-off = L'ordinateur s'éteint.
