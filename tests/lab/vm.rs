@@ -177,3 +177,67 @@ impl<'switch> Machine<'switch> {
         MachineError::Qmp { machine: self.hardware.name.clone(), source, output }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hardware::{BootFirst, Firmware};
+
+    /// SeaBIOS and iPXE say so within seconds; other tests may run beside this one.
+    const FIRMWARE_TIMEOUT: Duration = Duration::from_secs(120);
+
+    fn with_machine(check: impl FnOnce(&mut Machine, &Path)) {
+        let folder = tempfile::tempdir().unwrap();
+        let switch = Switch::create("vm").unwrap();
+        let hardware = Hardware { firmware: Firmware::Bios, memory_mib: 64, ..Hardware::new("pc", 9) };
+        check(&mut Machine::new(hardware, &switch, folder.path()).unwrap(), folder.path());
+    }
+
+    #[test]
+    fn a_machine_obeys_its_buttons() {
+        with_machine(|machine, folder| {
+            machine.power_on().unwrap();
+            machine.wait_for("SeaBIOS", FIRMWARE_TIMEOUT).unwrap();
+            machine.reset().unwrap();
+            machine.wait_for("SeaBIOS", FIRMWARE_TIMEOUT).unwrap();
+            let screen = folder.join("screen.png");
+            machine.screenshot(&screen).unwrap();
+            assert_eq!(&std::fs::read(&screen).unwrap()[..4], b"\x89PNG");
+            machine.cut_power();
+            assert!(!machine.is_on());
+        });
+    }
+
+    #[test]
+    fn a_machine_that_is_off_does_nothing() {
+        with_machine(|machine, _| {
+            let error = machine.wait_for("SeaBIOS", Duration::ZERO).unwrap_err();
+            assert_eq!(error.to_string(), "pc is switched off");
+        });
+    }
+
+    #[test]
+    fn a_machine_can_be_switched_on_again_with_other_hardware() {
+        with_machine(|machine, folder| {
+            machine.power_on().unwrap();
+            let image = folder.join("disk");
+            crate::images::blank_disk(&image, 1 << 20).unwrap();
+            machine.rebuild(|hardware| {
+                hardware.disks.push(hardware::Disk::new(&image, "NEW"));
+                hardware.boot_first = BootFirst::Disk;
+            });
+            assert!(!machine.is_on());
+            machine.power_on().unwrap();
+            machine.wait_for("Booting from Hard Disk", FIRMWARE_TIMEOUT).unwrap();
+        });
+    }
+
+    #[test]
+    fn what_qemu_refuses_is_told_in_its_words() {
+        with_machine(|machine, folder| {
+            machine.rebuild(|hardware| hardware.disks.push(hardware::Disk::new(&folder.join("none"), "X")));
+            let error = machine.power_on().unwrap_err().to_string();
+            assert!(error.contains("none': No such file or directory"), "{error}");
+        });
+    }
+}
