@@ -87,7 +87,7 @@ fn load_artefacts() -> Artefacts {
     let list: Vec<_> = names::REQUIRED.iter().map(|name| write(name)).collect();
     let text = serde_json::json!({ "artefacts": list }).to_string();
     std::fs::write(folder.path().join(LIST_NAME), text).expect("writing the list");
-    Artefacts::load(folder.path(), "the appliance's certificate").expect("good artefacts")
+    Artefacts::load(folder.path(), "the appliance's certificate", Timestamp(0)).expect("good artefacts")
 }
 
 struct Served {

@@ -342,8 +342,13 @@ pub(crate) mod tests {
                 found.push((name, String::from_utf8(content).expect("text")));
                 reader = cpio::NewcReader::new(reader.finish().expect("its end")).expect("the next entry");
             }
-            let entry = |name: &str, content: &str| (name.to_owned(), content.to_owned());
-            assert_eq!(found, [entry("etc", ""), entry("etc/mimeo", ""), entry("etc/mimeo/ca.pem", ca)]);
+            let paths: Vec<_> = found.iter().map(|(name, _)| name.as_str()).collect();
+            assert_eq!(paths, ["etc", "etc/mimeo", "etc/mimeo/appliance.json"]);
+            let appliance: Appliance = serde_json::from_str(&found[2].1).expect("what the client reads");
+            assert_eq!(appliance.ca_pem, ca);
+            assert_eq!(appliance.started_unix_seconds, 1_795_000_000);
+            assert_eq!(appliance.payload_blake3, artefacts.payload().1);
+            assert_eq!(appliance.payload_bytes, names::INITRAMFS_PAYLOAD.len() as u64);
         }
     }
 }
