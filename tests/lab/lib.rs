@@ -6,6 +6,7 @@
 //! `qemu-system-x86_64`; what is missing is an error, never a skipped test.
 
 pub mod console;
+pub mod dhcp_load;
 pub mod hardware;
 pub mod images;
 pub mod network;
