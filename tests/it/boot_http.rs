@@ -254,7 +254,7 @@ fn grub_gets_the_configuration_of_its_machine_over_tftp() {
     assert_eq!(fetch("/grub/x86_64-efi/grub.cfg"), None);
     assert_eq!(
         fetch("/grub/grub.cfg").as_deref(),
-        Some("configfile ($root)/grub/machine/$net_default_mac.cfg\n")
+        Some("source ($root)/grub/machine/$net_default_mac.cfg\n")
     );
     let client = fetch("/grub/machine/52:54:00:12:34:56.cfg").expect("a configuration");
     assert!(client.contains(&token().reveal()), "{client}");
