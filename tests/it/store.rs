@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     num::NonZeroUsize,
+    os::unix::process::ExitStatusExt,
     path::Path,
     process::{Command, Stdio},
 };
@@ -55,16 +56,19 @@ async fn assert_holds(store: &Store, numbers: impl IntoIterator<Item = u32> + Cl
     }
 }
 
+fn assert_nothing_half_written(store: &Path) {
+    assert_eq!(fs::read_dir(store.join("incoming")).expect("folder").count(), 0);
+}
+
 /// A file system of its own, in memory, that can fill up.
 struct SmallDisk {
     folder: TempDir,
 }
 
 impl SmallDisk {
-    fn new(bytes: u64) -> Self {
+    fn new(options: &str) -> Self {
         let folder = tempfile::tempdir().expect("folder");
-        let size = format!("size={bytes}");
-        mount(Some("tmpfs"), folder.path(), Some("tmpfs"), MsFlags::empty(), Some(size.as_str()))
+        mount(Some("tmpfs"), folder.path(), Some("tmpfs"), MsFlags::empty(), Some(options))
             .expect("mounting a tmpfs needs root");
         Self { folder }
     }
@@ -82,7 +86,7 @@ impl Drop for SmallDisk {
 
 #[tokio::test]
 async fn a_full_disk_ends_the_capture_and_leaves_the_store_sound() {
-    let disk = SmallDisk::new(16 * MIB);
+    let disk = SmallDisk::new("size=16m");
     let options = options(MIB as u32, 0);
     let store = open_store(disk.path(), options).await.expect("store opens");
     put(&store, 0..64).await.expect("4 MiB fit");
@@ -100,7 +104,7 @@ async fn a_full_disk_ends_the_capture_and_leaves_the_store_sound() {
     // What was there can be deployed, without and with a restart; nothing is half there.
     assert_holds(&store, 0..64).await;
     drop(store);
-    assert_eq!(fs::read_dir(disk.path().join("incoming")).expect("folder").count(), 0);
+    assert_nothing_half_written(disk.path());
     let store = open_store(disk.path(), options).await.expect("store opens on a full disk");
     assert_eq!(store.stats().await.expect("stats").unreadable_packs, []);
     assert_holds(&store, 0..64).await;
@@ -113,28 +117,43 @@ async fn a_full_disk_ends_the_capture_and_leaves_the_store_sound() {
 }
 
 #[tokio::test]
-async fn a_disk_that_fills_up_in_the_middle_of_a_write_leaves_nothing_half_written() {
-    let disk = SmallDisk::new(4 * MIB);
-    let backend = Backend::folder(disk.path()).expect("folder opens");
-    let store = Store::open(backend, options(8 * MIB as u32, 0)).await.expect("store opens");
-    let intake = store.intake();
-    intake.put((0..50).map(chunk).collect()).await.expect("taken");
-    // The room is measured before the write; a writer between the two is what the thread plays.
-    let ballast = disk.path().join("ballast");
-    let filler = std::thread::spawn(move || {
-        let mut file = fs::File::create(ballast).expect("ballast");
-        while file.write_all(&[0; 4096]).is_ok() {}
-    });
-    let error = intake.finish().await.expect_err("3 MiB and a greedy neighbour do not fit into 4");
-    filler.join().expect("the neighbour ends");
-    assert!(matches!(error, StoreError::Full { .. }), "{error}");
-    assert_eq!(store.stats().await.expect("stats").packs, 0);
-    assert_eq!(fs::read_dir(disk.path().join("incoming")).expect("folder").count(), 0);
+async fn two_captures_that_fill_the_disk_together_leave_nothing_half_written() {
+    let disk = SmallDisk::new("size=4m");
+    let store = open_store(disk.path(), options(8 << 20, 0)).await.expect("store opens");
+    // Each finds room for its 3 MiB as long as the other has not begun to write.
+    let finished = tokio::join!(put(&store, 0..50), put(&store, 50..100));
+    let finished: Vec<_> = [finished.0, finished.1].into_iter().enumerate().collect();
+    assert!(finished.iter().any(|(_, result)| result.is_err()), "6 MiB fit into 4");
+    for (number, result) in finished {
+        let chunks = number as u32 * 50..number as u32 * 50 + 50;
+        match result {
+            Ok(()) => assert_holds(&store, chunks).await,
+            Err(StoreError::Full { .. }) => assert_eq!(store.missing(&ids(chunks)).len(), 50),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_nothing_half_written(disk.path());
+}
+
+#[tokio::test]
+async fn a_disk_that_says_itself_that_it_is_full_is_believed() {
+    let disk = SmallDisk::new("size=16m,nr_inodes=16");
+    let store = open_store(disk.path(), options(MIB as u32, 0)).await.expect("store opens");
+    // No files can be made any more, though there is room for bytes: measuring did not see it.
+    let ballast =
+        (0..).take_while(|number| fs::write(disk.path().join(format!("ballast-{number}")), []).is_ok());
+    assert!(ballast.count() > 0);
+    let error = put(&store, 0..1).await.expect_err("there is no file to be had");
+    let StoreError::Full { needed_bytes, free_bytes, .. } = error else { panic!("{error}") };
+    assert!(needed_bytes < free_bytes, "{needed_bytes} of {free_bytes} bytes");
+    fs::remove_file(disk.path().join("ballast-0")).expect("ballast is removed");
+    put(&store, 0..1).await.expect("one file is enough");
+    assert_nothing_half_written(disk.path());
 }
 
 #[tokio::test]
 async fn the_reserve_is_kept_for_the_database() {
-    let disk = SmallDisk::new(16 * MIB);
+    let disk = SmallDisk::new("size=16m");
     let store = open_store(disk.path(), options(MIB as u32, 12 * MIB)).await.expect("store opens");
     store.check_room(3 * MIB).await.expect("3 of 4 MiB");
     let error = store.check_room(5 * MIB).await.expect_err("5 of 4 MiB");
@@ -175,10 +194,13 @@ async fn a_damaged_sector_of_a_local_pack_is_named_with_its_chunk() {
     assert!(pack.path().to_string_lossy().contains(&found.damaged[0].pack.to_string()));
 }
 
-/// Chunks that the child says are durable, one finished intake a line.
+/// What the child is told by its environment: where its store is, and the first chunk to put.
 const CHILD_FOLDER: &str = "MIMEO_TEST_STORE_FOLDER";
-/// How often the child is killed: each time a little later, so that the kill meets another step.
+const CHILD_FIRST: &str = "MIMEO_TEST_STORE_FIRST";
+/// How often the child is killed, each time a little later after its last word, so that the kill meets another
+/// step of the next round.
 const KILLS: u32 = 12;
+const LATER: std::time::Duration = std::time::Duration::from_micros(1500);
 const CHUNKS_A_ROUND: u32 = 20;
 
 #[tokio::test]
@@ -189,26 +211,27 @@ async fn a_server_that_is_killed_while_it_writes_loses_nothing_that_it_called_du
         let mut child = Command::new(std::env::current_exe().expect("this program"))
             .args(["--exact", "store::the_child_that_is_killed", "--ignored", "--nocapture"])
             .env(CHILD_FOLDER, folder.path())
-            .env("MIMEO_TEST_FIRST", durable.to_string())
+            .env(CHILD_FIRST, durable.to_string())
             .stdout(Stdio::piped())
             .spawn()
             .expect("the child starts");
-        let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-        // Killed at no moment in particular: right after its n-th word it is anywhere in the next round.
-        for line in lines.map_while(Result::ok) {
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        // Its word is what is owed to it. The pipe stays open, so that nothing but the kill stops it.
+        for line in lines.by_ref().map_while(Result::ok) {
             let Some(count) = line.strip_prefix("durable ") else { continue };
             durable = count.parse().expect("a number");
             if durable >= (kill + 1) * 2 * CHUNKS_A_ROUND {
                 break;
             }
         }
-        std::thread::sleep(std::time::Duration::from_micros(u64::from(kill) * 1500));
+        std::thread::sleep(LATER * kill);
         child.kill().expect("the child is killed");
-        child.wait().expect("the child ended");
+        let status = child.wait().expect("the child ended");
+        assert_eq!(status.signal(), Some(libc::SIGKILL), "the child ended by itself: {status}");
 
         let store = open_store(folder.path(), options(300_000, 0)).await.expect("store opens");
         assert_eq!(store.stats().await.expect("stats").unreadable_packs, []);
-        assert_eq!(fs::read_dir(folder.path().join("incoming")).expect("folder").count(), 0);
+        assert_nothing_half_written(folder.path());
         assert_holds(&store, 0..durable).await;
     }
     assert!(durable >= KILLS * CHUNKS_A_ROUND, "{durable} chunks");
@@ -219,12 +242,19 @@ async fn a_server_that_is_killed_while_it_writes_loses_nothing_that_it_called_du
 #[ignore = "runs inside a_server_that_is_killed_while_it_writes_loses_nothing_that_it_called_durable"]
 async fn the_child_that_is_killed() {
     let folder = std::env::var(CHILD_FOLDER).expect("started by its test");
-    let mut next: u32 =
-        std::env::var("MIMEO_TEST_FIRST").expect("started by its test").parse().expect("a number");
+    let mut next: u32 = std::env::var(CHILD_FIRST).expect("started by its test").parse().expect("a number");
     let store = open_store(Path::new(&folder), options(300_000, 0)).await.expect("store opens");
     loop {
         put(&store, next..next + CHUNKS_A_ROUND).await.expect("chunks are put");
         next += CHUNKS_A_ROUND;
         writeln!(std::io::stdout(), "\ndurable {next}").expect("the test listens");
     }
+}
+
+#[tokio::test]
+async fn the_bench_of_the_store_moves_what_it_measures() {
+    let folder = tempfile::tempdir().expect("folder");
+    let speed = mimeo_lab::store_bench::measure_store(folder.path(), 300).await.expect("measured");
+    assert!((0.45..0.55).contains(&speed.stored_ratio), "{speed:?}");
+    assert!(speed.intake > 1.0 && speed.verify > 1.0 && speed.read > 1.0, "{speed:?}");
 }
