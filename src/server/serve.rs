@@ -183,12 +183,14 @@ impl Tasks {
     /// Waits for the first end or a signal, then for the end of all.
     async fn wait(mut self) -> Result<(), ServeError> {
         let first = tokio::select! {
+            // Services that end because they were told to have not ended by themselves.
+            biased;
+            () = self.stop.cancelled() => Ok(()),
             ended = self.set.join_next() => ended.map_or(Ok(()), |ended| match ended {
                 Ok((service, Ok(()))) => Err(ServeError::Ended { service }),
                 Ok((_, Err(error))) => Err(error),
                 Err(panicked) => Err(ServeError::Panicked(panicked)),
             }),
-            () = self.stop.cancelled() => Ok(()),
             signal = told_to_stop() => signal.map_err(|source| ServeError::Listening { service: "signals", source }),
         };
         tracing::info!("stopping");

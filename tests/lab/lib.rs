@@ -14,6 +14,7 @@ pub mod images;
 pub mod network;
 pub mod process;
 pub mod qmp;
+pub mod store_bench;
 pub mod vm;
 
 #[cfg(test)]
