@@ -45,8 +45,9 @@ pub struct Machine<'switch> {
 }
 
 struct Running {
-    // In this order: the connection is closed before QEMU is killed.
+    // In this order: the connections are closed before QEMU is killed.
     qmp: Qmp,
+    keyboard: UnixStream,
     console: Console,
     process: Process,
 }
@@ -96,7 +97,8 @@ impl<'switch> Machine<'switch> {
         let mut process = process.map_err(|source| self.process_error(source))?;
         let qmp = Qmp::connect(&hardware::qmp_path(&self.folder), || process.has_ended());
         let qmp = qmp.map_err(|source| self.qmp_error(source, process.output()))?;
-        self.running = Some(Running { qmp, console: Console::open(&console_path), process });
+        let keyboard = self.plug_in_keyboard()?;
+        self.running = Some(Running { qmp, keyboard, console: Console::open(&console_path), process });
         Ok(())
     }
 
@@ -132,10 +134,8 @@ impl<'switch> Machine<'switch> {
 
     /// Types on the serial console.
     pub fn type_text(&mut self, text: &str) -> Result<(), MachineError> {
-        self.running()?;
-        let path = hardware::serial_path(&self.folder);
-        let typed = UnixStream::connect(&path).and_then(|mut socket| socket.write_all(text.as_bytes()));
-        typed.map_err(|source| self.file_error(&path, source))
+        let typed = self.running()?.keyboard.write_all(text.as_bytes());
+        typed.map_err(|source| self.file_error(&hardware::serial_path(&self.folder), source))
     }
 
     /// Presses the power button of a running machine: the guest is asked to shut down.
@@ -151,6 +151,20 @@ impl<'switch> Machine<'switch> {
     /// Saves what is on the screen, as PNG.
     pub fn screenshot(&mut self, path: &Path) -> Result<(), MachineError> {
         self.command("screendump", json!({ "filename": path, "format": "png" }))
+    }
+
+    /// Connects to the serial port for as long as the machine is on: QEMU forgets what the guest has not read yet when
+    /// the connection closes. What comes back is in the log already; somebody must take it all the same, or the guest
+    /// waits. The thread ends when QEMU does.
+    fn plug_in_keyboard(&self) -> Result<UnixStream, MachineError> {
+        let path = hardware::serial_path(&self.folder);
+        let connect = || {
+            let keyboard = UnixStream::connect(&path)?;
+            let mut output = keyboard.try_clone()?;
+            std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+            Ok(keyboard)
+        };
+        connect().map_err(|source| self.file_error(&path, source))
     }
 
     fn command(&mut self, command: &str, arguments: serde_json::Value) -> Result<(), MachineError> {
