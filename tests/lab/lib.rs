@@ -19,5 +19,3 @@ pub mod vm;
 
 #[cfg(test)]
 mod boot_chains;
-
-pub mod store_bench;
