@@ -105,7 +105,7 @@ impl Classroom {
     pub fn wait_for_computer(&self, serial: &str) -> Result<ComputerSummary, ClassroomError> {
         self.wait(HELLO_WITHIN, &format!("the registration of {serial}"), || {
             let computers = self.appliance.computers()?;
-            Ok(computers.into_iter().find(|computer| computer.serial.as_deref() == Some(serial)))
+            Ok(computers.into_iter().find(|computer| computer.serial.as_deref().is_some_and(|known| known.eq_ignore_ascii_case(serial))))
         })
     }
 
