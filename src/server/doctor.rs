@@ -2,7 +2,7 @@
 //!
 //! It runs without a server and beside one, and changes nothing.
 
-mod network;
+pub(crate) mod network;
 
 use std::{fs, io, path::Path, process::ExitCode};
 
