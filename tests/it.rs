@@ -10,10 +10,6 @@ mod dhcp;
 mod disk;
 #[path = "it/engine.rs"]
 mod engine;
-#[path = "fuzz/fuzz_pack.rs"]
-mod fuzz_pack;
-#[path = "fuzz/fuzz_tftp.rs"]
-mod fuzz_tftp;
 #[path = "fuzz/fuzz_dhcp.rs"]
 mod fuzz_dhcp;
 #[path = "fuzz/fuzz_ext.rs"]
@@ -26,6 +22,10 @@ mod fuzz_gpt;
 mod fuzz_mbr;
 #[path = "fuzz/fuzz_ntfs.rs"]
 mod fuzz_ntfs;
+#[path = "fuzz/fuzz_pack.rs"]
+mod fuzz_pack;
+#[path = "fuzz/fuzz_tftp.rs"]
+mod fuzz_tftp;
 #[path = "it/sessions.rs"]
 mod sessions;
 #[path = "it/store.rs"]

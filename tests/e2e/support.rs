@@ -67,5 +67,7 @@ pub(crate) fn deploy_and_boot(classroom: &Classroom, machine: &mut Machine<'_>, 
 
 /// Adds what the machine's own console said to an error.
 pub(crate) fn told<T, E: Error>(machine: &Machine<'_>, result: Result<T, E>) -> Result<T, Box<dyn Error>> {
-    result.map_err(|error| format!("{error}\n{} said:\n{}", machine.hardware().name, machine.console_text()).into())
+    result.map_err(|error| {
+        format!("{error}\n{} said:\n{}", machine.hardware().name, machine.console_text()).into()
+    })
 }

@@ -102,9 +102,11 @@ impl Appliance {
 
     /// Everything that the servers of this folder have printed.
     pub fn log(&self) -> String {
-        (0..self.starts()).map(|start| self.folder.join(format!("serve-{start}.log"))).fold(String::new(), |log, path| {
-            log + &String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default())
-        })
+        (0..self.starts())
+            .map(|start| self.folder.join(format!("serve-{start}.log")))
+            .fold(String::new(), |log, path| {
+                log + &String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default())
+            })
     }
 
     pub fn host(&self) -> &Host {
@@ -125,8 +127,11 @@ impl Appliance {
     /// As [`Appliance::mimeo`], for an answer in JSON.
     pub fn ask<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<T, ApplianceError> {
         let answer = self.mimeo(&[&["--json"], arguments].concat())?;
-        serde_json::from_str(&answer)
-            .map_err(|source| ApplianceError::Answer { command: arguments.join(" "), answer, source })
+        serde_json::from_str(&answer).map_err(|source| ApplianceError::Answer {
+            command: arguments.join(" "),
+            answer,
+            source,
+        })
     }
 
     pub fn computers(&self) -> Result<Vec<ComputerSummary>, ApplianceError> {

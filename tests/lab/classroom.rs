@@ -42,6 +42,11 @@ pub const SYSTEM_UP: &str = "MIMEO-DEMO-BOOTED";
 
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
+/// Where disks of several GB may lie: never a memory file system, which `/tmp` often is.
+const SCRATCH: &str = "/var/tmp";
+/// Followed by the number of the process that made the folder.
+const FOLDER_PREFIX: &str = "mimeo-lab-";
+
 #[derive(Debug, Error)]
 pub enum ClassroomError {
     #[error(transparent)]
@@ -71,7 +76,10 @@ pub struct Classroom {
 impl Classroom {
     /// A fresh appliance with these settings on a switch of its own.
     pub fn open(label: &str, settings: &str) -> Result<Self, ClassroomError> {
-        let folder = tempfile::Builder::new().prefix("mimeo-lab-").tempdir_in(scratch()).map_err(ClassroomError::Folder)?;
+        let folder = tempfile::Builder::new()
+            .prefix("mimeo-lab-")
+            .tempdir_in(SCRATCH)
+            .map_err(ClassroomError::Folder)?;
         let switch = Switch::create(label)?;
         let appliance = Appliance::start(&switch, &folder.path().join("mimeo"), settings)?;
         Ok(Self { appliance, switch, folder })
@@ -105,7 +113,9 @@ impl Classroom {
     pub fn wait_for_computer(&self, serial: &str) -> Result<ComputerSummary, ClassroomError> {
         self.wait(HELLO_WITHIN, &format!("the registration of {serial}"), || {
             let computers = self.appliance.computers()?;
-            Ok(computers.into_iter().find(|computer| computer.serial.as_deref().is_some_and(|known| known.eq_ignore_ascii_case(serial))))
+            Ok(computers.into_iter().find(|computer| {
+                computer.serial.as_deref().is_some_and(|known| known.eq_ignore_ascii_case(serial))
+            }))
         })
     }
 
@@ -175,7 +185,24 @@ impl Classroom {
     }
 }
 
-/// Where disks of several GB may lie: never a memory file system, which `/tmp` often is.
-fn scratch() -> PathBuf {
-    PathBuf::from("/var/tmp")
+/// Removes the disks of programs that were killed.
+pub fn sweep() {
+    remove_folders(|pid| !Path::new("/proc").join(pid.to_string()).exists());
+}
+
+/// Removes the disks of this program, for one that is told to end in the middle of its work.
+pub fn clear() {
+    let own = std::process::id();
+    remove_folders(|pid| pid == own);
+}
+
+fn remove_folders(of: impl Fn(u32) -> bool) {
+    for entry in std::fs::read_dir(SCRATCH).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let pid = name.strip_prefix(FOLDER_PREFIX).and_then(|rest| rest.split('-').next()?.parse().ok());
+        if pid.is_some_and(&of) {
+            // What cannot be removed now is tried again by the next run.
+            let _removed = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
