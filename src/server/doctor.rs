@@ -103,7 +103,10 @@ pub async fn examine(config_file: Option<&Path>) -> Vec<Finding> {
 
 fn clock(now: Timestamp) -> Finding {
     match now < EARLIEST {
-        true => Finding::fail("clock", "the clock is years behind: set it, or no certificate is valid (timedatectl)"),
+        true => Finding::fail(
+            "clock",
+            "the clock is years behind: set it, or no certificate is valid (timedatectl)",
+        ),
         false => Finding::ok("clock", "plausible"),
     }
 }
@@ -112,7 +115,9 @@ fn artefacts(dir: &Path) -> Finding {
     // The certificate is added to the initramfs and plays no part in whether the files are whole.
     match Artefacts::load(dir, "") {
         Ok(artefacts) => Finding::ok("artefacts", format!("{} files are whole", artefacts.list().len())),
-        Err(error) => Finding::fail("artefacts", format!("{}: build them with `make artefacts`", causes(&error))),
+        Err(error) => {
+            Finding::fail("artefacts", format!("{}: build them with `make artefacts`", causes(&error)))
+        }
     }
 }
 
@@ -139,13 +144,16 @@ fn store(path: &Path) -> Finding {
     match room(existing) {
         Err(error) => Finding::fail("store", format!("{}: {error}", existing.display())),
         Ok((_, true)) => Finding::fail("store", format!("{} is mounted read-only", existing.display())),
-        Ok((free, false)) if free <= RESERVE_BYTES => {
-            Finding::fail("store", format!("{free} bytes are free at {}, captures stop: make room", path.display()))
-        }
+        Ok((free, false)) if free <= RESERVE_BYTES => Finding::fail(
+            "store",
+            format!("{free} bytes are free at {}, captures stop: make room", path.display()),
+        ),
         Ok((free, false)) if free < ROOM_BYTES => {
             Finding::warn("store", format!("only {} GB are free at {}", free / 1_000_000_000, path.display()))
         }
-        Ok((free, false)) => Finding::ok("store", format!("{} GB are free at {}", free / 1_000_000_000, path.display())),
+        Ok((free, false)) => {
+            Finding::ok("store", format!("{} GB are free at {}", free / 1_000_000_000, path.display()))
+        }
     }
 }
 
@@ -200,7 +208,10 @@ mod tests {
     async fn an_appliance_without_artefacts_is_told_how_to_build_them() {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("mimeo.toml");
-        let text = format!("[server]\ndata_dir = {0:?}\nartefacts_dir = {0:?}\n[network]\ninterface = \"lo\"\n[dhcp]\nmode = \"off\"", dir.path());
+        let text = format!(
+            "[server]\ndata_dir = {0:?}\nartefacts_dir = {0:?}\n[network]\ninterface = \"lo\"\n[dhcp]\nmode = \"off\"",
+            dir.path()
+        );
         std::fs::write(&file, text).expect("written");
         let findings = examine(Some(&file)).await;
         let of = |check| findings.iter().find(|finding| finding.check == check).expect("was looked at");

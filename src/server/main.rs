@@ -9,6 +9,7 @@ use mimeo_server::{
     config::Config,
     doctor, serve,
 };
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 /// What is logged unless `RUST_LOG` says otherwise.
@@ -37,7 +38,7 @@ async fn serve(options: &Options, overrides: ServeOptions) -> ExitCode {
         Err(error) => return complain(&causes(&error)),
     };
     overrides.apply(&mut config);
-    match Box::pin(serve::run(config)).await {
+    match Box::pin(serve::run(config, CancellationToken::new())).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&causes(&error)),
     }

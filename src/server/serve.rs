@@ -63,9 +63,8 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 /// How often the server's certificate is looked at.
 const RENEW_EVERY: Duration = Duration::from_secs(24 * 3600);
 
-/// Runs the appliance until it is told to stop.
-pub async fn run(config: Config) -> Result<(), ServeError> {
-    let stop = CancellationToken::new();
+/// Runs the appliance until a signal or `stop` tells it to stop.
+pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ServeError> {
     let Opened { data, served, tls, app, source, machines, files, ports, logs } =
         open(&config, stop.clone()).await?;
     let Services { pool, events, .. } = app.services.clone();
@@ -77,7 +76,8 @@ pub async fn run(config: Config) -> Result<(), ServeError> {
     if let Some(tftp) = ports.tftp {
         tasks.spawn("TFTP", infallible(tftp.serve(files, stop.clone())));
     }
-    let dhcp = dhcp::socket::serve(settings::dhcp(&config, &served), source, machines, events, pool, stop.clone());
+    let dhcp =
+        dhcp::socket::serve(settings::dhcp(&config, &served), source, machines, events, pool, stop.clone());
     tasks.spawn("DHCP", async { dhcp.await.map_err(|error| ServeError::Dhcp(Box::new(error))) });
     let services = app.services.clone();
     tasks.spawn("sessions", until(stop.clone(), async move { services.keep_sessions().await }));
@@ -149,7 +149,10 @@ fn load_artefacts(dir: &Path, authority_pem: &str) -> Result<Arc<Artefacts>, Ser
     Ok(Arc::new(artefacts))
 }
 
-async fn listening(service: &'static str, served: impl Future<Output = io::Result<()>>) -> Result<(), ServeError> {
+async fn listening(
+    service: &'static str,
+    served: impl Future<Output = io::Result<()>>,
+) -> Result<(), ServeError> {
     served.await.map_err(|source| ServeError::Listening { service, source })
 }
 
@@ -169,7 +172,11 @@ impl Tasks {
         Self { set: JoinSet::new(), stop }
     }
 
-    fn spawn(&mut self, service: &'static str, task: impl Future<Output = Result<(), ServeError>> + Send + 'static) {
+    fn spawn(
+        &mut self,
+        service: &'static str,
+        task: impl Future<Output = Result<(), ServeError>> + Send + 'static,
+    ) {
         self.set.spawn(async move { (service, task.await) });
     }
 
@@ -181,6 +188,7 @@ impl Tasks {
                 Ok((_, Err(error))) => Err(error),
                 Err(panicked) => Err(ServeError::Panicked(panicked)),
             }),
+            () = self.stop.cancelled() => Ok(()),
             signal = told_to_stop() => signal.map_err(|source| ServeError::Listening { service: "signals", source }),
         };
         tracing::info!("stopping");

@@ -46,7 +46,8 @@ impl<S: Sync> FromRequestParts<S> for Peer {
             return Ok(Self::Local);
         }
         let address = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let address = address.ok_or_else(|| ApiError::forbidden("no_address", "this request comes from nowhere"))?;
+        let address =
+            address.ok_or_else(|| ApiError::forbidden("no_address", "this request comes from nowhere"))?;
         Ok(Self::Network(address.0.ip().to_canonical()))
     }
 }
@@ -169,8 +170,10 @@ mod tests {
         assert_eq!(cookie(&HeaderMap::new()), None);
         assert_eq!(bearer(&HeaderMap::new()), None);
         assert_eq!(bearer(&headers(&[(header::AUTHORIZATION, "Basic abc")])), Some(None));
-        let bearing =
-            headers(&[(header::AUTHORIZATION, "Bearer 0707070707070707070707070707070707070707070707070707070707070707")]);
+        let bearing = headers(&[(
+            header::AUTHORIZATION,
+            "Bearer 0707070707070707070707070707070707070707070707070707070707070707",
+        )]);
         assert_eq!(bearer(&bearing).flatten().map(|secret| secret.reveal()).as_deref(), Some(SECRET));
     }
 }

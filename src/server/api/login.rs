@@ -138,11 +138,7 @@ async fn who_am_i(administrator: Administrator) -> Json<ActorView> {
     Json(administrator.actor.into())
 }
 
-async fn log_out(
-    State(app): State<App>,
-    _: Administrator,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
+async fn log_out(State(app): State<App>, _: Administrator, headers: HeaderMap) -> Result<Response, ApiError> {
     if let Some(secret) = cookie(&headers) {
         app.auth.log_out(&secret).await?;
     }
@@ -178,7 +174,10 @@ fn require_local(administrator: &Administrator) -> Result<(), ApiError> {
 
 async fn list_tokens(State(app): State<App>, _: Administrator) -> Result<Json<Vec<TokenView>>, ApiError> {
     let tokens = app.auth.tokens().await?;
-    let view = |token: crate::auth::token::Token| TokenView { name: token.name, created: Timestamp(token.created_at) };
+    let view = |token: crate::auth::token::Token| TokenView {
+        name: token.name,
+        created: Timestamp(token.created_at),
+    };
     Ok(Json(tokens.into_iter().map(view).collect()))
 }
 

@@ -29,7 +29,11 @@ pub fn router(app: App) -> Router {
         .merge(events::router())
         .fallback(async || ApiError::not_found("there is nothing at this address"))
         .method_not_allowed_fallback(async || {
-            ApiError::new(axum::http::StatusCode::METHOD_NOT_ALLOWED, "bad_method", "this address has other methods")
+            ApiError::new(
+                axum::http::StatusCode::METHOD_NOT_ALLOWED,
+                "bad_method",
+                "this address has other methods",
+            )
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(map_response(async |mut response: Response| {

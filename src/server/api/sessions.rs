@@ -165,7 +165,8 @@ async fn list(
     };
     let sessions = app.services.sessions.list(SessionFilter { computer, open_only: query.open }).await?;
     let computers = computer::list_computers(&app.services.pool).await?;
-    let name_of = |id| computers.iter().find(|computer| computer.id == id).map(|computer| computer.name.to_string());
+    let name_of =
+        |id| computers.iter().find(|computer| computer.id == id).map(|computer| computer.name.to_string());
     let views = sessions.into_iter().map(|session| {
         let name = name_of(session.computer).unwrap_or_else(|| session.computer.to_string());
         SessionView::new(session, name)
@@ -269,7 +270,9 @@ async fn view(app: &App, session: Session) -> Result<SessionView, ApiError> {
 impl SessionView {
     fn new(session: Session, computer_name: String) -> Self {
         let (kind, version) = match &session.job {
-            Job::Capture { published, .. } => (JobKind::Capture, published.map(|published| published.version)),
+            Job::Capture { published, .. } => {
+                (JobKind::Capture, published.map(|published| published.version))
+            }
             Job::Deploy { version, .. } => (JobKind::Deploy, Some(*version)),
         };
         let (disk, question) = match session.disk {

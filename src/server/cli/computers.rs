@@ -22,7 +22,8 @@ pub(super) async fn list(connection: &Connection, json: bool) -> Result<(), CliE
     let computers: Vec<ComputerSummary> = understand(&answer)?;
     let now = Timestamp::now();
     let rows: Vec<Vec<String>> = computers.iter().map(|computer| row(computer, now)).collect();
-    let none = "There are no computers yet: start one from the network and choose \"register this computer\".";
+    let none =
+        "There are no computers yet: start one from the network and choose \"register this computer\".";
     print(&table(&["ID", "NAME", "MODEL", "SERIAL", "FIRMWARE", "MEMORY", "SEEN"], &rows, none));
     Ok(())
 }

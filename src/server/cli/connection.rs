@@ -36,7 +36,9 @@ impl Connection {
     fn over_network(url: &str, options: &Options) -> Result<Self, CliError> {
         let base = url.trim_end_matches('/').to_owned();
         if !base.starts_with("https://") {
-            return Err(CliError::Refused(format!("expected an address such as https://192.168.77.1, found {url}")));
+            return Err(CliError::Refused(format!(
+                "expected an address such as https://192.168.77.1, found {url}"
+            )));
         }
         let token = options.token.clone().or_else(|| std::env::var("MIMEO_TOKEN").ok());
         if token.is_none() {
@@ -85,7 +87,12 @@ impl Connection {
         self.send(Method::DELETE, path, None::<&()>).await
     }
 
-    async fn send(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> Result<Value, CliError> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<Value, CliError> {
         let unreachable = |source| CliError::Unreachable { place: self.base.clone(), source };
         let mut request = self.http.request(method, format!("{}/api/v1{path}", self.base));
         if let Some(token) = &self.token {
@@ -114,7 +121,9 @@ pub(super) fn in_path(text: &str) -> String {
     let mut part = String::new();
     for byte in text.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => part.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                part.push(char::from(byte))
+            }
             _ => part.push_str(&format!("%{byte:02X}")),
         }
     }

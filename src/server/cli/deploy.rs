@@ -18,19 +18,28 @@ use super::{
 };
 use crate::api::sessions::{DiskPreview, SessionPreview, SessionRequest, SessionView};
 
-pub(super) async fn capture(connection: &Connection, options: CaptureOptions, json: bool) -> Result<(), CliError> {
+pub(super) async fn capture(
+    connection: &Connection,
+    options: CaptureOptions,
+    json: bool,
+) -> Result<(), CliError> {
     let CaptureOptions { computer, name, disk, wait } = options;
     let request = SessionRequest::Capture { computer, master: name, disk };
     request_all(connection, &[request], wait, json).await
 }
 
-pub(super) async fn deploy(connection: &Connection, options: DeployOptions, json: bool) -> Result<(), CliError> {
+pub(super) async fn deploy(
+    connection: &Connection,
+    options: DeployOptions,
+    json: bool,
+) -> Result<(), CliError> {
     let DeployOptions { master, computers, disk: rule, yes, wait } = options;
     let mut previews = Vec::new();
     let mut requests = Vec::new();
     // All are looked at before the first is asked for: a name typed wrongly must not leave half a classroom.
     for computer in computers {
-        let request = SessionRequest::Deploy { computer: computer.clone(), master: master.clone(), disk: rule.clone() };
+        let request =
+            SessionRequest::Deploy { computer: computer.clone(), master: master.clone(), disk: rule.clone() };
         let preview: SessionPreview = understand(&connection.post("/sessions/preview", &request).await?)?;
         let [meant] = &preview.disks[..] else { return Err(CliError::Refused(several_disks(&preview))) };
         // What is asked for is what was shown: this version and this disk, whatever becomes known in between.
@@ -130,4 +139,3 @@ fn lost(computer: &str, preview: &DiskPreview) -> String {
     }
     text
 }
-

@@ -9,10 +9,12 @@ use crate::{
 
 /// Why a command was not done.
 #[derive(Debug, thiserror::Error)]
-pub enum CliError {
+pub(super) enum CliError {
     #[error(transparent)]
     Config(#[from] ConfigError),
-    #[error("no server runs on this machine (no {socket}): start it with `mimeo serve`, or name another with --url")]
+    #[error(
+        "no server runs on this machine (no {socket}): start it with `mimeo serve`, or name another with --url"
+    )]
     NotRunning { socket: PathBuf },
     #[error("only root may use {socket}: run this as root, or use --url with an API token")]
     NotAllowed { socket: PathBuf },

@@ -95,7 +95,10 @@ fn views(sessions: &[Value]) -> Result<Vec<SessionView>, CliError> {
 
 /// Where sessions are shown.
 enum Display {
-    Bars { all: MultiProgress, bars: BTreeMap<SessionId, ProgressBar> },
+    Bars {
+        all: MultiProgress,
+        bars: BTreeMap<SessionId, ProgressBar>,
+    },
     /// What was said last of each.
     Lines(BTreeMap<SessionId, String>),
     Json(BTreeMap<SessionId, Value>),

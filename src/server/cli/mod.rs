@@ -170,7 +170,9 @@ async fn execute(options: Options, command: Command) -> Result<(), CliError> {
     match command {
         Command::Serve(_) | Command::Doctor => Err(CliError::Refused("this command needs no server".into())),
         Command::Computers { computer: None } => computers::list(&connection, json).await,
-        Command::Computers { computer: Some(computer) } => computers::show(&connection, &computer, json).await,
+        Command::Computers { computer: Some(computer) } => {
+            computers::show(&connection, &computer, json).await
+        }
         Command::Masters => masters::list(&connection, json).await,
         Command::Capture(capture) => deploy::capture(&connection, capture, json).await,
         Command::Deploy(deploy) => deploy::deploy(&connection, deploy, json).await,

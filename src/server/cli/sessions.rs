@@ -37,10 +37,16 @@ pub(super) async fn list(connection: &Connection, open: bool, json: bool) -> Res
     Ok(())
 }
 
-pub(super) async fn answer(connection: &Connection, id: i64, which: &str, json: bool) -> Result<(), CliError> {
+pub(super) async fn answer(
+    connection: &Connection,
+    id: i64,
+    which: &str,
+    json: bool,
+) -> Result<(), CliError> {
     let details: SessionDetails = understand(&connection.get(&format!("/sessions/{id}")).await?)?;
     let pin = chosen(&details.session, which)?;
-    let answer = connection.post(&format!("/sessions/{id}/answer"), &AnswerRequest { disk: pin.clone() }).await?;
+    let answer =
+        connection.post(&format!("/sessions/{id}/answer"), &AnswerRequest { disk: pin.clone() }).await?;
     if json {
         print_json(&answer);
     } else {
@@ -101,7 +107,10 @@ fn question(session: &SessionView) -> String {
     if session.question.is_empty() {
         return String::new();
     }
-    let mut text = format!("\n{} has several disks. Which one does session {} mean?\n", session.computer_name, session.id);
+    let mut text = format!(
+        "\n{} has several disks. Which one does session {} mean?\n",
+        session.computer_name, session.id
+    );
     for (index, candidate) in session.question.iter().enumerate() {
         // Writing to a string cannot fail.
         let _written = writeln!(text, "  {}  {}", index + 1, disk(candidate));
@@ -123,6 +132,8 @@ fn chosen(session: &SessionView, which: &str) -> Result<DiskPin, CliError> {
         (None, None) => by_number.cloned().ok_or_else(|| {
             CliError::Refused(format!("no disk in question is {which}:{}", question(session).trim_end()))
         }),
-        _ => Err(CliError::Refused(format!("several disks in question are {which}, give the number in the list"))),
+        _ => Err(CliError::Refused(format!(
+            "several disks in question are {which}, give the number in the list"
+        ))),
     }
 }

@@ -10,7 +10,8 @@ fn all_help() -> String {
         command.build();
         let name = command.get_bin_name().unwrap_or_default().to_owned();
         text.push_str(&format!("$ {name} --help\n{}\n", command.render_help()));
-        let children: Vec<_> = command.get_subcommands().filter(|child| child.get_name() != "help").cloned().collect();
+        let children: Vec<_> =
+            command.get_subcommands().filter(|child| child.get_name() != "help").cloned().collect();
         pending.extend(children.into_iter().rev());
     }
     text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
@@ -47,7 +48,9 @@ fn what_cannot_be_meant_is_a_usage_error() {
 
 #[test]
 fn options_stand_before_and_after_the_command() {
-    for line in ["mimeo --json computers", "mimeo computers --json", "mimeo deploy debian@3 pc-1 pc-2 --yes --json"] {
+    for line in
+        ["mimeo --json computers", "mimeo computers --json", "mimeo deploy debian@3 pc-1 pc-2 --yes --json"]
+    {
         assert!(Cli::try_parse_from(line.split(' ')).expect(line).options.json, "{line}");
     }
 }

@@ -74,7 +74,9 @@ pub(super) async fn dhcp(config: &Config, served: &ServedInterface) -> Finding {
     }
     match ears::listen(&served.name, LISTEN).await {
         Ok(heard) => judge(config.dhcp.mode, &propose_mode(&heard, served.address)),
-        Err(error) => Finding::warn("DHCP", format!("cannot listen on {}: {error}: run this as root", served.name)),
+        Err(error) => {
+            Finding::warn("DHCP", format!("cannot listen on {}: {error}: run this as root", served.name))
+        }
     }
 }
 
@@ -82,11 +84,15 @@ fn judge(configured: DhcpMode, proposal: &Proposal) -> Finding {
     let heard = match &proposal.because {
         Because::NobodyAnswered => "no other DHCP server answers".to_owned(),
         Because::AnotherBootService { server, .. } => {
-            format!("{server} tells machines to boot from elsewhere, two boot services take machines from each other")
+            format!(
+                "{server} tells machines to boot from elsewhere, two boot services take machines from each other"
+            )
         }
         Because::NamesUs { server } => format!("{server} gives addresses and names this server to boot from"),
         Because::GivesAddresses { server } => {
-            format!("{server} gives addresses and does not name this server, so Secure Boot needs mode \"pxe\"")
+            format!(
+                "{server} gives addresses and does not name this server, so Secure Boot needs mode \"pxe\""
+            )
         }
     };
     if settings::mode(configured) == proposal.mode {

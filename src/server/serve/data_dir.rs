@@ -25,7 +25,8 @@ impl DataDir {
         let failed = |source| DataDirError::Unusable { path: path.to_owned(), source };
         fs::DirBuilder::new().recursive(true).mode(MODE).create(path).map_err(failed)?;
         fs::set_permissions(path, fs::Permissions::from_mode(MODE)).map_err(failed)?;
-        let lock = File::options().create(true).write(true).truncate(false).open(path.join(LOCK)).map_err(failed)?;
+        let lock =
+            File::options().create(true).write(true).truncate(false).open(path.join(LOCK)).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(DataDirError::InUse { path: path.to_owned() }),

@@ -51,7 +51,7 @@ async fn tcp(address: Ipv4Addr, port: u16, key: &'static str) -> Result<TcpListe
 
 /// A socket that nobody but the owner can open. The folder around it is closed to others, so there is no moment in
 /// which anybody could be faster than its mode.
-pub(super) fn open_local(socket: &Path) -> Result<UnixListener, PortError> {
+pub fn open_local(socket: &Path) -> Result<UnixListener, PortError> {
     let failed = |source| PortError::Local { socket: socket.to_owned(), source };
     // What a killed server left behind; a living one would hold the folder's lock.
     match fs::remove_file(socket) {

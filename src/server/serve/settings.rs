@@ -66,7 +66,9 @@ mod tests {
 
     #[test]
     fn a_netmask_is_a_prefix() {
-        for (mask, bits) in [([255, 255, 255, 0], 24), ([255, 255, 252, 0], 22), ([0, 0, 0, 0], 0), ([255; 4], 32)] {
+        for (mask, bits) in
+            [([255, 255, 255, 0], 24), ([255, 255, 252, 0], 22), ([0, 0, 0, 0], 0), ([255; 4], 32)]
+        {
             assert_eq!(prefix_bits(mask.into()), bits);
         }
     }

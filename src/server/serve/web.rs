@@ -19,7 +19,12 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 /// Serves over TLS until `stop`.
 ///
 /// Tasks: one per connection, which ends with it or [`STOP_GRACE`] after `stop`; one that waits for `stop`.
-pub async fn serve_tls(listener: TcpListener, tls: Tls, router: Router, stop: CancellationToken) -> io::Result<()> {
+pub async fn serve_tls(
+    listener: TcpListener,
+    tls: Tls,
+    router: Router,
+    stop: CancellationToken,
+) -> io::Result<()> {
     let handle = Handle::new();
     let mut server = axum_server::from_tcp_rustls(listener.into_std()?, tls.config())?.handle(handle.clone());
     server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
