@@ -54,6 +54,7 @@ use crate::{
         store::{Store, StoreOptions, backend::Backend, error::StoreError},
     },
     tls::{self, Tls, TlsError},
+    ui,
     wiring::{Services, boot_source::HouseBootSource},
 };
 
@@ -83,11 +84,12 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ServeErr
     tasks.spawn("sessions", until(stop.clone(), async move { services.keep_sessions().await }));
     tasks.spawn("certificate", until(stop.clone(), keep_certificate(tls.clone())));
     let administration = api::router::router(app.clone());
+    let pages = ui::router(app.clone());
     let local = web::serve_local(ports.local, administration.clone(), stop.clone());
     tasks.spawn("local socket", listening("the local socket", local));
     let payload = app.artefacts.payload().0;
     let clients = ClientApi::new(app.services.clone(), payload, config.server.language, logs).router();
-    let https = web::serve_tls(ports.https, tls, administration.merge(clients), stop);
+    let https = web::serve_tls(ports.https, tls, administration.merge(pages).merge(clients), stop);
     tasks.spawn("HTTPS", listening("HTTPS", https));
 
     greet(&app, &config, &served).await?;
