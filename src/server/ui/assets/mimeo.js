@@ -30,6 +30,15 @@ function submitChoices() {
   }
 }
 
+/** Puts new content in place; who was on the third link with the keyboard is on the third link afterwards. */
+function replaceKeepingFocus(part, now) {
+  const stops = () => [...part.querySelectorAll("a, button, input, select, summary")];
+  const place = stops().indexOf(document.activeElement);
+  part.replaceChildren(...now.childNodes);
+  localiseTimes(part);
+  stops()[place]?.focus({ preventScroll: true });
+}
+
 /** Keeps the live parts of the page as the server would render them now. */
 class LiveParts {
   constructor(parts) {
@@ -39,23 +48,34 @@ class LiveParts {
     this.timer = null;
     this.looking = false;
     this.again = false;
+    this.wasLost = false;
   }
 
   listen() {
+    this.connect();
+    addEventListener("pagehide", () => this.source.close());
+    // A page that comes back from the browser's cache has a closed stream and an old state.
+    addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+  }
+
+  connect() {
     const source = new EventSource("/api/v1/events");
-    let wasLost = false;
-    source.addEventListener("error", () => { wasLost = true; });
+    this.source = source;
+    source.addEventListener("error", () => {
+      this.wasLost = true;
+      // Browsers try again by themselves after a broken line, and never after a refusal.
+      if (source.readyState !== EventSource.CLOSED) return;
+      this.soon();
+      setTimeout(() => this.connect(), RETRY_MS);
+    });
     source.addEventListener("open", () => {
       // Nobody told us what happened meanwhile.
-      if (wasLost) this.soon();
-      wasLost = false;
+      if (this.wasLost) this.soon();
+      this.wasLost = false;
     });
     for (const name of EVENTS) {
       source.addEventListener(name, (event) => { if (this.concerns(event)) this.soon(); });
     }
-    addEventListener("pagehide", () => source.close());
-    // A page that comes back from the browser's cache has a closed stream and an old state.
-    addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
   }
 
   concerns(event) {
@@ -94,8 +114,7 @@ class LiveParts {
       const part = document.getElementById(id);
       if (!now || !part || now.innerHTML === before) continue;
       this.written.set(id, now.innerHTML);
-      if (!this.moveBars(part, now)) part.replaceChildren(...now.childNodes);
-      localiseTimes(part);
+      if (!this.moveBars(part, now)) replaceKeepingFocus(part, now);
     }
   }
 
