@@ -8,7 +8,7 @@ use std::{
 
 use mimeo_core::{
     machine::MachineReport,
-    messages::{Hello, Orders, Outcome, PROTOCOL_VERSION, Phase, Welcome},
+    messages::{Hello, Orders, PROTOCOL_VERSION, Welcome},
 };
 
 use crate::{
@@ -143,16 +143,13 @@ fn run(
     match ending {
         Ending::Stopped => persist(|| conversation.orders()),
         Ending::Over(outcome) => {
-            report_ending(&outcome, screen);
-            persist(|| conversation.outcome(session, &outcome))
+            let next = persist(|| conversation.outcome(session, &outcome))?;
+            if let Some(failure) = outcome.failure {
+                screen.show(Status::Failed(failure));
+                thread::sleep(SHOW_REASON_FOR);
+            }
+            Ok(next)
         }
-    }
-}
-
-fn report_ending(outcome: &Outcome, screen: &Screen) {
-    match &outcome.failure {
-        Some(failure) => screen.show(Status::Failed(failure.clone())),
-        None => tracing::info!(phase = ?Phase::Finish, "the session succeeded"),
     }
 }
 

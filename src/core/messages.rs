@@ -16,6 +16,10 @@
 //!
 //! Every request after the first carries `Authorization: Bearer <credential>`. Bodies are JSON, except where
 //! chunks and manifests travel as bytes.
+//!
+//! A request that the server must refuse for good is answered with a 4xx or 5xx status and, as the body, the
+//! [`FailureCause`](crate::failure::FailureCause) as JSON: it ends the session with that cause. 5xx, 408 and 429
+//! without a cause ask the client to try again; it does so for some minutes before it gives the server up.
 
 use std::time::Duration;
 

@@ -113,7 +113,7 @@ fn clock(now: Timestamp) -> Finding {
 
 fn artefacts(dir: &Path) -> Finding {
     // The certificate is added to the initramfs and plays no part in whether the files are whole.
-    match Artefacts::load(dir, "") {
+    match Artefacts::load(dir, "", Timestamp::now()) {
         Ok(artefacts) => Finding::ok("artefacts", format!("{} files are whole", artefacts.list().len())),
         Err(error) => {
             Finding::fail("artefacts", format!("{}: build them with `make artefacts`", causes(&error)))
@@ -174,7 +174,7 @@ fn interface(served: &Result<ServedInterface, interface::InterfaceError>) -> Fin
 #[cfg(test)]
 mod tests {
     use super::{Finding, Verdict, clock, examine, store};
-    use crate::clock::Timestamp;
+
 
     fn verdict(finding: &Finding) -> Verdict {
         assert!(!finding.message.is_empty());

@@ -123,7 +123,7 @@ async fn open(config: &Config, stopping: CancellationToken) -> Result<Opened, Se
     let logs = data.make("logs")?;
     let db = db::open(&data.join("mimeo.db")).await?;
     let tls = Tls::open(&data.join("tls"), &tls::server_names(IpAddr::V4(served.address)), started)?;
-    let artefacts = load_artefacts(&config.server.artefacts_dir, tls.authority_pem())?;
+    let artefacts = load_artefacts(&config.server.artefacts_dir, tls.authority_pem(), started)?;
     let store = Store::open(Backend::folder(&config.store.path)?, StoreOptions::default()).await?;
     let events = Events::new();
     let signing_key = keys::load_signing_key(&db).await?;
@@ -144,8 +144,8 @@ async fn open(config: &Config, stopping: CancellationToken) -> Result<Opened, Se
     Ok(Opened { data, served, tls, app, source, machines, files, ports, logs })
 }
 
-fn load_artefacts(dir: &Path, authority_pem: &str) -> Result<Arc<Artefacts>, ServeError> {
-    let loaded = Artefacts::load(dir, authority_pem);
+fn load_artefacts(dir: &Path, authority_pem: &str, started: Timestamp) -> Result<Arc<Artefacts>, ServeError> {
+    let loaded = Artefacts::load(dir, authority_pem, started);
     let artefacts =
         loaded.map_err(|source| ServeError::Artefacts { dir: dir.to_owned(), source: Box::new(source) })?;
     Ok(Arc::new(artefacts))
@@ -185,12 +185,14 @@ impl Tasks {
     /// Waits for the first end or a signal, then for the end of all.
     async fn wait(mut self) -> Result<(), ServeError> {
         let first = tokio::select! {
+            // Services that end because they were told to have not ended by themselves.
+            biased;
+            () = self.stop.cancelled() => Ok(()),
             ended = self.set.join_next() => ended.map_or(Ok(()), |ended| match ended {
                 Ok((service, Ok(()))) => Err(ServeError::Ended { service }),
                 Ok((_, Err(error))) => Err(error),
                 Err(panicked) => Err(ServeError::Panicked(panicked)),
             }),
-            () = self.stop.cancelled() => Ok(()),
             signal = told_to_stop() => signal.map_err(|source| ServeError::Listening { service: "signals", source }),
         };
         tracing::info!("stopping");

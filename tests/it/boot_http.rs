@@ -87,7 +87,7 @@ fn load_artefacts() -> Artefacts {
     let list: Vec<_> = names::REQUIRED.iter().map(|name| write(name)).collect();
     let text = serde_json::json!({ "artefacts": list }).to_string();
     std::fs::write(folder.path().join(LIST_NAME), text).expect("writing the list");
-    Artefacts::load(folder.path(), "the appliance's certificate").expect("good artefacts")
+    Artefacts::load(folder.path(), "the appliance's certificate", Timestamp(0)).expect("good artefacts")
 }
 
 struct Served {
@@ -254,7 +254,7 @@ fn grub_gets_the_configuration_of_its_machine_over_tftp() {
     assert_eq!(fetch("/grub/x86_64-efi/grub.cfg"), None);
     assert_eq!(
         fetch("/grub/grub.cfg").as_deref(),
-        Some("configfile ($root)/grub/machine/$net_default_mac.cfg\n")
+        Some("source ($root)/grub/machine/$net_default_mac.cfg\n")
     );
     let client = fetch("/grub/machine/52:54:00:12:34:56.cfg").expect("a configuration");
     assert!(client.contains(&token().reveal()), "{client}");

@@ -1,5 +1,7 @@
 //! DHCP on real (virtual) wires: beside the servers that are in use, with real clients, under attack.
 
+#![expect(clippy::unwrap_used, reason = "what does not work in a test is its failure")]
+
 #[path = "dhcp/beside.rs"]
 mod beside;
 #[path = "dhcp/client.rs"]
@@ -8,6 +10,8 @@ mod client;
 mod full;
 #[path = "dhcp/hostile.rs"]
 mod hostile;
+#[path = "dhcp/load.rs"]
+mod load;
 #[path = "dhcp/net.rs"]
 mod net;
 #[path = "dhcp/snippets.rs"]

@@ -1,8 +1,11 @@
 //! The imaging engine: real partition tables and file systems on loop devices, and disks in memory that lose power.
 //! The loop devices need root.
+#![allow(clippy::unwrap_used, reason = "a laboratory that cannot be set up fails its test")]
 
 #[path = "engine/bench.rs"]
 mod bench;
+#[path = "engine/changing_disk.rs"]
+mod changing_disk;
 #[path = "engine/lab.rs"]
 mod lab;
 #[path = "engine/memory_disk.rs"]
@@ -12,7 +15,6 @@ mod memory_server;
 
 use std::{
     fs::{self, OpenOptions},
-    io,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     process::Command,
@@ -20,13 +22,14 @@ use std::{
     time::Duration,
 };
 
+use changing_disk::ChangingDisk;
 use lab::{
     LoopDisk, assert_equal_content, assert_zero_outside, capture, create, deploy, deploy_ending, ext4,
     failure, fat32, folder, noise, ntfs, place, run, succeeded, swap, text, used_extents,
 };
 use memory_disk::MemoryDisk;
 use memory_server::MemoryServer;
-use mimeo_client::imaging::{Ending, board::Board, link::Patience};
+use mimeo_client::imaging::{self, Ending, Order, board::Board, link::Patience};
 use mimeo_core::{
     chunk::ChunkId,
     disk::{ReadAt, layout},
@@ -195,8 +198,8 @@ fn a_manifest_that_was_not_ordered_or_not_signed_costs_the_target_nothing() {
     server.publish_as_is(&other);
     let patience = Patience::default();
     let run = |order: &_| {
-        let order = mimeo_client::imaging::Order::Deploy(order);
-        match mimeo_client::imaging::run(order, &server, &target, &Board::default(), patience) {
+        let order = Order::Deploy(order);
+        match imaging::run(order, &server, &target, &Board::default(), patience) {
             Ending::Over(outcome) => failure(outcome),
             Ending::Stopped => panic!("stopped"),
         }
@@ -253,55 +256,10 @@ fn chunks_that_the_store_lost_are_read_and_handed_in_again() {
     succeeded(&deploy(&server, &MemoryDisk::new(vec![0; 24 * MIB as usize])));
 }
 
-/// A disk whose second reading of the same place gives something else.
-struct ChangingDisk(MemoryDisk, std::sync::Arc<std::sync::atomic::AtomicU32>);
-
-impl mimeo_client::disk::device::BlockDevice for ChangingDisk {
-    fn read_exact_at(&self, buffer: &mut [u8], offset_bytes: u64) -> io::Result<()> {
-        self.0.read_exact_at(buffer, offset_bytes)?;
-        // Bulk reads of the ext4's inside only: its structures were read before.
-        if buffer.len() >= 128 << 10 && offset_bytes > 4 * MIB {
-            buffer[100] = buffer[100].wrapping_add(self.1.fetch_add(1, Ordering::SeqCst) as u8);
-        }
-        Ok(())
-    }
-
-    fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
-        panic!("a capture writes")
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn discard(&self, _: mimeo_core::units::Extent) -> io::Result<bool> {
-        panic!("a capture discards")
-    }
-
-    fn reread_table(&self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl mimeo_client::disk::probe::DiskProbe for ChangingDisk {
-    fn disks(&self) -> io::Result<Vec<mimeo_client::disk::probe::FoundDisk>> {
-        self.0.disks()
-    }
-
-    fn open(
-        &self,
-        _: &mimeo_client::disk::probe::FoundDisk,
-        _: mimeo_client::disk::device::Access,
-    ) -> Result<Box<dyn mimeo_client::disk::device::BlockDevice>, mimeo_client::disk::device::OpenDeviceError>
-    {
-        Ok(Box::new(Self(self.0.clone(), std::sync::Arc::clone(&self.1))))
-    }
-}
-
 #[test]
 fn a_source_that_changes_while_it_is_captured_is_no_master() {
     let folder = folder();
-    let source = ChangingDisk(MemoryDisk::new(small_source(folder.path())), Default::default());
+    let source = ChangingDisk::new(MemoryDisk::new(small_source(folder.path())));
     let server = MemoryServer::new();
     server.forgets.store(u32::MAX, Ordering::SeqCst);
     let (phase, cause) = failure(capture(&server, &source));

@@ -56,9 +56,17 @@ pub fn master(name: &str) -> Result<PathBuf, ImageError> {
     built(&format!("masters/{name}.raw"), "masters")
 }
 
+/// The folder of the boot artefacts, for a server that checks it itself.
+pub fn artefacts_folder() -> PathBuf {
+    build_folder().join("artefacts")
+}
+
+fn build_folder() -> PathBuf {
+    std::env::var_os("MIMEO_BUILD").map_or_else(|| PathBuf::from(BUILD), PathBuf::from)
+}
+
 fn built(path: &str, target: &'static str) -> Result<PathBuf, ImageError> {
-    let build = std::env::var_os("MIMEO_BUILD").map_or_else(|| PathBuf::from(BUILD), PathBuf::from);
-    let path = build.join(path);
+    let path = build_folder().join(path);
     if path.exists() { Ok(path) } else { Err(ImageError::NotBuilt { path, target }) }
 }
 

@@ -5,15 +5,17 @@
 //! away when the next one begins ([`network::sweep`]). It takes root, and the programs `ip`, `setpriv` and
 //! `qemu-system-x86_64`; what is missing is an error, never a skipped test.
 
+pub mod appliance;
+pub mod classroom;
 pub mod console;
+pub mod dhcp_load;
 pub mod hardware;
 pub mod images;
 pub mod network;
 pub mod process;
 pub mod qmp;
+pub mod store_bench;
 pub mod vm;
 
 #[cfg(test)]
 mod boot_chains;
-
-pub mod store_bench;

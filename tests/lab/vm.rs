@@ -45,8 +45,9 @@ pub struct Machine<'switch> {
 }
 
 struct Running {
-    // In this order: the connection is closed before QEMU is killed.
+    // In this order: the connections are closed before QEMU is killed.
     qmp: Qmp,
+    keyboard: UnixStream,
     console: Console,
     process: Process,
 }
@@ -96,7 +97,8 @@ impl<'switch> Machine<'switch> {
         let mut process = process.map_err(|source| self.process_error(source))?;
         let qmp = Qmp::connect(&hardware::qmp_path(&self.folder), || process.has_ended());
         let qmp = qmp.map_err(|source| self.qmp_error(source, process.output()))?;
-        self.running = Some(Running { qmp, console: Console::open(&console_path), process });
+        let keyboard = self.plug_in_keyboard()?;
+        self.running = Some(Running { qmp, keyboard, console: Console::open(&console_path), process });
         Ok(())
     }
 
@@ -132,10 +134,8 @@ impl<'switch> Machine<'switch> {
 
     /// Types on the serial console.
     pub fn type_text(&mut self, text: &str) -> Result<(), MachineError> {
-        self.running()?;
-        let path = hardware::serial_path(&self.folder);
-        let typed = UnixStream::connect(&path).and_then(|mut socket| socket.write_all(text.as_bytes()));
-        typed.map_err(|source| self.file_error(&path, source))
+        let typed = self.running()?.keyboard.write_all(text.as_bytes());
+        typed.map_err(|source| self.file_error(&hardware::serial_path(&self.folder), source))
     }
 
     /// Presses the power button of a running machine: the guest is asked to shut down.
@@ -151,6 +151,20 @@ impl<'switch> Machine<'switch> {
     /// Saves what is on the screen, as PNG.
     pub fn screenshot(&mut self, path: &Path) -> Result<(), MachineError> {
         self.command("screendump", json!({ "filename": path, "format": "png" }))
+    }
+
+    /// Connects to the serial port for as long as the machine is on: QEMU forgets what the guest has not read yet when
+    /// the connection closes. What comes back is in the log already; somebody must take it all the same, or the guest
+    /// waits. The thread ends when QEMU does.
+    fn plug_in_keyboard(&self) -> Result<UnixStream, MachineError> {
+        let path = hardware::serial_path(&self.folder);
+        let connect = || {
+            let keyboard = UnixStream::connect(&path)?;
+            let mut output = keyboard.try_clone()?;
+            std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+            Ok(keyboard)
+        };
+        connect().map_err(|source| self.file_error(&path, source))
     }
 
     fn command(&mut self, command: &str, arguments: serde_json::Value) -> Result<(), MachineError> {
@@ -175,5 +189,69 @@ impl<'switch> Machine<'switch> {
 
     fn qmp_error(&self, source: QmpError, output: String) -> MachineError {
         MachineError::Qmp { machine: self.hardware.name.clone(), source, output }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hardware::{BootFirst, Firmware};
+
+    /// SeaBIOS and iPXE say so within seconds; other tests may run beside this one.
+    const FIRMWARE_TIMEOUT: Duration = Duration::from_secs(120);
+
+    fn with_machine(check: impl FnOnce(&mut Machine, &Path)) {
+        let folder = tempfile::tempdir().unwrap();
+        let switch = Switch::create("vm").unwrap();
+        let hardware = Hardware { firmware: Firmware::Bios, memory_mib: 64, ..Hardware::new("pc", 9) };
+        check(&mut Machine::new(hardware, &switch, folder.path()).unwrap(), folder.path());
+    }
+
+    #[test]
+    fn a_machine_obeys_its_buttons() {
+        with_machine(|machine, folder| {
+            machine.power_on().unwrap();
+            machine.wait_for("SeaBIOS", FIRMWARE_TIMEOUT).unwrap();
+            machine.reset().unwrap();
+            machine.wait_for("SeaBIOS", FIRMWARE_TIMEOUT).unwrap();
+            let screen = folder.join("screen.png");
+            machine.screenshot(&screen).unwrap();
+            assert_eq!(&std::fs::read(&screen).unwrap()[..4], b"\x89PNG");
+            machine.cut_power();
+            assert!(!machine.is_on());
+        });
+    }
+
+    #[test]
+    fn a_machine_that_is_off_does_nothing() {
+        with_machine(|machine, _| {
+            let error = machine.wait_for("SeaBIOS", Duration::ZERO).unwrap_err();
+            assert_eq!(error.to_string(), "pc is switched off");
+        });
+    }
+
+    #[test]
+    fn a_machine_can_be_switched_on_again_with_other_hardware() {
+        with_machine(|machine, folder| {
+            machine.power_on().unwrap();
+            let image = folder.join("disk");
+            crate::images::blank_disk(&image, 1 << 20).unwrap();
+            machine.rebuild(|hardware| {
+                hardware.disks.push(hardware::Disk::new(&image, "NEW"));
+                hardware.boot_first = BootFirst::Disk;
+            });
+            assert!(!machine.is_on());
+            machine.power_on().unwrap();
+            machine.wait_for("Booting from Hard Disk", FIRMWARE_TIMEOUT).unwrap();
+        });
+    }
+
+    #[test]
+    fn what_qemu_refuses_is_told_in_its_words() {
+        with_machine(|machine, folder| {
+            machine.rebuild(|hardware| hardware.disks.push(hardware::Disk::new(&folder.join("none"), "X")));
+            let error = machine.power_on().unwrap_err().to_string();
+            assert!(error.contains("none': No such file or directory"), "{error}");
+        });
     }
 }

@@ -31,6 +31,9 @@ const RENEW_RETRY_MIN: Duration = Duration::from_secs(60);
 /// A lease shorter than this would have the client renew without end; it is taken for this long.
 const LEASE_MIN: Duration = Duration::from_secs(60);
 
+/// Where a message says how long its hardware address is (RFC 2131 section 2).
+const HLEN_OFFSET: usize = 2;
+
 /// What a server granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
@@ -122,6 +125,10 @@ impl Machine {
 
     /// What follows from a packet that arrived on the client's port.
     pub fn on_packet(&mut self, bytes: &[u8], now: Duration) -> Option<Action> {
+        // dhcproto takes the length of the hardware address on trust and panics where it is beyond its field.
+        if bytes.get(HLEN_OFFSET) != Some(&(self.mac.0.len() as u8)) {
+            return None;
+        }
         let message = Message::decode(&mut Decoder::new(bytes)).ok()?;
         if message.opcode() != Opcode::BootReply
             || message.xid() != self.transaction

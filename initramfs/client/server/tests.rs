@@ -16,6 +16,9 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use super::Server;
 use crate::imaging::link::{ServerError, SessionServer};
 
+/// What an error is to be.
+type Expected = fn(&ServerError) -> bool;
+
 /// What the little server heard: request line, `authorization`, body.
 type Heard = Arc<Mutex<Vec<(String, String, Vec<u8>)>>>;
 
@@ -152,7 +155,7 @@ fn requests_go_to_their_paths_with_the_credential_and_their_bodies() {
 fn bad_answers_say_whether_trying_again_helps() {
     let full = FailureCause::StoreFull { detail: "0 bytes left".into() };
     let too_long = vec![b' '; super::JSON_BYTES_MAX as usize + 1];
-    let table: Vec<(u16, Vec<u8>, fn(&ServerError) -> bool)> = vec![
+    let table: Vec<(u16, Vec<u8>, Expected)> = vec![
         (507, serde_json::to_vec(&full).unwrap(), |error| {
             matches!(error, ServerError::Refused(FailureCause::StoreFull { .. }))
         }),

@@ -10,16 +10,16 @@ use std::{
 };
 
 use bytes::Bytes;
+use mimeo_core::appliance::{self, Appliance};
 use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
 
 /// The list beside the files.
 pub const LIST_NAME: &str = "manifest.json";
 
 /// Longest file that is read: the payload of the initramfs has some hundred megabytes, and all of them are in memory.
 const FILE_BYTES_MAX: u64 = 1 << 30;
-
-/// Where the client finds the certificate that it trusts, in the initramfs.
-const CA_PATH: &str = "etc/mimeo/ca.pem";
 
 /// The names of the files, as they are in the folder and as they are served.
 pub mod names {
@@ -104,9 +104,9 @@ pub enum LoadError {
 }
 
 impl Artefacts {
-    /// Reads and verifies every file that the folder's list names, and adds the appliance's CA certificate to the
-    /// initramfs.
-    pub fn load(folder: &Path, ca_pem: &str) -> Result<Self, LoadError> {
+    /// Reads and verifies every file that the folder's list names, and adds to the initramfs what makes it this
+    /// appliance's: its CA certificate, its start, and the hash of the second part.
+    pub fn load(folder: &Path, ca_pem: &str, started: Timestamp) -> Result<Self, LoadError> {
         let list_path = folder.join(LIST_NAME);
         let text = std::fs::read(&list_path)
             .map_err(|source| LoadError::Read { path: list_path.clone(), source })?;
@@ -124,9 +124,31 @@ impl Artefacts {
                 return Err(LoadError::Missing { path: list_path, name });
             }
         }
-        let initramfs = with_certificate(&files[names::INITRAMFS_FIRST], ca_pem);
-        files.insert(names::INITRAMFS.into(), initramfs);
-        Ok(Self { files, list: list.artefacts })
+        let mut artefacts = Self { files, list: list.artefacts };
+        let initramfs = artefacts.initramfs(ca_pem, started);
+        artefacts.files.insert(names::INITRAMFS.into(), initramfs);
+        Ok(artefacts)
+    }
+
+    /// The initramfs with the appliance in front of it, in an archive of its own.
+    ///
+    /// The kernel unpacks archives one after the other and skips zeros between them (Documentation/driver-api/
+    /// early-userspace/buffer-format.rst). An uncompressed one must begin on a multiple of four bytes, so it comes
+    /// first, where that is certain; what follows a compressed one is not.
+    fn initramfs(&self, ca_pem: &str, started: Timestamp) -> Bytes {
+        let (payload, hash) = self.payload();
+        let appliance = Appliance {
+            ca_pem: ca_pem.to_owned(),
+            started_unix_seconds: u64::try_from(started.0 / 1000).unwrap_or(0),
+            payload_blake3: hash.to_owned(),
+            payload_bytes: payload.len() as u64,
+        };
+        let text = serde_json::to_vec(&appliance).expect("text and numbers have a form in JSON");
+        let path = appliance::PATH.trim_start_matches('/');
+        let mut initramfs = archive_of(path, &text).expect("writing to memory does not fail");
+        initramfs.resize(initramfs.len().next_multiple_of(4), 0);
+        initramfs.extend_from_slice(&self.required(names::INITRAMFS_FIRST));
+        initramfs.into()
     }
 
     /// A file by its name. Cheap: the content is shared.
@@ -177,35 +199,22 @@ fn read_verified(folder: &Path, artefact: &Artefact) -> Result<Bytes, LoadError>
     Ok(content.into())
 }
 
-/// The initramfs with the certificate in front of it, in an archive of its own.
-///
-/// The kernel unpacks archives one after the other and skips zeros between them (Documentation/driver-api/
-/// early-userspace/buffer-format.rst). An uncompressed one must begin on a multiple of four bytes, so it comes
-/// first, where that is certain; what follows a compressed one is not.
-fn with_certificate(first_part: &Bytes, ca_pem: &str) -> Bytes {
-    let mut initramfs = certificate_archive(ca_pem).expect("writing to memory does not fail");
-    initramfs.resize(initramfs.len().next_multiple_of(4), 0);
-    initramfs.extend_from_slice(first_part);
-    initramfs.into()
-}
-
-/// A cpio archive ("newc") that holds the certificate and the folders on the way to it: the kernel makes no folder
-/// that no archive names.
-fn certificate_archive(ca_pem: &str) -> io::Result<Vec<u8>> {
+/// A cpio archive ("newc") that holds one file and the folders on the way to it: the kernel makes no folder that no
+/// archive names.
+fn archive_of(path: &str, content: &[u8]) -> io::Result<Vec<u8>> {
     const FOLDER: u32 = 0o040_755;
     const FILE: u32 = 0o100_644;
     let mut archive = Vec::new();
-    let folders = CA_PATH.match_indices('/').map(|(end, _)| &CA_PATH[..end]);
+    let folders = path.match_indices('/').map(|(end, _)| &path[..end]);
     let mut inode = 0;
     for folder in folders {
         inode += 1;
         archive =
             cpio::newc::Builder::new(folder).ino(inode).mode(FOLDER).nlink(2).write(archive, 0).finish()?;
     }
-    let length = u32::try_from(ca_pem.len()).map_err(io::Error::other)?;
-    let mut file =
-        cpio::newc::Builder::new(CA_PATH).ino(inode + 1).mode(FILE).nlink(1).write(archive, length);
-    io::Write::write_all(&mut file, ca_pem.as_bytes())?;
+    let length = u32::try_from(content.len()).map_err(io::Error::other)?;
+    let mut file = cpio::newc::Builder::new(path).ino(inode + 1).mode(FILE).nlink(1).write(archive, length);
+    io::Write::write_all(&mut file, content)?;
     cpio::newc::trailer(file.finish()?)
 }
 
@@ -213,7 +222,12 @@ fn certificate_archive(ca_pem: &str) -> io::Result<Vec<u8>> {
 pub(crate) mod tests {
     use std::path::Path;
 
+    use mimeo_core::appliance::Appliance;
+
     use super::{Artefact, Artefacts, LIST_NAME, LoadError, names};
+    use crate::clock::Timestamp;
+
+    pub(crate) const STARTED: Timestamp = Timestamp(1_795_000_000_123);
 
     pub(crate) const CA: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 
@@ -244,13 +258,13 @@ pub(crate) mod tests {
     }
 
     fn load_error(folder: &Path) -> String {
-        Artefacts::load(folder, CA).expect_err("a bad folder").to_string()
+        Artefacts::load(folder, CA, STARTED).expect_err("a bad folder").to_string()
     }
 
     #[test]
     fn every_file_is_there_as_listed() {
         let folder = folder();
-        let artefacts = Artefacts::load(folder.path(), CA).expect("a good folder");
+        let artefacts = Artefacts::load(folder.path(), CA, STARTED).expect("a good folder");
         for name in names::REQUIRED {
             assert_eq!(artefacts.required(name), name);
         }
@@ -287,7 +301,7 @@ pub(crate) mod tests {
     fn a_list_without_the_kernel_is_refused() {
         let folder = folder();
         write_list(folder.path(), &[]);
-        let error = Artefacts::load(folder.path(), CA).expect_err("an empty list");
+        let error = Artefacts::load(folder.path(), CA, STARTED).expect_err("an empty list");
         assert!(matches!(error, LoadError::Missing { name: names::IPXE_BIOS, .. }), "{error}");
     }
 
@@ -303,17 +317,17 @@ pub(crate) mod tests {
                 version: String::new(),
             };
             write_list(folder.path(), &[artefact]);
-            let error = Artefacts::load(folder.path(), CA).expect_err("a bad name");
+            let error = Artefacts::load(folder.path(), CA, STARTED).expect_err("a bad name");
             assert!(matches!(error, LoadError::Name { .. }), "{name:?}: {error}");
         }
     }
 
     #[test]
-    fn the_initramfs_begins_with_the_certificate_and_goes_on_aligned() {
+    fn the_initramfs_begins_with_the_appliance_and_goes_on_aligned() {
         let folder = folder();
         for length in 0..5 {
             let ca = &CA[..CA.len() - length];
-            let artefacts = Artefacts::load(folder.path(), ca).expect("a good folder");
+            let artefacts = Artefacts::load(folder.path(), ca, STARTED).expect("a good folder");
             let initramfs = artefacts.required(names::INITRAMFS);
             let first = names::INITRAMFS_FIRST.as_bytes();
             assert!(initramfs.ends_with(first));
@@ -328,8 +342,13 @@ pub(crate) mod tests {
                 found.push((name, String::from_utf8(content).expect("text")));
                 reader = cpio::NewcReader::new(reader.finish().expect("its end")).expect("the next entry");
             }
-            let entry = |name: &str, content: &str| (name.to_owned(), content.to_owned());
-            assert_eq!(found, [entry("etc", ""), entry("etc/mimeo", ""), entry("etc/mimeo/ca.pem", ca)]);
+            let paths: Vec<_> = found.iter().map(|(name, _)| name.as_str()).collect();
+            assert_eq!(paths, ["etc", "etc/mimeo", "etc/mimeo/appliance.json"]);
+            let appliance: Appliance = serde_json::from_str(&found[2].1).expect("what the client reads");
+            assert_eq!(appliance.ca_pem, ca);
+            assert_eq!(appliance.started_unix_seconds, 1_795_000_000);
+            assert_eq!(appliance.payload_blake3, artefacts.payload().1);
+            assert_eq!(appliance.payload_bytes, names::INITRAMFS_PAYLOAD.len() as u64);
         }
     }
 }

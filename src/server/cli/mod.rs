@@ -67,13 +67,15 @@ pub enum Command {
     Capture(CaptureOptions),
     /// Write a master to the disks of computers, erasing what is there
     Deploy(DeployOptions),
-    /// List sessions: captures and deploys
+    /// List sessions (captures and deploys), or show one
     Sessions {
+        /// A session's number
+        session: Option<i64>,
         /// Only those that wait or run
-        #[arg(long)]
+        #[arg(long, conflicts_with = "session")]
         open: bool,
         /// Keep showing how far they are, until interrupted
-        #[arg(long)]
+        #[arg(long, conflicts_with = "session")]
         watch: bool,
     },
     /// Say which disk a session means
@@ -176,8 +178,9 @@ async fn execute(options: Options, command: Command) -> Result<(), CliError> {
         Command::Masters => masters::list(&connection, json).await,
         Command::Capture(capture) => deploy::capture(&connection, capture, json).await,
         Command::Deploy(deploy) => deploy::deploy(&connection, deploy, json).await,
-        Command::Sessions { open, watch: false } => sessions::list(&connection, open, json).await,
-        Command::Sessions { open: _, watch: true } => follow::watch(&connection, json).await,
+        Command::Sessions { session: Some(session), .. } => sessions::show(&connection, session, json).await,
+        Command::Sessions { session: None, open, watch: false } => sessions::list(&connection, open, json).await,
+        Command::Sessions { session: None, watch: true, .. } => follow::watch(&connection, json).await,
         Command::Answer { session, disk } => sessions::answer(&connection, session, &disk, json).await,
         Command::Cancel { session } => sessions::cancel(&connection, session, json).await,
         Command::Token(TokenCommand::Create { name }) => tokens::create(&connection, &name, json).await,

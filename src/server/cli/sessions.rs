@@ -11,11 +11,11 @@ use serde_json::json;
 use super::{
     connection::{Connection, understand},
     failure::CliError,
-    format::{ago, disk, failure, table, word},
+    format::{ago, bytes, disk, failure, table, word},
     print, print_json,
 };
 use crate::{
-    api::sessions::{AnswerRequest, JobKind, SessionDetails, SessionView},
+    api::sessions::{AnswerRequest, JobKind, PhaseView, SessionDetails, SessionView},
     clock::Timestamp,
 };
 
@@ -35,6 +35,40 @@ pub(super) async fn list(connection: &Connection, open: bool, json: bool) -> Res
     }
     print(&text);
     Ok(())
+}
+
+/// One session, phase by phase.
+pub(super) async fn show(connection: &Connection, id: i64, json: bool) -> Result<(), CliError> {
+    let answer = connection.get(&format!("/sessions/{id}")).await?;
+    if json {
+        print_json(&answer);
+        return Ok(());
+    }
+    let SessionDetails { session, phases } = understand(&answer)?;
+    let mut text = format!("Session {id}: {}, {}: {}.\n", session.computer_name, does(&session), standing(&session));
+    if let Some(pin) = &session.disk {
+        text.push_str(&format!("Disk: {}.\n", disk(pin)));
+    }
+    let now = Timestamp::now();
+    let rows: Vec<Vec<String>> = phases.iter().map(|phase| phase_row(phase, now)).collect();
+    let columns = ["ATTEMPT", "PHASE", "TIME", "READ", "WRITTEN", "SENT", "RECEIVED"];
+    text.push_str(&table(&columns, &rows, "It has not begun."));
+    text.push_str(&question(&session));
+    print(&text);
+    Ok(())
+}
+
+fn phase_row(phase: &PhaseView, now: Timestamp) -> Vec<String> {
+    let figure = |of: fn(&Progress) -> u64| phase.progress.as_ref().map_or_else(|| "-".to_owned(), |p| bytes(of(p)));
+    vec![
+        phase.attempt.to_string(),
+        word(&phase.phase),
+        duration(phase.ended.unwrap_or(now).since(phase.began)),
+        figure(|progress| progress.read_bytes),
+        figure(|progress| progress.written_bytes),
+        figure(|progress| progress.sent_bytes),
+        figure(|progress| progress.received_bytes),
+    ]
 }
 
 pub(super) async fn answer(

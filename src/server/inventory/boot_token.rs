@@ -158,7 +158,7 @@ mod tests {
         token: &super::Secret,
         now: Timestamp,
     ) -> Result<MacAddr, SpendError> {
-        spend(&mut *pool.acquire().await.expect("a connection"), token, now).await
+        spend(&mut pool.acquire().await.expect("a connection"), token, now).await
     }
 
     #[tokio::test]

@@ -74,7 +74,7 @@ impl House {
         let tls =
             Tls::open(&path.join("tls"), &["127.0.0.1".into()], Timestamp::now()).expect("certificates");
         write_artefacts(&path.join("artefacts"));
-        let artefacts = Artefacts::load(&path.join("artefacts"), tls.authority_pem()).expect("artefacts");
+        let artefacts = Artefacts::load(&path.join("artefacts"), tls.authority_pem(), Timestamp::now()).expect("artefacts");
         let authority = Certificate::from_pem(tls.authority_pem().as_bytes()).expect("a certificate");
         let app = App {
             services: services.clone(),

@@ -6,10 +6,13 @@ use std::{
 };
 
 use mimeo_lab::network::Host;
-use mimeo_server::boot::dhcp::{
-    ears::listen,
-    observe::{ForeignServer, propose_mode},
-    settings::Mode,
+use mimeo_server::{
+    boot::dhcp::{
+        ears::listen,
+        observe::{ForeignServer, propose_mode},
+        settings::Mode,
+    },
+    events::Event,
 };
 
 use super::{
@@ -66,13 +69,11 @@ fn check_beside(peer: Peer, mode: Mode) {
     drop(ordinary);
 
     // The other is awake again: real clients get its addresses.
-    for (address, server) in
-        [dhclient(&net.client, net.folder.path(), "dhclient"), udhcpc(&net.client)].into_iter().flatten()
-    {
+    for lease in [dhclient(&net.client, net.folder.path(), "dhclient"), udhcpc(&net.client)] {
+        let (address, server) = lease.expect("a real client gets an address");
         assert_eq!(server, OTHER);
         assert!(address >= OTHERS_FIRST, "{address}");
     }
-    assert!(dhclient(&net.client, net.folder.path(), "again").is_some(), "a real client gets an address");
 }
 
 #[test]
@@ -149,11 +150,14 @@ fn proxy_gives_the_signed_chain_where_the_other_server_names_us() {
     let net = Net::create("named");
     let other = net.switch.host("other", OTHER, 24).unwrap();
     let _peer = Peer::IscDhcpd.start(&other, net.folder.path(), Some(US));
-    let _service = net.serve(Mode::Proxy);
+    let mut service = net.serve(Mode::Proxy);
     let mut client = Client::open(&net.client, 1);
     // The other may still have to be heard when we are first asked.
     let everybody = SocketAddrV4::new(Ipv4Addr::BROADCAST, 67);
     client.ask_until(1, UEFI_PXE, everybody, |heard| heard.iter().any(|said| said.file == "shimx64.efi"));
+    let named = Event::ForeignDhcpSeen { server: OTHER.to_string(), next_server: Some(US.to_string()) };
+    let told: Vec<_> = std::iter::from_fn(|| service.told.try_recv().ok()).collect();
+    assert!(told.contains(&named), "{told:?}");
 }
 
 #[test]

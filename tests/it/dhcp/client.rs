@@ -7,34 +7,38 @@ use std::{
 
 use mimeo_core::ids::MacAddr;
 use mimeo_lab::network::Host;
+use socket2::{Domain, Socket, Type};
 
 use super::net::PATIENCE;
 
-pub const DISCOVER: u8 = 1;
-pub const REQUEST: u8 = 3;
+pub(crate) const DISCOVER: u8 = 1;
+pub(crate) const REQUEST: u8 = 3;
 
-pub const ORDINARY: &[u8] = b"\x3c\x08MSFT 5.0";
-pub const UEFI_PXE: &[u8] = b"\x3c\x20PXEClient:Arch:00007:UNDI:003000\x5d\x02\0\x07\x5e\x03\x01\x03\0";
-pub const BIOS_PXE: &[u8] = b"\x3c\x20PXEClient:Arch:00000:UNDI:002001\x5d\x02\0\0\x5e\x03\x01\x02\x01";
-pub const UEFI_HTTP: &[u8] = b"\x3c\x21HTTPClient:Arch:00016:UNDI:003000\x5d\x02\0\x10\x5e\x03\x01\x03\0";
-pub const IPXE: &[u8] =
+pub(crate) const ORDINARY: &[u8] = b"\x3c\x08MSFT 5.0";
+pub(crate) const UEFI_PXE: &[u8] =
+    b"\x3c\x20PXEClient:Arch:00007:UNDI:003000\x5d\x02\0\x07\x5e\x03\x01\x03\0";
+pub(crate) const BIOS_PXE: &[u8] =
+    b"\x3c\x20PXEClient:Arch:00000:UNDI:002001\x5d\x02\0\0\x5e\x03\x01\x02\x01";
+pub(crate) const UEFI_HTTP: &[u8] =
+    b"\x3c\x21HTTPClient:Arch:00016:UNDI:003000\x5d\x02\0\x10\x5e\x03\x01\x03\0";
+pub(crate) const IPXE: &[u8] =
     b"\x3c\x20PXEClient:Arch:00007:UNDI:003000\x5d\x02\0\x07\x4d\x04iPXE\xaf\x03\xb1\x01\x01";
 
 /// What some server said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
-    pub kind: u8,
-    pub server: Ipv4Addr,
+pub(crate) struct Said {
+    pub(crate) kind: u8,
+    pub(crate) server: Ipv4Addr,
     /// `yiaddr`
-    pub address: Ipv4Addr,
+    pub(crate) address: Ipv4Addr,
     /// `siaddr`
-    pub next_server: Ipv4Addr,
-    pub file: String,
-    pub options: Vec<(u8, Vec<u8>)>,
+    pub(crate) next_server: Ipv4Addr,
+    pub(crate) file: String,
+    pub(crate) options: Vec<(u8, Vec<u8>)>,
 }
 
 impl Said {
-    pub fn option(&self, code: u8) -> Option<&[u8]> {
+    pub(crate) fn option(&self, code: u8) -> Option<&[u8]> {
         self.options.iter().find(|(other, _)| *other == code).map(|(_, value)| value.as_slice())
     }
 
@@ -63,24 +67,27 @@ impl Said {
 }
 
 /// A card on a host.
-pub struct Client {
+pub(crate) struct Client {
     socket: UdpSocket,
-    pub mac: MacAddr,
+    pub(crate) mac: MacAddr,
     xid: u32,
 }
 
 impl Client {
     /// A client with a card of its own number. It holds port 68 of its host.
-    pub fn open(host: &Host, number: u8) -> Self {
+    pub(crate) fn open(host: &Host, number: u8) -> Self {
         let socket = host.run(|| {
-            let socket = UdpSocket::bind("0.0.0.0:68").unwrap();
+            let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+            // Without it a broadcast to everybody would need a route.
+            socket.bind_device(Some(b"eth0")).unwrap();
             socket.set_broadcast(true).unwrap();
-            socket
+            socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68).into()).unwrap();
+            UdpSocket::from(socket)
         });
         Self { socket: socket.unwrap(), mac: MacAddr([2, 0x77, 0, 0, 0, number]), xid: rand::random() }
     }
 
-    pub fn message(&self, kind: u8, options: &[u8]) -> Vec<u8> {
+    pub(crate) fn message(&self, kind: u8, options: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0; 240];
         bytes[..3].copy_from_slice(&[1, 1, 6]);
         bytes[4..8].copy_from_slice(&self.xid.to_be_bytes());
@@ -94,16 +101,16 @@ impl Client {
     }
 
     /// Sends to everybody's port 67.
-    pub fn broadcast(&self, message: &[u8]) {
+    pub(crate) fn broadcast(&self, message: &[u8]) {
         self.send(message, SocketAddrV4::new(Ipv4Addr::BROADCAST, 67));
     }
 
-    pub fn send(&self, message: &[u8], to: SocketAddrV4) {
+    pub(crate) fn send(&self, message: &[u8], to: SocketAddrV4) {
         self.socket.send_to(message, to).unwrap();
     }
 
     /// What is answered within that time.
-    pub fn hear(&self, time: Duration) -> Vec<Said> {
+    pub(crate) fn hear(&self, time: Duration) -> Vec<Said> {
         let deadline = Instant::now() + time;
         let mut heard = Vec::new();
         let mut bytes = [0; 2048];
@@ -121,7 +128,7 @@ impl Client {
 
     /// Asks, again every second, until somebody gave the answer that is waited for; fails when nobody does. Tells
     /// all that was answered.
-    pub fn ask_until(
+    pub(crate) fn ask_until(
         &mut self,
         kind: u8,
         options: &[u8],
@@ -139,7 +146,7 @@ impl Client {
     }
 
     /// DISCOVER until each of these servers has offered something.
-    pub fn discover(&mut self, class: &[u8], servers: &[Ipv4Addr]) -> Vec<Said> {
+    pub(crate) fn discover(&mut self, class: &[u8], servers: &[Ipv4Addr]) -> Vec<Said> {
         let everybody = SocketAddrV4::new(Ipv4Addr::BROADCAST, 67);
         let all =
             |heard: &[Said]| servers.iter().all(|server| heard.iter().any(|said| said.server == *server));
@@ -147,7 +154,7 @@ impl Client {
     }
 
     /// REQUEST of an offer: the answer.
-    pub fn take(&mut self, class: &[u8], offer: &Said) -> Said {
+    pub(crate) fn take(&mut self, class: &[u8], offer: &Said) -> Said {
         let mut options = class.to_vec();
         options.extend([50, 4]);
         options.extend(offer.address.octets());

@@ -21,26 +21,27 @@ use mimeo_server::{
         target::{BootSource, BootTarget, LoaderChoice, Machine, Menu},
     },
     db,
-    events::Events,
+    events::{Event, Events},
 };
 use tempfile::TempDir;
+use tokio::sync::broadcast::Receiver;
 use tokio_util::sync::CancellationToken;
 
 /// Our service.
-pub const US: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+pub(crate) const US: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 /// The other DHCP server, which gives .200 to .220.
-pub const OTHER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
-pub const OTHERS_FIRST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 200);
+pub(crate) const OTHER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+pub(crate) const OTHERS_FIRST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 200);
 /// Our pool: four addresses.
-pub const FIRST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
-pub const LAST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 103);
+pub(crate) const FIRST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
+pub(crate) const LAST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 103);
 /// Where clients and others that only ask are.
-pub const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 50);
+pub(crate) const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 50);
 
 /// Long enough for anything here on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-pub fn settings(mode: Mode) -> Settings {
+pub(crate) fn settings(mode: Mode) -> Settings {
     Settings { mode, pool: Some(FIRST..=LAST), ..Settings::proxy("eth0", US, 24) }
 }
 
@@ -54,7 +55,7 @@ impl BootSource for Everybody {
             computer_name: None,
             token: Secret::from_random([0; 32]),
             timeout_seconds: 1,
-            language: Language::English,
+            language: Language::En,
         })
     }
 
@@ -64,19 +65,21 @@ impl BootSource for Everybody {
 }
 
 /// Our service, running on a host until it is dropped.
-pub struct Service {
+pub(crate) struct Service {
     cancel: CancellationToken,
     thread: Option<JoinHandle<Result<(), ServeError>>>,
-    pub machines: Machines,
-    pub events: Events,
+    pub(crate) machines: Machines,
+    /// What it told, from the first moment.
+    pub(crate) told: Receiver<Event>,
 }
 
 impl Service {
     /// Starts it with the database at that path.
-    pub fn start(host: &Host, settings: Settings, database: &Path) -> Self {
+    pub(crate) fn start(host: &Host, settings: Settings, database: &Path) -> Self {
         let (cancel, machines, events) = (CancellationToken::new(), Machines::default(), Events::new());
         let path = database.to_owned();
-        let handles = (cancel.clone(), machines.clone(), events.clone());
+        let told = events.listen();
+        let handles = (cancel.clone(), machines.clone(), events);
         let thread = host.run(move || {
             // A thread begun inside the namespace stays there, and its sockets with it.
             std::thread::spawn(move || {
@@ -88,11 +91,11 @@ impl Service {
                 })
             })
         });
-        Self { cancel, thread: Some(thread.unwrap()), machines, events }
+        Self { cancel, thread: Some(thread.unwrap()), machines, told }
     }
 
     /// Ends it, as a restart would.
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         self.cancel.cancel();
         let ended = self.thread.take().unwrap().join();
         ended.expect("the service did not panic").expect("the service started");
@@ -112,36 +115,36 @@ impl Drop for Service {
 }
 
 /// A switch with our service's host and a client's, and a folder for everybody's files.
-pub struct Net {
-    pub folder: TempDir,
-    pub ours: Host,
-    pub client: Host,
-    pub switch: Switch,
+pub(crate) struct Net {
+    pub(crate) folder: TempDir,
+    pub(crate) ours: Host,
+    pub(crate) client: Host,
+    pub(crate) switch: Switch,
 }
 
 impl Net {
-    pub fn create(label: &str) -> Self {
+    pub(crate) fn create(label: &str) -> Self {
         let switch = Switch::create(label).unwrap();
         let ours = switch.host("us", US, 24).unwrap();
         let client = switch.host("pc", CLIENT, 24).unwrap();
         Self { folder: tempfile::tempdir().unwrap(), ours, client, switch }
     }
 
-    pub fn serve(&self, mode: Mode) -> Service {
+    pub(crate) fn serve(&self, mode: Mode) -> Service {
         Service::start(&self.ours, settings(mode), &self.folder.path().join("mimeo.db"))
     }
 }
 
 /// Another DHCP server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Peer {
+pub(crate) enum Peer {
     Dnsmasq,
     IscDhcpd,
 }
 
 impl Peer {
     /// Starts it on a host, naming `next_server` to machines that boot.
-    pub fn start(self, host: &Host, folder: &Path, next_server: Option<Ipv4Addr>) -> Process {
+    pub(crate) fn start(self, host: &Host, folder: &Path, next_server: Option<Ipv4Addr>) -> Process {
         let file = |name: &str| folder.join(name).display().to_string();
         let command = match self {
             Self::Dnsmasq => {
@@ -178,18 +181,18 @@ impl Peer {
 }
 
 /// Holds a server still, so that it is slower than anybody.
-pub fn hold(process: &Process, still: bool) {
+pub(crate) fn hold(process: &Process, still: bool) {
     use nix::sys::signal::{Signal, kill};
     let signal = if still { Signal::SIGSTOP } else { Signal::SIGCONT };
     kill(nix::unistd::Pid::from_raw(process.pid().try_into().unwrap()), signal).unwrap();
 }
 
 /// dhclient, which changes nothing of its host: the address it was given, and by whom.
-pub fn dhclient(host: &Host, folder: &Path, name: &str) -> Option<(Ipv4Addr, Ipv4Addr)> {
+pub(crate) fn dhclient(host: &Host, folder: &Path, name: &str) -> Option<(Ipv4Addr, Ipv4Addr)> {
     let file = |suffix: &str| folder.join(format!("{name}.{suffix}")).display().to_string();
     let _old = std::fs::remove_file(file("leases"));
-    let mut command = host.command("timeout");
-    command.args(["20", "dhclient", "-4", "-1", "-d", "-sf", "/bin/true", "-lf", &file("leases")]);
+    let mut command = host.command("dhclient");
+    command.args(["-4", "-1", "-d", "-sf", "/bin/true", "-lf", &file("leases")]);
     command.args(["-pf", &file("pid"), "eth0"]);
     lease_of(&mut command, |output| {
         // "bound to 10.77.0.200 -- renewal in …", "DHCPACK of 10.77.0.200 from 10.77.0.2"
@@ -200,9 +203,9 @@ pub fn dhclient(host: &Host, folder: &Path, name: &str) -> Option<(Ipv4Addr, Ipv
 }
 
 /// Busybox's client, likewise.
-pub fn udhcpc(host: &Host) -> Option<(Ipv4Addr, Ipv4Addr)> {
-    let mut command = host.command("timeout");
-    command.args(["20", "busybox", "udhcpc", "-f", "-q", "-n", "-t", "8", "-T", "1", "-s", "/bin/true"]);
+pub(crate) fn udhcpc(host: &Host) -> Option<(Ipv4Addr, Ipv4Addr)> {
+    let mut command = host.command("busybox");
+    command.args(["udhcpc", "-f", "-q", "-n", "-t", "8", "-T", "1", "-s", "/bin/true"]);
     command.args(["-i", "eth0"]);
     lease_of(&mut command, |output| {
         // "udhcpc: lease of 10.77.0.200 obtained from 10.77.0.2, lease time 300"
@@ -226,7 +229,7 @@ fn lease_of(
             return Some(lease);
         }
         if ended || std::time::Instant::now() > deadline {
-            eprintln_once(&output);
+            show(&output);
             return None;
         }
         std::thread::sleep(Duration::from_millis(20));
@@ -235,6 +238,6 @@ fn lease_of(
 
 /// What a client that got nothing said, for whoever reads a failed test.
 #[expect(clippy::print_stderr, reason = "a test speaks to its reader")]
-fn eprintln_once(output: &str) {
+fn show(output: &str) {
     eprintln!("the client got no lease:\n{output}");
 }

@@ -1,7 +1,9 @@
 //! The engine's speed beside partclone's. Not a test: `cargo test -p mimeo-tests --test it engine::bench -- --ignored
 //! --nocapture`.
 
-use std::{fs, time::Instant};
+#![expect(clippy::print_stdout, reason = "a measurement is its output")]
+
+use std::{fs, path::Path, time::Instant};
 
 use mimeo_core::units::{MIB, SectorSize};
 
@@ -10,75 +12,80 @@ use super::{
     memory_server::MemoryServer,
 };
 
-const FILESYSTEM_BYTES: u64 = 4096 * MIB;
+const FILESYSTEM_BYTES: u64 = 2048 * MIB;
+
+/// What fills it: programs, libraries, documents and icons of this machine, files of all sizes.
+const CONTENT: [&str; 2] = ["/usr/share", "/usr/lib/x86_64-linux-gnu"];
 
 #[test]
 #[ignore = "takes minutes and measures instead of checking"]
 fn capture_and_deploy_of_a_full_ext4_beside_partclone() {
     let folder = folder();
-    let (image, disk_image) = (folder.path().join("fs.img"), folder.path().join("disk.img"));
-    create(&image, FILESYSTEM_BYTES);
-    // /usr of this machine, up to what fits: real files of all sizes.
-    run("mkfs.ext4", &["-q", "-F", "-d", "/usr/lib", &text(&image)]);
-    let disk = create(&disk_image, FILESYSTEM_BYTES + 2 * MIB);
-    run("sgdisk", &["-n1:2048:+4096M", &text(&disk_image)]);
-    run(
-        "dd",
-        &[
-            &format!("if={}", text(&image)),
-            &format!("of={}", text(&disk_image)),
-            "bs=1M",
-            "seek=1",
-            "conv=notrunc,sparse",
-        ],
-    );
-    drop(disk);
-    let source = LoopDisk::attach(&disk_image, SectorSize::B512);
-    let server = MemoryServer::new();
-    let mut used_bytes = 0;
-    for _ in 0..2 {
-        let fresh = MemoryServer::new();
-        let begun = Instant::now();
-        let outcome = capture(&fresh, &source);
-        let seconds = begun.elapsed().as_secs_f64();
-        succeeded(&outcome);
-        used_bytes = outcome.progress.read_bytes;
-        report("engine.capture.ext4", used_bytes, seconds);
+    let (image, tree) = (folder.path().join("fs.img"), folder.path().join("tree"));
+    fs::create_dir(&tree).unwrap();
+    for content in CONTENT {
+        run("cp", &["-a", content, &text(&tree)]);
     }
-    succeeded(&capture(&server, &source));
-    let target = LoopDisk::blank(&folder.path().join("target"), FILESYSTEM_BYTES + 2 * MIB, SectorSize::B512);
-    let begun = Instant::now();
-    let outcome = deploy(&server, &target);
-    report("engine.deploy.ext4", outcome.progress.written_bytes, begun.elapsed().as_secs_f64());
-    succeeded(&outcome);
-    let begun = Instant::now();
-    succeeded(&deploy(&server, &target));
-    report("engine.redeploy.ext4", used_bytes, begun.elapsed().as_secs_f64());
-    drop(target);
-    fs::remove_file(folder.path().join("target")).unwrap();
-
-    let filesystem = LoopDisk::attach(&image, SectorSize::B512);
-    let packed = folder.path().join("partclone.zst");
-    let begun = Instant::now();
-    let shell = |script: &str| run("bash", &["-o", "pipefail", "-c", script]);
-    shell(&format!(
-        "partclone.ext4 -c -s {} -o - 2>/dev/null | zstd -q -1 -T0 > {}",
-        filesystem.device(),
-        text(&packed)
-    ));
-    report("partclone.capture.ext4", used_bytes, begun.elapsed().as_secs_f64());
-    let target = LoopDisk::blank(&folder.path().join("target"), FILESYSTEM_BYTES, SectorSize::B512);
-    let begun = Instant::now();
-    shell(&format!(
-        "zstd -q -d < {} | partclone.ext4 -r -s - -o {} 2>/dev/null; blockdev --flushbufs {}",
-        text(&packed),
-        target.device(),
-        target.device()
-    ));
-    report("partclone.deploy.ext4", used_bytes, begun.elapsed().as_secs_f64());
+    create(&image, FILESYSTEM_BYTES);
+    run("mkfs.ext4", &["-q", "-F", "-d", &text(&tree), &text(&image)]);
+    fs::remove_dir_all(&tree).unwrap();
+    let (ours, used_bytes) = ours(&image, folder.path());
+    let peer = partclone(&image, folder.path());
+    let megabytes = used_bytes as f64 / 1e6;
+    println!("used: {megabytes:.0} MB; seconds: ours {ours:.2?}, peer {peer:.2?}");
+    for (name, ours, peer, command) in [
+        ("engine.capture.ext4", ours[0], peer[0], "partclone.ext4 -c | zstd -1 -T0"),
+        ("engine.deploy.ext4", ours[1], peer[1], "zstd -d | partclone.ext4 -r"),
+    ] {
+        let (ours, peer) = (megabytes / ours, megabytes / peer);
+        let ratio = ours / peer;
+        println!(
+            "bench {name} ours={ours:.0} peer={peer:.0} ratio={ratio:.2} unit=MB/s peer_is=\"{command}\""
+        );
+    }
+    println!(
+        "bench engine.redeploy.ext4 ours={:.0} peer=- ratio=- unit=MB/s peer_is=\"-\"",
+        megabytes / ours[2]
+    );
 }
 
-#[expect(clippy::print_stdout, reason = "a measurement is its output")]
-fn report(name: &str, bytes: u64, seconds: f64) {
-    println!("{name}: {} MB in {seconds:.2} s: {:.0} MB/s", bytes / 1_000_000, bytes as f64 / 1e6 / seconds);
+/// Seconds of a capture, a deploy (read-back included, which the peer does not do) and a deploy of the same again.
+fn ours(filesystem: &Path, folder: &Path) -> ([f64; 3], u64) {
+    let disk = folder.join("disk.img");
+    create(&disk, FILESYSTEM_BYTES + 2 * MIB);
+    run("sgdisk", &["-n1:2048:+2048M", &text(&disk)]);
+    let (from, to) = (format!("if={}", text(filesystem)), format!("of={}", text(&disk)));
+    run("dd", &[&from, &to, "bs=1M", "seek=1", "conv=notrunc,sparse"]);
+    let source = LoopDisk::attach(&disk, SectorSize::B512);
+    let target = LoopDisk::blank(&folder.join("target"), FILESYSTEM_BYTES + 2 * MIB, SectorSize::B512);
+    let server = MemoryServer::new();
+    let mut used_bytes = 0;
+    let captured = seconds(|| used_bytes = capture(&server, &source).progress.read_bytes);
+    let deployed = seconds(|| succeeded(&deploy(&server, &target)));
+    let again = seconds(|| succeeded(&deploy(&server, &target)));
+    drop(target);
+    fs::remove_file(folder.join("target")).unwrap();
+    ([captured, deployed, again], used_bytes)
+}
+
+/// Seconds of a capture and of a deploy by the peer.
+fn partclone(filesystem: &Path, folder: &Path) -> [f64; 2] {
+    let packed = text(&folder.join("partclone.zst"));
+    let source = LoopDisk::attach(filesystem, SectorSize::B512);
+    let target = LoopDisk::blank(&folder.join("target"), FILESYSTEM_BYTES, SectorSize::B512);
+    let shell = |script: String| run("bash", &["-o", "pipefail", "-c", &script]);
+    let (from, to) = (source.device(), target.device());
+    [
+        format!("partclone.ext4 -c -s {from} -o - 2>/dev/null | zstd -q -1 -T0 > {packed}"),
+        format!(
+            "zstd -q -d < {packed} | partclone.ext4 -r -s - -o {to} 2>/dev/null && blockdev --flushbufs {to}"
+        ),
+    ]
+    .map(|script| seconds(|| drop(shell(script))))
+}
+
+fn seconds(work: impl FnOnce()) -> f64 {
+    let begun = Instant::now();
+    work();
+    begun.elapsed().as_secs_f64()
 }

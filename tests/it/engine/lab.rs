@@ -37,7 +37,7 @@ const PATIENCE: Patience = Patience {
 };
 
 /// Runs a program and gives its output; a program that fails, fails the test with what it said.
-pub fn run(program: &str, arguments: &[&str]) -> String {
+pub(super) fn run(program: &str, arguments: &[&str]) -> String {
     let Output { status, stdout, stderr } = Command::new(program)
         .args(arguments)
         .env("LC_ALL", "C")
@@ -49,30 +49,30 @@ pub fn run(program: &str, arguments: &[&str]) -> String {
 }
 
 /// A folder in memory, where disk images cost no disk time.
-pub fn folder() -> TempDir {
+pub(super) fn folder() -> TempDir {
     tempfile::tempdir_in("/dev/shm").unwrap()
 }
 
 /// Bytes that look random and are always the same.
-pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+pub(super) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
     bytes
 }
 
-pub fn create(path: &Path, length_bytes: u64) -> File {
+pub(super) fn create(path: &Path, length_bytes: u64) -> File {
     let file = OpenOptions::new().read(true).write(true).create_new(true).open(path).unwrap();
     file.set_len(length_bytes).unwrap();
     file
 }
 
 /// Copies a file-system image to its place on a disk.
-pub fn place(disk: &File, start_bytes: u64, image: &Path) {
+pub(super) fn place(disk: &File, start_bytes: u64, image: &Path) {
     disk.write_all_at(&fs::read(image).unwrap(), start_bytes).unwrap();
 }
 
 /// An ext4 with a tree of `content_bytes`, on a medium whose free space is full of old rubbish.
-pub fn ext4(folder: &Path, length_bytes: u64, content_bytes: usize) -> PathBuf {
+pub(super) fn ext4(folder: &Path, length_bytes: u64, content_bytes: usize) -> PathBuf {
     let (image, tree) = (folder.join("ext4.img"), folder.join("tree"));
     fs::create_dir_all(tree.join("etc/deep/er")).unwrap();
     fs::write(tree.join("noise"), noise(1, content_bytes / 2)).unwrap();
@@ -84,7 +84,7 @@ pub fn ext4(folder: &Path, length_bytes: u64, content_bytes: usize) -> PathBuf {
     image
 }
 
-pub fn fat32(folder: &Path, length_bytes: u64) -> PathBuf {
+pub(super) fn fat32(folder: &Path, length_bytes: u64) -> PathBuf {
     let (image, file) = (folder.join("fat.img"), folder.join("loader.efi"));
     create(&image, length_bytes);
     fs::write(&file, noise(2, 700_000)).unwrap();
@@ -93,7 +93,7 @@ pub fn fat32(folder: &Path, length_bytes: u64) -> PathBuf {
     image
 }
 
-pub fn ntfs(folder: &Path, length_bytes: u64) -> PathBuf {
+pub(super) fn ntfs(folder: &Path, length_bytes: u64) -> PathBuf {
     let (image, file) = (folder.join("ntfs.img"), folder.join("content.bin"));
     create(&image, length_bytes);
     fs::write(&file, noise(3, 9_000_000)).unwrap();
@@ -102,18 +102,18 @@ pub fn ntfs(folder: &Path, length_bytes: u64) -> PathBuf {
     image
 }
 
-pub fn swap(folder: &Path, length_bytes: u64) -> PathBuf {
+pub(super) fn swap(folder: &Path, length_bytes: u64) -> PathBuf {
     let image = folder.join("swap.img");
     fs::write(&image, vec![0x5A; length_bytes as usize]).unwrap();
     run("mkswap", &["-U", "6f9619ff-8b86-d011-b42d-00cf4fc964ff", &text(&image)]);
     image
 }
 
-pub fn text(path: &Path) -> String {
+pub(super) fn text(path: &Path) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-pub fn found_disk(name: &str, device: &str, size_bytes: u64, sector: SectorSize) -> FoundDisk {
+pub(super) fn found_disk(name: &str, device: &str, size_bytes: u64, sector: SectorSize) -> FoundDisk {
     FoundDisk {
         kernel_name: name.into(),
         device: device.into(),
@@ -130,7 +130,7 @@ pub fn found_disk(name: &str, device: &str, size_bytes: u64, sector: SectorSize)
 }
 
 /// The pin that means this disk.
-pub fn pin(disk: &FoundDisk) -> DiskPin {
+pub(super) fn pin(disk: &FoundDisk) -> DiskPin {
     DiskPin {
         model: disk.model.clone(),
         serial: disk.serial.clone(),
@@ -141,30 +141,30 @@ pub fn pin(disk: &FoundDisk) -> DiskPin {
 }
 
 /// An image file as a block device. Needs root; detaches itself.
-pub struct LoopDisk {
+pub(super) struct LoopDisk {
     device: String,
     image: PathBuf,
     sector: SectorSize,
 }
 
 impl LoopDisk {
-    pub fn attach(image: &Path, sector: SectorSize) -> Self {
+    pub(super) fn attach(image: &Path, sector: SectorSize) -> Self {
         let sector_bytes = sector.to_string();
         let device = run("losetup", &["--find", "--show", "--sector-size", &sector_bytes, &text(image)]);
         Self { device: device.trim().to_owned(), image: image.to_owned(), sector }
     }
 
     /// A blank one.
-    pub fn blank(image: &Path, length_bytes: u64, sector: SectorSize) -> Self {
+    pub(super) fn blank(image: &Path, length_bytes: u64, sector: SectorSize) -> Self {
         create(image, length_bytes);
         Self::attach(image, sector)
     }
 
-    pub fn device(&self) -> &str {
+    pub(super) fn device(&self) -> &str {
         &self.device
     }
 
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(super) fn bytes(&self) -> Vec<u8> {
         fs::read(&self.image).unwrap()
     }
 }
@@ -182,11 +182,11 @@ impl DiskProbe for LoopDisk {
     }
 }
 
-pub fn the_pin(probe: &dyn DiskProbe) -> DiskPin {
+pub(super) fn the_pin(probe: &dyn DiskProbe) -> DiskPin {
     pin(&probe.disks().unwrap()[0])
 }
 
-pub fn capture(server: &MemoryServer, probe: &dyn DiskProbe) -> Outcome {
+pub(super) fn capture(server: &MemoryServer, probe: &dyn DiskProbe) -> Outcome {
     let order = CaptureOrder {
         session: SessionId(1),
         master_name: "test".into(),
@@ -196,11 +196,11 @@ pub fn capture(server: &MemoryServer, probe: &dyn DiskProbe) -> Outcome {
     over(imaging::run(Order::Capture(&order), server, probe, &Board::default(), PATIENCE))
 }
 
-pub fn deploy(server: &MemoryServer, probe: &dyn DiskProbe) -> Outcome {
+pub(super) fn deploy(server: &MemoryServer, probe: &dyn DiskProbe) -> Outcome {
     over(deploy_ending(server, probe, &Board::default(), PATIENCE))
 }
 
-pub fn deploy_ending(
+pub(super) fn deploy_ending(
     server: &MemoryServer,
     probe: &dyn DiskProbe,
     board: &Board,
@@ -217,19 +217,19 @@ fn over(ending: Ending) -> Outcome {
     }
 }
 
-pub fn succeeded(outcome: &Outcome) {
+pub(super) fn succeeded(outcome: &Outcome) {
     assert_eq!(outcome.failure, None);
 }
 
 /// The phase and cause of a session that has to have failed.
-pub fn failure(outcome: Outcome) -> (Phase, FailureCause) {
+pub(super) fn failure(outcome: Outcome) -> (Phase, FailureCause) {
     let failure = outcome.failure.expect("the session succeeded");
     (failure.phase, failure.cause)
 }
 
 /// Every byte of a disk that a deploy has to reproduce, with the partition table's own bytes left out: the disk
 /// layout and the file systems' own account of what is in use say so.
-pub fn used_extents(disk: &dyn ReadAt, sector: SectorSize) -> Vec<Extent> {
+pub(super) fn used_extents(disk: &dyn ReadAt, sector: SectorSize) -> Vec<Extent> {
     let layout = layout::read(disk, sector).unwrap();
     // Sector 0 to the end of the entries of a GPT, sector 0 alone of a master boot record: looked at by others.
     let table_bytes = 64 << 10;
@@ -253,7 +253,7 @@ pub fn used_extents(disk: &dyn ReadAt, sector: SectorSize) -> Vec<Extent> {
     used
 }
 
-pub fn assert_equal_content(source: &[u8], target: &[u8], extents: &[Extent]) {
+pub(super) fn assert_equal_content(source: &[u8], target: &[u8], extents: &[Extent]) {
     for extent in extents {
         let range = extent.start_bytes as usize..extent.end_bytes() as usize;
         assert!(source[range.clone()] == target[range], "the content differs in {extent}");
@@ -262,7 +262,7 @@ pub fn assert_equal_content(source: &[u8], target: &[u8], extents: &[Extent]) {
 
 /// Checks that a disk that was blank got nothing but `extents` and its partition table, whose first copy lies in the
 /// first 64 KiB.
-pub fn assert_zero_outside(disk: &[u8], extents: &[Extent]) {
+pub(super) fn assert_zero_outside(disk: &[u8], extents: &[Extent]) {
     let mut sorted = extents.to_vec();
     sorted.sort_unstable();
     let mut from = 64 << 10;

@@ -18,7 +18,7 @@ const AFTER_DISCARD: u8 = 0xDD;
 
 /// A handle on one disk; its clones show the same disk.
 #[derive(Clone)]
-pub struct MemoryDisk(Arc<Mutex<State>>);
+pub(super) struct MemoryDisk(Arc<Mutex<State>>);
 
 struct State {
     sector: SectorSize,
@@ -37,7 +37,7 @@ struct State {
 }
 
 impl MemoryDisk {
-    pub fn new(content: Vec<u8>) -> Self {
+    pub(super) fn new(content: Vec<u8>) -> Self {
         Self(Arc::new(Mutex::new(State {
             sector: SectorSize::B512,
             durable: content.clone(),
@@ -50,31 +50,31 @@ impl MemoryDisk {
         })))
     }
 
-    pub fn with_cut_at_write(self, write: usize) -> Self {
+    pub(super) fn with_cut_at_write(self, write: usize) -> Self {
         self.state().cut_at_write = Some(write);
         self
     }
 
-    pub fn with_stuck_byte(self, offset_bytes: u64) -> Self {
+    pub(super) fn with_stuck_byte(self, offset_bytes: u64) -> Self {
         self.state().stuck_at = Some(offset_bytes);
         self
     }
 
-    pub fn has_power(&self) -> bool {
+    pub(super) fn has_power(&self) -> bool {
         self.state().has_power
     }
 
-    pub fn writes(&self) -> usize {
+    pub(super) fn writes(&self) -> usize {
         self.state().writes
     }
 
-    pub fn content(&self) -> Vec<u8> {
+    pub(super) fn content(&self) -> Vec<u8> {
         self.state().content.clone()
     }
 
     /// What the disk holds once the power is back. `survives` says which of the sectors that were not yet flushed
     /// made it: a disk is free to write them in any order.
-    pub fn after_power_cut(&self, mut survives: impl FnMut() -> bool) -> Vec<u8> {
+    pub(super) fn after_power_cut(&self, mut survives: impl FnMut() -> bool) -> Vec<u8> {
         let state = self.state();
         let mut content = state.durable.clone();
         for (start, bytes) in &state.pending {

@@ -20,25 +20,25 @@ use mimeo_core::{
     },
 };
 
-pub struct MemoryServer {
+pub(super) struct MemoryServer {
     chunks: Mutex<HashMap<ChunkId, SealedChunk>>,
     manifest: Mutex<Option<SignedManifest>>,
     key: SigningKey,
-    pub fetched_chunks: AtomicU64,
-    pub uploaded_chunks: AtomicU64,
+    pub(super) fetched_chunks: AtomicU64,
+    pub(super) uploaded_chunks: AtomicU64,
     /// So many further requests find nobody.
-    pub gone_for: AtomicU32,
+    pub(super) gone_for: AtomicU32,
     /// So many chunks are forgotten when the next manifest comes.
-    pub forgets: AtomicU32,
+    pub(super) forgets: AtomicU32,
     /// This chunk leaves damaged, so many times.
-    pub damages: Mutex<Option<(ChunkId, u32)>>,
+    pub(super) damages: Mutex<Option<(ChunkId, u32)>>,
     /// Once so many chunks were fetched, no more are given and heartbeats are answered with "stop".
-    pub stops_after: AtomicU64,
+    pub(super) stops_after: AtomicU64,
     verifying_polls: AtomicU32,
 }
 
 impl MemoryServer {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             chunks: Mutex::default(),
             manifest: Mutex::default(),
@@ -53,20 +53,20 @@ impl MemoryServer {
         }
     }
 
-    pub fn signed(&self) -> SignedManifest {
+    pub(super) fn signed(&self) -> SignedManifest {
         self.manifest.lock().unwrap().clone().expect("no version was published")
     }
 
-    pub fn manifest_of_version(&self) -> Manifest {
+    pub(super) fn manifest_of_version(&self) -> Manifest {
         Manifest::decode(&self.signed().encoded).unwrap()
     }
 
     /// Puts a manifest in the place of the published one.
-    pub fn publish_as_is(&self, manifest: &Manifest) {
+    pub(super) fn publish_as_is(&self, manifest: &Manifest) {
         *self.manifest.lock().unwrap() = Some(SignedManifest::sign(manifest, &self.key));
     }
 
-    pub fn deploy_order(&self, target: DiskPin) -> DeployOrder {
+    pub(super) fn deploy_order(&self, target: DiskPin) -> DeployOrder {
         DeployOrder {
             session: SessionId(2),
             master_name: "test".into(),
@@ -77,7 +77,7 @@ impl MemoryServer {
         }
     }
 
-    pub fn chunk_count(&self) -> usize {
+    pub(super) fn chunk_count(&self) -> usize {
         self.chunks().len()
     }
 

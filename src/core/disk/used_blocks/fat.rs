@@ -216,7 +216,7 @@ fn is_used(kind: FatKind, fat: &[u8], index: usize) -> bool {
     let (entry, bad) = match kind {
         FatKind::Fat12 => {
             let pair = u16_at_end(fat, index * 3 / 2);
-            (u32::from(if index % 2 == 0 { pair & 0xFFF } else { pair >> 4 }), 0xFF7)
+            (u32::from(if index.is_multiple_of(2) { pair & 0xFFF } else { pair >> 4 }), 0xFF7)
         }
         FatKind::Fat16 => (u32::from(u16_at(fat, index * 2)), 0xFFF7),
         FatKind::Fat32 => (u32_at(fat, index * 4) & 0x0FFF_FFFF, 0x0FFF_FFF7),

@@ -6,10 +6,13 @@ use std::{
 };
 
 use axum::{
-    extract::{ConnectInfo, FromRequestParts, Path},
+    extract::{ConnectInfo, FromRequest, FromRequestParts, Path, Request},
     http::{header::AUTHORIZATION, request::Parts},
+    response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use mimeo_core::ids::{Secret, SessionId};
+use serde::de::DeserializeOwned;
 
 use super::{ClientApi, error::ClientError};
 use crate::{
@@ -32,6 +35,19 @@ pub(super) struct SessionCaller {
 pub(super) struct WorkingCaller {
     pub(super) boot: ClientBoot,
     pub(super) session: Session,
+}
+
+/// A JSON body, whatever its header calls it: every path has one kind of body, so our client names none.
+pub(super) struct JsonBody<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<ClientApi> for JsonBody<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, api: &ClientApi) -> Result<Self, Response> {
+        let body = Bytes::from_request(request, api).await.map_err(IntoResponse::into_response)?;
+        let value = serde_json::from_slice(&body);
+        value.map(Self).map_err(|error| ClientError::BadRequest(error.to_string()).into_response())
+    }
 }
 
 impl FromRequestParts<ClientApi> for Caller {

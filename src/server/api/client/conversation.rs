@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{
     ClientApi,
-    access::{Caller, SessionCaller},
+    access::{Caller, JsonBody, SessionCaller},
     error::ClientError,
 };
 use crate::{
@@ -38,7 +38,7 @@ const QUESTION_WAIT: Duration = Duration::from_secs(2);
 pub(super) async fn hello(
     State(api): State<ClientApi>,
     connect_info: Option<axum::Extension<ConnectInfo<SocketAddr>>>,
-    Json(hello): Json<Hello>,
+    JsonBody(hello): JsonBody<Hello>,
 ) -> Result<Json<Welcome>, ClientError> {
     let services = &api.inner.services;
     let now = Timestamp::now();
@@ -119,7 +119,7 @@ async fn concerns(heard: &mut Receiver<Event>, computer: ComputerId) {
 pub(super) async fn heartbeat(
     State(api): State<ClientApi>,
     SessionCaller { boot, session }: SessionCaller,
-    Json(heartbeat): Json<Heartbeat>,
+    JsonBody(heartbeat): JsonBody<Heartbeat>,
 ) -> Result<Json<HeartbeatReply>, ClientError> {
     let services = &api.inner.services;
     let input = Input::Heartbeat { boot: boot.id, heartbeat };
@@ -137,7 +137,7 @@ pub(super) async fn heartbeat(
 pub(super) async fn outcome(
     State(api): State<ClientApi>,
     SessionCaller { boot, session }: SessionCaller,
-    Json(outcome): Json<Outcome>,
+    JsonBody(outcome): JsonBody<Outcome>,
 ) -> Result<Json<Orders>, ClientError> {
     let services = &api.inner.services;
     if let Some(Failure { cause: FailureCause::ChunkDamaged { chunk, .. }, .. }) = outcome.failure {

@@ -4,7 +4,11 @@ use axum::{Json, extract::State};
 use bytes::Bytes;
 use mimeo_core::messages::{CHUNK_LIST_MAX, ChunkList, VersionReply, records};
 
-use super::{ClientApi, access::WorkingCaller, error::ClientError};
+use super::{
+    ClientApi,
+    access::{JsonBody, WorkingCaller},
+    error::ClientError,
+};
 use crate::{
     clock::Timestamp,
     imaging::session::{Job, machine::Input},
@@ -13,7 +17,7 @@ use crate::{
 pub(super) async fn missing(
     State(api): State<ClientApi>,
     WorkingCaller { boot, session }: WorkingCaller,
-    Json(asked): Json<ChunkList>,
+    JsonBody(asked): JsonBody<ChunkList>,
 ) -> Result<Json<ChunkList>, ClientError> {
     check_length(&asked)?;
     let ids = api.inner.services.captures.missing(&session, boot.id, &asked.ids).await?;
@@ -60,7 +64,7 @@ pub(super) async fn manifest(
 pub(super) async fn fetch(
     State(api): State<ClientApi>,
     WorkingCaller { session, .. }: WorkingCaller,
-    Json(asked): Json<ChunkList>,
+    JsonBody(asked): JsonBody<ChunkList>,
 ) -> Result<Vec<u8>, ClientError> {
     check_length(&asked)?;
     let Job::Deploy { root, .. } = session.job else { return Err(not_a_deploy()) };

@@ -109,15 +109,13 @@ impl Server {
             tracing::warn!(%mac, tries, "no free address in our pool");
             return self.offer_without_address(&heard, "nothing, no free address", now);
         };
-        match self.wait(address, Waiting { heard, tries: tries + 1 }) {
-            Ok(check) => {
-                self.pool.claim(mac, address, now);
-                Decision::new("a check of the address first", vec![check])
-            }
-            Err(Waiting { heard, .. }) => {
-                self.offer_without_address(&heard, "nothing, too many wait already", now)
-            }
+        // The same machine asking again takes its own place.
+        if !self.has_room() && !self.waiting.contains_key(&address) {
+            return self.offer_without_address(&heard, "nothing, too many wait already", now);
         }
+        self.waiting.insert(address, Waiting { heard, tries: tries + 1 });
+        self.pool.claim(mac, address, now);
+        Decision::new("a check of the address first", vec![Action::Check(address)])
     }
 
     fn offer(&mut self, heard: &Heard, address: Ipv4Addr, now: Timestamp) -> Decision {

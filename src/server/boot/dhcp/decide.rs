@@ -137,7 +137,7 @@ impl Server {
     /// Decides about a client's datagram.
     pub(super) fn hear(&mut self, heard: &Heard, now: Timestamp) -> Decision {
         let request = &heard.request;
-        let decision = match (self.settings.mode, heard.port, request.speaker) {
+        let mut decision = match (self.settings.mode, heard.port, request.speaker) {
             (Mode::Off, _, _) => Decision::silence("nothing, the service is off"),
             (_, Port::BootServer, _) => self.answer_boot_server(heard, now),
             (Mode::Full, _, _) => self.serve_address(heard, now),
@@ -146,7 +146,6 @@ impl Server {
             (Mode::Proxy | Mode::Pxe, _, Some(_)) => self.answer_proxy(heard, now),
         };
         // Unknown firmware is recorded too: the pages show who could not be answered.
-        let mut decision = decision;
         if request.speaker.is_some() {
             decision.actions.push(Action::Learn(self.machine(request)));
         }
@@ -179,13 +178,9 @@ impl Server {
         })
     }
 
-    /// Has a request wait for the check of an address.
-    pub(super) fn wait(&mut self, address: Ipv4Addr, waiting: Waiting) -> Result<Action, Waiting> {
-        if self.waiting.len() >= WAITING_MAX && !self.waiting.contains_key(&address) {
-            return Err(waiting);
-        }
-        self.waiting.insert(address, waiting);
-        Ok(Action::Check(address))
+    /// Whether one more request may wait for a check.
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting.len() < WAITING_MAX
     }
 
     pub(super) fn boot_file(&self, request: &Request, loader: LoaderChoice) -> Option<BootFile> {

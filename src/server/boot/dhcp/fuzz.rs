@@ -17,13 +17,14 @@ const NOW: Timestamp = Timestamp(1_000_000);
 ///
 /// Panics where a reply is one that no client may ever get: too short for old ROMs, or one that cannot be read back.
 pub(super) fn dhcp(bytes: &[u8]) {
-    let overheard = Overheard::parse(bytes).ok();
+    if let Ok(overheard) = Overheard::parse(bytes)
+        && let Ok(mut server) = Server::new(settings(Mode::Proxy), &[])
+    {
+        server.overhear(&overheard, true, NOW);
+    }
     let Ok(request) = Request::parse(bytes) else { return };
     for mode in [Mode::Proxy, Mode::Pxe, Mode::Full, Mode::Off] {
         let Ok(mut server) = Server::new(settings(mode), &[]) else { return };
-        if let Some(overheard) = &overheard {
-            server.overhear(overheard, true, NOW);
-        }
         for port in [Port::Server, Port::BootServer] {
             let from = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 50), 68);
             let heard = Heard { request: request.clone(), port, from, loader: LoaderChoice::default() };

@@ -77,8 +77,10 @@ pub(super) enum Checked {
 impl Pool {
     /// The pool of the settings, which must have one, with what was leased before.
     pub(super) fn new(settings: &Settings, leases: &[Lease]) -> Self {
-        let range =
-            settings.pool.as_ref().map_or(1..=0, |pool| u32::from(*pool.start())..=u32::from(*pool.end()));
+        let range = settings
+            .pool
+            .as_ref()
+            .map_or(RangeInclusive::new(1, 0), |pool| u32::from(*pool.start())..=u32::from(*pool.end()));
         let network = [settings.address & settings.mask(), settings.broadcast(), settings.address];
         let never = network.into_iter().chain(settings.router).chain(settings.dns.iter().copied()).collect();
         let mut pool = Self {

@@ -36,7 +36,7 @@ use crate::{
         target::{BootSource, LoaderChoice},
     },
     clock::Timestamp,
-    events::{Event, Events},
+    events::Events,
 };
 
 /// Datagrams and frames that are read in one go. Their leases become durable together: one disk flush for all.
@@ -47,6 +47,8 @@ const RECEIVE_BUFFER_BYTES: usize = 2 << 20;
 const LOADER_WAIT: Duration = Duration::from_millis(250);
 /// Other servers are asked this often, so that one that changes its mind is noticed.
 const ASK_SERVERS_EVERY: Duration = Duration::from_secs(15 * 60);
+/// As long as none was heard they are asked more often: the link may not be up yet when we start.
+const ASK_NOBODY_EVERY: Duration = Duration::from_secs(30);
 /// Lines about datagrams that are logged per second: 1,000 machines' start is told in ten, a flood fills no disk.
 const LOG_LINES_PER_SECOND: u32 = 100;
 
@@ -112,11 +114,13 @@ struct Service {
 
 impl Service {
     async fn run(&mut self, cancel: &CancellationToken) {
-        let mut ask_servers_at = Instant::now();
+        let mut asked: Option<Instant> = None;
         while !cancel.is_cancelled() {
+            let ask_servers_at = asked.map_or_else(Instant::now, |asked| asked + self.ask_servers_every());
             if ask_servers_at <= Instant::now() {
-                ask_servers_at = Instant::now() + ASK_SERVERS_EVERY;
+                asked = Some(Instant::now());
                 self.note_io(self.sockets.ears.ask(), "asking for other DHCP servers");
+                continue;
             }
             let due = self.sockets.prober.next_due().map_or(ask_servers_at, |due| due.min(ask_servers_at));
             let ready = tokio::select! {
@@ -136,6 +140,10 @@ impl Service {
             }
             self.perform(decisions).await;
         }
+    }
+
+    fn ask_servers_every(&self) -> Duration {
+        if self.server.foreign.servers().next().is_some() { ASK_SERVERS_EVERY } else { ASK_NOBODY_EVERY }
     }
 
     fn overhear(&mut self) {
@@ -194,13 +202,13 @@ impl Service {
         let decision = self.server.hear(&heard, Timestamp::now());
         let Heard { request, .. } = heard;
         if request.speaker.is_some() && self.log.take() {
-            let (mode, boot) = (self.server.settings.mode, request.speaker);
+            let mode = self.server.settings.mode;
             tracing::info!(
                 machine.mac = %request.mac,
                 machine.architecture = %request.architecture,
                 ?mode,
                 ?port,
-                speaker = ?boot,
+                speaker = ?request.speaker,
                 ask = ?request.ask,
                 answer = decision.answer,
                 "DHCP"
@@ -253,12 +261,8 @@ impl Service {
                     self.machines.record(&machine, Timestamp::now());
                 }
             }
-            Action::Tell(event) => self.tell(event),
+            Action::Tell(event) => self.events.emit(event),
         }
-    }
-
-    fn tell(&self, event: Event) {
-        self.events.emit(event);
     }
 
     fn note_io(&mut self, result: io::Result<()>, what: &'static str) {
@@ -343,6 +347,6 @@ impl LogBudget {
             Some(left) => self.left = left,
             None => self.dropped += 1,
         }
-        self.left > 0
+        self.dropped == 0
     }
 }

@@ -30,8 +30,7 @@ const UEFI_LOADERS: [&str; 5] = [
     "/EFI/BOOT/BOOTX64.EFI",
 ];
 
-/// Where files are on the RAM disk of UEFI HTTP boot, whose names have eight letters at most. The kernel also tells
-/// that disk from the machine's own: both have a `BOOTX64.EFI`.
+/// Where files are on the RAM disk of UEFI HTTP boot, whose names have eight letters at most.
 pub const DISK_KERNEL: &str = "mimeo/vmlinuz";
 pub const DISK_INITRAMFS: &str = "mimeo/initrd";
 pub const DISK_MEMORY_TEST: &str = "mimeo/memtest.efi";
@@ -74,7 +73,7 @@ const MACHINE_FOLDER: &str = "grub/machine/";
 /// it booted from. The address it has would tell too, but that may have been another machine's a moment ago, and a
 /// configuration carries a token.
 pub fn first_config() -> String {
-    format!("configfile ($root)/{MACHINE_FOLDER}$net_default_mac.cfg\n")
+    format!("source ($root)/{MACHINE_FOLDER}$net_default_mac.cfg\n")
 }
 
 /// Whose configuration a file name asks for; `None` for any other file. Without a hardware address in it the
@@ -151,7 +150,9 @@ menuentry "{power_off}" --id off {{
     );
 }
 
-/// What the entries do. `home` is where GRUB came from, for `own_disk` changes the root.
+/// What the entries do. `home` is where GRUB came from: `own_disk` changes the root, and must not take the RAM disk of
+/// UEFI HTTP boot, which has a `BOOTX64.EFI` too, for the machine's own. Nothing here may fail aloud where it need not:
+/// after an error message GRUB waits ten seconds for a key.
 fn functions(config: &mut String, words: &Words, paths: &Paths, arguments: Option<&str>) {
     if let Some(arguments) = arguments {
         let _infallible = write!(
@@ -181,8 +182,8 @@ function client {{
 function own_disk {{
     for loader in {loaders}; do
         for device in (hd*); do
-            if [ -e $device$loader -a ! -e $device/{DISK_KERNEL} ]; then
-                regexp --set=1:root "^\((.*)\)$" $device
+            if [ "$device" != "($home)" -a -e $device$loader ]; then
+                regexp --set=1:root '^\((.*)\)$' $device
                 if chainloader $device$loader; then
                     boot
                 fi

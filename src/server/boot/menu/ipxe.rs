@@ -124,14 +124,19 @@ goto try
     );
 }
 
-/// The machine's own disk. A BIOS starts the first disk's boot code. UEFI firmware is given the loaders one by one and,
-/// when none is there, its turn again: `exit` alone leads some firmware through minutes of IPv6 PXE first.
+/// The machine's own disk. A BIOS starts the first disk's boot code. On UEFI the loaders are tried one by one, which
+/// iPXE of 2019 cannot do (it knows only disks that it attached itself, seen on OVMF); then the firmware has its turn
+/// again, and its own order of disks. That is not the first choice because some firmware goes through minutes of
+/// IPv6 PXE before.
 fn local_disk(script: &mut String, words: &Words) {
     script.push_str("\n:disk\nimgfree\niseq ${platform} efi && goto disk_uefi ||\n");
-    script.push_str("sanboot --no-describe --drive 0x80 || goto no_disk\n:disk_uefi\n");
+    let _infallible = write!(
+        script,
+        "sanboot --no-describe --drive 0x80 ||\necho {no_disk}\nsleep {PAUSE_SECONDS}\nexit\n:disk_uefi\n",
+        no_disk = words.no_disk
+    );
     for loader in UEFI_LOADERS {
         let _infallible = writeln!(script, "sanboot --no-describe --drive 0 --filename {loader} ||");
     }
-    let _infallible =
-        write!(script, ":no_disk\necho {no_disk}\nsleep {PAUSE_SECONDS}\nexit\n", no_disk = words.no_disk);
+    script.push_str("exit\n");
 }

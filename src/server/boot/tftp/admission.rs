@@ -45,11 +45,13 @@ pub enum Decision<H> {
     Full,
 }
 
-impl<H> Admission<H> {
-    pub fn new() -> Self {
+impl<H> Default for Admission<H> {
+    fn default() -> Self {
         Self { transfers: HashMap::new(), next: 0 }
     }
+}
 
+impl<H> Admission<H> {
     /// Decides about a request and, if it is served, books it with what `handle` makes.
     pub fn admit(&mut self, peer: SocketAddrV4, request: &ReadRequest, handle: H) -> Decision<H> {
         let before = self.transfers.iter().find(|(_, entry)| entry.peer == peer);
@@ -129,7 +131,7 @@ mod tests {
 
     #[test]
     fn an_impatient_client_gets_one_transfer_and_a_new_wish_ends_the_old() {
-        let mut admission = Admission::new();
+        let mut admission = Admission::default();
         let (first, _) = serve(&mut admission, peer(1, 1000), "a", 1);
         assert_eq!(admission.admit(peer(1, 1000), &request("a"), 2), Decision::Repeated);
         assert_eq!(serve(&mut admission, peer(1, 1000), "b", 3).1, Some(1));
@@ -140,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_confirmed_transfer_asked_for_again_begins_anew() {
-        let mut admission = Admission::new();
+        let mut admission = Admission::default();
         let (id, _) = serve(&mut admission, peer(1, 1000), "a", 1);
         admission.confirm(id);
         assert_eq!(serve(&mut admission, peer(1, 1000), "a", 2).1, Some(1));
@@ -148,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_flood_pushes_out_its_own_oldest_and_never_a_client_that_answered() {
-        let mut admission = Admission::new();
+        let mut admission = Admission::default();
         let (client, _) = serve(&mut admission, peer(0, 1), "loader", 0);
         admission.confirm(client);
         for number in 1..TRANSFERS_MAX as u32 {
@@ -163,7 +165,7 @@ mod tests {
 
     #[test]
     fn one_address_has_a_share_of_its_own() {
-        let mut admission = Admission::new();
+        let mut admission = Admission::default();
         for port in 0..TRANSFERS_PER_ADDRESS_MAX as u16 {
             assert_eq!(serve(&mut admission, peer(1, port), "f", port.into()).1, None);
         }
@@ -173,7 +175,7 @@ mod tests {
 
     #[test]
     fn when_all_are_busy_nobody_gives_way() {
-        let mut admission = Admission::new();
+        let mut admission = Admission::default();
         let ids: Vec<_> =
             (0..TRANSFERS_MAX as u32).map(|n| serve(&mut admission, peer(n, 1), "f", n).0).collect();
         ids.iter().for_each(|id| admission.confirm(*id));

@@ -63,7 +63,7 @@ impl Server {
 
     /// Serves until `stop` is cancelled.
     pub async fn serve(self, files: Arc<dyn Files>, stop: CancellationToken) {
-        let transfers: Transfers = Arc::new(Mutex::new(Admission::new()));
+        let transfers: Transfers = Arc::new(Mutex::new(Admission::default()));
         let tasks = TaskTracker::new();
         loop {
             let received = tokio::select! {

@@ -21,7 +21,14 @@ const VERSIONS_MAX: usize = 8;
 pub struct Deploys {
     store: Store,
     /// The chunk ids of versions in order, the version used last at the end.
-    named: Arc<Mutex<VecDeque<(ManifestRoot, Arc<[ChunkId]>)>>>,
+    named: Arc<Mutex<VecDeque<Named>>>,
+}
+
+/// The chunks that a version names, each once and in order.
+#[derive(Debug, Clone)]
+struct Named {
+    root: ManifestRoot,
+    ids: Arc<[ChunkId]>,
 }
 
 /// Why a deploy does not get what it asks for.
@@ -81,20 +88,20 @@ impl Deploys {
         while named.len() >= VERSIONS_MAX {
             named.pop_front();
         }
-        named.push_back((root, ids.clone()));
+        named.push_back(Named { root, ids: ids.clone() });
         Ok(ids)
     }
 
     fn find_named(&self, root: ManifestRoot) -> Option<Arc<[ChunkId]>> {
         let mut named = self.lock();
-        let at = named.iter().position(|(known, _)| *known == root)?;
+        let at = named.iter().position(|known| known.root == root)?;
         let entry = named.remove(at)?;
-        let ids = entry.1.clone();
+        let ids = entry.ids.clone();
         named.push_back(entry);
         Some(ids)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<(ManifestRoot, Arc<[ChunkId]>)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Named>> {
         // Every change is complete before the lock is released, so a panic elsewhere leaves it usable.
         self.named.lock().unwrap_or_else(PoisonError::into_inner)
     }

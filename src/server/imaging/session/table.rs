@@ -109,7 +109,7 @@ pub async fn failures_in_a_row(
 
 /// The phases of a session in the order in which they began.
 pub async fn load_phases(pool: &SqlitePool, session: SessionId) -> Result<Vec<PhaseRecord>, TableError> {
-    let rows: Vec<(u32, String, i64, Option<i64>, Option<String>)> = sqlx::query_as(
+    let rows: Vec<PhaseRow> = sqlx::query_as(
         "SELECT attempt, phase_json, began_ms, ended_ms, progress_json FROM session_phase \
          WHERE session = ?1 ORDER BY rowid",
     )
@@ -117,13 +117,14 @@ pub async fn load_phases(pool: &SqlitePool, session: SessionId) -> Result<Vec<Ph
     .fetch_all(pool)
     .await?;
     rows.into_iter()
-        .map(|(attempt, phase, began_ms, ended_ms, progress)| {
+        .map(|row| {
+            let progress = row.progress_json.map(|json| read(session, "progress_json", &json));
             Ok(PhaseRecord {
-                attempt,
-                phase: read(session, "phase_json", &phase)?,
-                began: Timestamp(began_ms),
-                ended: ended_ms.map(Timestamp),
-                progress: progress.map(|json| read(session, "progress_json", &json)).transpose()?,
+                attempt: row.attempt,
+                phase: read(session, "phase_json", &row.phase_json)?,
+                began: Timestamp(row.began_ms),
+                ended: row.ended_ms.map(Timestamp),
+                progress: progress.transpose()?,
             })
         })
         .collect()
@@ -273,6 +274,15 @@ fn read<T: DeserializeOwned>(session: SessionId, column: &'static str, json: &st
         column,
         detail: error.to_string(),
     })
+}
+
+#[derive(FromRow)]
+struct PhaseRow {
+    attempt: u32,
+    phase_json: String,
+    began_ms: i64,
+    ended_ms: Option<i64>,
+    progress_json: Option<String>,
 }
 
 #[derive(FromRow)]

@@ -266,7 +266,7 @@ async fn send(
     path: &str,
     body: Vec<u8>,
 ) -> Answer {
-    let mut request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+    let mut request = Request::builder().method(method).uri(path);
     if let Some(credential) = credential {
         request = request.header(AUTHORIZATION, format!("Bearer {}", credential.reveal()));
     }

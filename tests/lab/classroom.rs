@@ -1,0 +1,181 @@
+//! A classroom: one switch, one appliance, PCs; and the moves of the main job, with their deadlines.
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use mimeo_core::ids::SessionId;
+use mimeo_server::api::{computers::ComputerSummary, sessions::SessionView};
+use tempfile::TempDir;
+use thiserror::Error;
+
+use crate::{
+    appliance::{Appliance, ApplianceError},
+    hardware::Hardware,
+    images::{self, ImageError},
+    network::{NetworkError, Switch},
+    vm::{Machine, MachineError},
+};
+
+/// DHCP by the appliance itself, and machines that nobody knows boot into the client by themselves.
+pub const ALONE: &str = "\
+[dhcp]
+mode = \"full\"
+pool = \"192.0.2.50-192.0.2.99\"
+
+[boot]
+unknown = \"register\"
+menu_timeout_seconds = 3
+kernel_options = \"console=tty0 console=ttyS0\"
+";
+
+/// From power-on to the client's hello. Seen: 35 s alone, twice that with another PC on the same two cores.
+pub const HELLO_WITHIN: Duration = Duration::from_secs(300);
+/// A capture or deploy of the reference master.
+pub const SESSION_WITHIN: Duration = Duration::from_secs(900);
+/// From a restart to the system's own word that it is up.
+pub const SYSTEM_WITHIN: Duration = Duration::from_secs(420);
+
+/// What the reference master says on its serial console when it is up (masters/debian-12).
+pub const SYSTEM_UP: &str = "MIMEO-DEMO-BOOTED";
+
+const ASK_EVERY: Duration = Duration::from_millis(500);
+
+#[derive(Debug, Error)]
+pub enum ClassroomError {
+    #[error(transparent)]
+    Appliance(#[from] ApplianceError),
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    #[error("a folder for the laboratory: {0}")]
+    Folder(std::io::Error),
+    #[error("{what} did not happen within {within:?}; {state}")]
+    TooLate { what: String, within: Duration, state: String },
+    #[error("session {id} ended as {state}: {detail}")]
+    Session { id: SessionId, state: String, detail: String },
+}
+
+/// Everything that a whole-machine test needs. Fields are dropped in order: the appliance, then the switch, then
+/// the files.
+pub struct Classroom {
+    pub appliance: Appliance,
+    pub switch: Switch,
+    folder: TempDir,
+}
+
+impl Classroom {
+    /// A fresh appliance with these settings on a switch of its own.
+    pub fn open(label: &str, settings: &str) -> Result<Self, ClassroomError> {
+        let folder = tempfile::Builder::new().prefix("mimeo-lab-").tempdir_in(scratch()).map_err(ClassroomError::Folder)?;
+        let switch = Switch::create(label)?;
+        let appliance = Appliance::start(&switch, &folder.path().join("mimeo"), settings)?;
+        Ok(Self { appliance, switch, folder })
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A PC that is off.
+    pub fn machine(&self, hardware: Hardware) -> Result<Machine<'_>, ClassroomError> {
+        let folder = self.folder.path().join(&hardware.name);
+        Ok(Machine::new(hardware, &self.switch, &folder)?)
+    }
+
+    /// An empty disk.
+    pub fn blank_disk(&self, name: &str, size_bytes: u64) -> Result<PathBuf, ClassroomError> {
+        let path = self.folder.path().join(name);
+        images::blank_disk(&path, size_bytes)?;
+        Ok(path)
+    }
+
+    /// A disk that holds a reference master.
+    pub fn master_disk(&self, name: &str, master: &str) -> Result<PathBuf, ClassroomError> {
+        let path = self.folder.path().join(name);
+        images::copy_disk(&images::master(master)?, &path)?;
+        Ok(path)
+    }
+
+    /// Waits until the appliance knows the computer with this SMBIOS serial number.
+    pub fn wait_for_computer(&self, serial: &str) -> Result<ComputerSummary, ClassroomError> {
+        self.wait(HELLO_WITHIN, &format!("the registration of {serial}"), || {
+            let computers = self.appliance.computers()?;
+            Ok(computers.into_iter().find(|computer| computer.serial.as_deref() == Some(serial)))
+        })
+    }
+
+    /// Asks for a capture.
+    pub fn capture(&self, computer: &str, master: &str) -> Result<SessionView, ClassroomError> {
+        let mut sessions: Vec<SessionView> = self.appliance.ask(&["capture", computer, "--name", master])?;
+        Ok(sessions.remove(0))
+    }
+
+    /// Asks for a deploy.
+    pub fn deploy(&self, master: &str, computer: &str) -> Result<SessionView, ClassroomError> {
+        let mut sessions: Vec<SessionView> = self.appliance.ask(&["deploy", master, computer, "--yes"])?;
+        Ok(sessions.remove(0))
+    }
+
+    /// Waits for a session's end; `watch` sees it as it goes on. Any end but success is an error.
+    pub fn wait_for_success(
+        &self,
+        id: SessionId,
+        watch: &mut dyn FnMut(&SessionView),
+    ) -> Result<SessionView, ClassroomError> {
+        let session = self.wait_for_session(id, "the end", watch, |session| session.ended.is_some())?;
+        match session.state.as_str() {
+            "succeeded" => Ok(session),
+            state => Err(ClassroomError::Session {
+                id,
+                state: state.to_owned(),
+                detail: format!("{:?}; the server said:\n{}", session.failure, self.appliance.log()),
+            }),
+        }
+    }
+
+    /// Waits until a session is as wanted.
+    pub fn wait_for_session(
+        &self,
+        id: SessionId,
+        what: &str,
+        watch: &mut dyn FnMut(&SessionView),
+        wanted: impl Fn(&SessionView) -> bool,
+    ) -> Result<SessionView, ClassroomError> {
+        self.wait(SESSION_WITHIN, &format!("{what} of session {id}"), || {
+            let session = self.appliance.session(id.0)?.session;
+            watch(&session);
+            Ok(Some(session).filter(&wanted))
+        })
+    }
+
+    /// Asks until there is an answer.
+    fn wait<T>(
+        &self,
+        within: Duration,
+        what: &str,
+        ask: impl FnMut() -> Result<Option<T>, ClassroomError>,
+    ) -> Result<T, ClassroomError> {
+        let mut ask = ask;
+        let deadline = Instant::now() + within;
+        loop {
+            if let Some(answer) = ask()? {
+                return Ok(answer);
+            }
+            if Instant::now() > deadline {
+                let state = format!("the server said:\n{}", self.appliance.log());
+                return Err(ClassroomError::TooLate { what: what.to_owned(), within, state });
+            }
+            std::thread::sleep(ASK_EVERY);
+        }
+    }
+}
+
+/// Where disks of several GB may lie: never a memory file system, which `/tmp` often is.
+fn scratch() -> PathBuf {
+    PathBuf::from("/var/tmp")
+}
