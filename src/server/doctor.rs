@@ -175,7 +175,6 @@ fn interface(served: &Result<ServedInterface, interface::InterfaceError>) -> Fin
 mod tests {
     use super::{Finding, Verdict, clock, examine, store};
 
-
     fn verdict(finding: &Finding) -> Verdict {
         assert!(!finding.message.is_empty());
         finding.verdict

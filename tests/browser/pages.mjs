@@ -107,7 +107,7 @@ async function deploy() {
   await page.keyboard.press("Space");
   await page.keyboard.press("Enter");
   await page.getByText("Everything on this disk will be erased.").waitFor();
-  for (const fact of ["4xk2lm3", "S649NX0R", "Basic data partition", "NTFS"]) {
+  for (const fact of ["4XK2LM3", "S649NX0R", "Basic data partition", "NTFS"]) {
     await page.getByText(fact).first().waitFor();
   }
   await shot("confirm-deploy");
@@ -166,7 +166,7 @@ async function watch() {
 async function timesAreLocal() {
   const time = page.locator("time").first();
   const moment = new Date(await time.getAttribute("datetime"));
-  const format = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short", timeZone: "Asia/Tokyo" });
+  const format = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short", timeZone: "Asia/Tokyo" });
   assert.equal(await time.textContent(), format.format(moment));
 }
 

@@ -81,7 +81,8 @@ mod tests {
     fn artefacts() -> Artefacts {
         let folder = tempfile::tempdir().expect("a folder");
         artefacts::tests::write_folder(folder.path());
-        Artefacts::load(folder.path(), artefacts::tests::CA, artefacts::tests::STARTED).expect("good artefacts")
+        Artefacts::load(folder.path(), artefacts::tests::CA, artefacts::tests::STARTED)
+            .expect("good artefacts")
     }
 
     fn read(image: &[u8], path: &str) -> Vec<u8> {

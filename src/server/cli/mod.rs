@@ -179,7 +179,9 @@ async fn execute(options: Options, command: Command) -> Result<(), CliError> {
         Command::Capture(capture) => deploy::capture(&connection, capture, json).await,
         Command::Deploy(deploy) => deploy::deploy(&connection, deploy, json).await,
         Command::Sessions { session: Some(session), .. } => sessions::show(&connection, session, json).await,
-        Command::Sessions { session: None, open, watch: false } => sessions::list(&connection, open, json).await,
+        Command::Sessions { session: None, open, watch: false } => {
+            sessions::list(&connection, open, json).await
+        }
         Command::Sessions { session: None, watch: true, .. } => follow::watch(&connection, json).await,
         Command::Answer { session, disk } => sessions::answer(&connection, session, &disk, json).await,
         Command::Cancel { session } => sessions::cancel(&connection, session, json).await,

@@ -45,7 +45,8 @@ pub(super) async fn show(connection: &Connection, id: i64, json: bool) -> Result
         return Ok(());
     }
     let SessionDetails { session, phases } = understand(&answer)?;
-    let mut text = format!("Session {id}: {}, {}: {}.\n", session.computer_name, does(&session), standing(&session));
+    let mut text =
+        format!("Session {id}: {}, {}: {}.\n", session.computer_name, does(&session), standing(&session));
     if let Some(pin) = &session.disk {
         text.push_str(&format!("Disk: {}.\n", disk(pin)));
     }
@@ -59,7 +60,8 @@ pub(super) async fn show(connection: &Connection, id: i64, json: bool) -> Result
 }
 
 fn phase_row(phase: &PhaseView, now: Timestamp) -> Vec<String> {
-    let figure = |of: fn(&Progress) -> u64| phase.progress.as_ref().map_or_else(|| "-".to_owned(), |p| bytes(of(p)));
+    let figure =
+        |of: fn(&Progress) -> u64| phase.progress.as_ref().map_or_else(|| "-".to_owned(), |p| bytes(of(p)));
     vec![
         phase.attempt.to_string(),
         word(&phase.phase),

@@ -15,7 +15,10 @@ const EVENTS = [
 ];
 
 function localiseTimes(root) {
-  const format = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
+  // The page's language as it is written where the reader lives: British hours go to 24.
+  const { lang } = document.documentElement;
+  const locale = navigator.languages.find((known) => known.split("-")[0] === lang) ?? lang;
+  const format = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
   for (const time of root.querySelectorAll("time[datetime]")) {
     time.title = time.textContent;
     time.textContent = format.format(new Date(time.dateTime));
