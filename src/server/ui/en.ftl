@@ -32,7 +32,7 @@ login-to-setup = choose another.
 
 ## Refusals
 
-refused-title = This was not done
+refused-title = This is not possible
 refused-back = Back
 refused-not-logged-in = Log in first.
 refused-foreign-page = This request does not come from a page of this server: it was refused.

@@ -32,7 +32,7 @@ login-to-setup = choisissez-en un autre.
 
 ## Refus
 
-refused-title = Cela n'a pas été fait
+refused-title = Ce n'est pas possible
 refused-back = Retour
 refused-not-logged-in = Connectez-vous d'abord.
 refused-foreign-page = Cette demande ne vient pas d'une page de ce serveur : elle a été refusée.
