@@ -2,7 +2,7 @@
 //!
 //! It runs without a server and beside one, and changes nothing.
 
-mod network;
+pub(crate) mod network;
 
 use std::{fs, io, path::Path, process::ExitCode};
 
@@ -174,6 +174,7 @@ fn interface(served: &Result<ServedInterface, interface::InterfaceError>) -> Fin
 #[cfg(test)]
 mod tests {
     use super::{Finding, Verdict, clock, examine, store};
+    use crate::clock::Timestamp;
 
     fn verdict(finding: &Finding) -> Verdict {
         assert!(!finding.message.is_empty());

@@ -1,6 +1,9 @@
 //! The executable `mimeo`: reads the command line and hands over.
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
 
 use clap::Parser;
 use mimeo_server::{
@@ -32,7 +35,8 @@ fn main() -> ExitCode {
 
 async fn serve(options: &Options, overrides: ServeOptions) -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG_DEFAULT));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let colours = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(io::stderr).init();
     let mut config = match Config::load(options.config.as_deref()) {
         Ok(config) => config,
         Err(error) => return complain(&causes(&error)),

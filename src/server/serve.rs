@@ -48,6 +48,7 @@ use crate::{
         interface::{self, InterfaceError, ServedInterface},
     },
     db::{self, OpenDbError},
+    doctor,
     events::Events,
     imaging::{
         keys::{self, LoadKeyError},
@@ -84,15 +85,17 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ServeErr
     tasks.spawn("sessions", until(stop.clone(), async move { services.keep_sessions().await }));
     tasks.spawn("certificate", until(stop.clone(), keep_certificate(tls.clone())));
     let administration = api::router::router(app.clone());
-    let pages = ui::router(app.clone());
     let local = web::serve_local(ports.local, administration.clone(), stop.clone());
     tasks.spawn("local socket", listening("the local socket", local));
     let payload = app.artefacts.payload().0;
     let clients = ClientApi::new(app.services.clone(), payload, config.server.language, logs).router();
-    let https = web::serve_tls(ports.https, tls, administration.merge(pages).merge(clients), stop);
+    let https = administration.merge(ui::router(app.clone())).merge(clients);
+    let https = web::serve_tls(ports.https, tls, https, stop.clone());
     tasks.spawn("HTTPS", listening("HTTPS", https));
 
-    greet(&app, &config, &served).await?;
+    if greet(&app, &config, &served).await? == Greeted::ForTheFirstTime {
+        tasks.spawn("first look", until(stop.clone(), first_look(config, served)));
+    }
     // Nobody but systemd listens, and without it there is nobody to tell.
     let _told = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let ended = tasks.wait().await;
@@ -243,15 +246,29 @@ async fn keep_certificate(tls: Tls) {
     }
 }
 
+/// Whether anybody has ever logged in.
+#[derive(Debug, PartialEq, Eq)]
+enum Greeted {
+    ForTheFirstTime,
+    Again,
+}
+
 /// Says where the page is and, as long as nobody has logged in, how to.
 #[expect(clippy::print_stdout, reason = "the person at the terminal is to read this, whatever is logged")]
-async fn greet(app: &App, config: &Config, served: &ServedInterface) -> Result<(), ServeError> {
+async fn greet(app: &App, config: &Config, served: &ServedInterface) -> Result<Greeted, ServeError> {
     let page = page_address(config, served);
     println!("Mimeo serves {} at {page}", served.name);
-    if let Some(code) = app.auth.setup_code().await? {
-        println!("First login: open {page} and set the administrator's password with setup code {code}");
-    }
-    Ok(())
+    let Some(code) = app.auth.setup_code().await? else { return Ok(Greeted::Again) };
+    println!("First login: open {page} and set the administrator's password with setup code {code}");
+    Ok(Greeted::ForTheFirstTime)
+}
+
+/// Listens to the network once and says which DHCP mode it calls for.
+#[expect(clippy::print_stdout, reason = "the person at the terminal is to read this, whatever is logged")]
+async fn first_look(config: Config, served: ServedInterface) {
+    let finding = doctor::network::dhcp(&config, &served).await;
+    println!("DHCP: {}", finding.message);
+    std::future::pending().await
 }
 
 /// The address that people type.

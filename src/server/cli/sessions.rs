@@ -173,3 +173,51 @@ fn chosen(session: &SessionView, which: &str) -> Result<DiskPin, CliError> {
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{chosen, standing};
+    use crate::api::sessions::SessionView;
+
+    fn session(state: &str, question: &[(&str, &str)]) -> SessionView {
+        let disk = |(serial, wwn): &(&str, &str)| json!({ "model": null, "serial": serial, "wwn": wwn, "size_bytes": 1000, "logical_sector": 512 });
+        let view = json!({
+            "id": 7, "kind": "deploy", "computer": 1, "computer_name": "pc-1", "master": "debian", "version": 3,
+            "state": state, "phase": "write",
+            "progress": { "done_bytes": 45, "total_bytes": 100, "read_bytes": 0, "written_bytes": 45, "sent_bytes": 0,
+                          "received_bytes": 0 },
+            "disk": null, "question": question.iter().map(disk).collect::<Vec<_>>(), "failure": null, "attempts": 1,
+            "requested": 0, "started": 0, "ended": null,
+        });
+        serde_json::from_value(view).expect("a session")
+    }
+
+    #[test]
+    fn a_disk_is_chosen_by_serial_wwn_or_number_and_never_by_guessing() {
+        let session_7 =
+            session("waiting", &[("AAA", "wwn-1"), ("2", "wwn-2"), ("CCC", "wwn-3"), ("CCC", "wwn-4")]);
+        for (typed, wwn) in [("aaa", "wwn-1"), ("wwn-3", "wwn-3"), ("1", "wwn-1"), ("4", "wwn-4")] {
+            let pin = chosen(&session_7, typed).expect(typed);
+            assert_eq!(pin.wwn.as_deref(), Some(wwn), "{typed}");
+        }
+        let serial_before_number = chosen(&session_7, "2").expect("a serial number");
+        assert_eq!(serial_before_number.wwn.as_deref(), Some("wwn-2"));
+        for (typed, expect) in [("CCC", "several disks"), ("0", "no disk"), ("5", "no disk"), ("", "no disk")]
+        {
+            let error = chosen(&session_7, typed).expect_err(typed).to_string();
+            assert!(error.contains(expect), "{error}");
+        }
+        let unasked = chosen(&session("running", &[]), "1").expect_err("no question").to_string();
+        assert!(unasked.contains("no question"), "{unasked}");
+    }
+
+    #[test]
+    fn a_session_is_told_by_what_it_waits_for_or_does() {
+        assert_eq!(standing(&session("running", &[])), "write 45 %");
+        assert_eq!(standing(&session("waiting", &[("AAA", "w")])), "waiting: which disk?");
+        assert_eq!(standing(&session("waiting", &[])), "waiting for the computer to start from the network");
+        assert_eq!(standing(&session("cancelled", &[])), "cancelled");
+    }
+}

@@ -68,7 +68,7 @@ fn port_finding(
 }
 
 /// Which other DHCP servers answer, and which mode that calls for.
-pub(super) async fn dhcp(config: &Config, served: &ServedInterface) -> Finding {
+pub(crate) async fn dhcp(config: &Config, served: &ServedInterface) -> Finding {
     if config.dhcp.mode == DhcpMode::Off {
         return Finding::ok("DHCP", "off: machines boot only if another DHCP server sends them here");
     }
