@@ -34,3 +34,5 @@ mod store;
 mod tftp;
 #[path = "it/tidy.rs"]
 mod tidy;
+#[path = "it/ui.rs"]
+mod ui;

@@ -174,6 +174,7 @@ fn interface(served: &Result<ServedInterface, interface::InterfaceError>) -> Fin
 #[cfg(test)]
 mod tests {
     use super::{Finding, Verdict, clock, examine, store};
+    use crate::clock::Timestamp;
 
     fn verdict(finding: &Finding) -> Verdict {
         assert!(!finding.message.is_empty());

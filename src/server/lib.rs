@@ -20,6 +20,7 @@ pub mod wiring;
 pub mod app;
 
 pub mod api;
+pub mod ui;
 
 pub mod cli;
 pub mod doctor;

@@ -55,6 +55,7 @@ use crate::{
         store::{Store, StoreOptions, backend::Backend, error::StoreError},
     },
     tls::{self, Tls, TlsError},
+    ui,
     wiring::{Services, boot_source::HouseBootSource},
 };
 
@@ -88,7 +89,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ServeErr
     tasks.spawn("local socket", listening("the local socket", local));
     let payload = app.artefacts.payload().0;
     let clients = ClientApi::new(app.services.clone(), payload, config.server.language, logs).router();
-    let https = web::serve_tls(ports.https, tls, administration.merge(clients), stop.clone());
+    let https = administration.merge(ui::router(app.clone())).merge(clients);
+    let https = web::serve_tls(ports.https, tls, https, stop.clone());
     tasks.spawn("HTTPS", listening("HTTPS", https));
 
     if greet(&app, &config, &served).await? == Greeted::ForTheFirstTime {

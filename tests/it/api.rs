@@ -1,7 +1,7 @@
 //! The administrator's API as programs and browsers meet it: over real TLS and over the real local socket.
 
 #[path = "api/house.rs"]
-mod house;
+pub(crate) mod house;
 #[path = "api/login.rs"]
 mod login;
 #[path = "api/program.rs"]

@@ -30,6 +30,10 @@ pub struct ArtefactView {
 }
 
 async fn about(State(app): State<App>, _: Administrator) -> Json<AboutView> {
+    Json(view(&app))
+}
+
+pub fn view(app: &App) -> AboutView {
     let artefacts = app.artefacts.list().iter().map(|artefact| ArtefactView {
         name: artefact.name.clone(),
         bytes: artefact.bytes,
@@ -37,10 +41,10 @@ async fn about(State(app): State<App>, _: Administrator) -> Json<AboutView> {
         package: artefact.package.clone(),
         version: artefact.version.clone(),
     });
-    Json(AboutView {
+    AboutView {
         name: "Mimeo".into(),
         version: env!("CARGO_PKG_VERSION").into(),
         started: app.started,
         artefacts: artefacts.collect(),
-    })
+    }
 }

@@ -106,7 +106,8 @@ impl From<&Computer> for ComputerSummary {
             loader: computer.loader.into(),
             manufacturer: identity.manufacturer.clone(),
             model: identity.model.clone(),
-            serial: identity.facts().system_serial,
+            // As it stands on the label; a placeholder is none.
+            serial: identity.facts().system_serial.and(identity.system_serial.clone()),
             firmware: computer.report.firmware,
             secure_boot: computer.report.secure_boot,
             memory_bytes: computer.report.memory_bytes,

@@ -66,6 +66,10 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
     }
 
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
     pub fn with_details(mut self, details: Value) -> Self {
         self.body.details = details;
         self

@@ -46,11 +46,16 @@ pub struct VersionView {
 }
 
 async fn list(State(app): State<App>, _: Administrator) -> Result<Json<Vec<MasterView>>, ApiError> {
+    Ok(Json(load_views(&app).await?))
+}
+
+/// Every master with its versions.
+pub async fn load_views(app: &App) -> Result<Vec<MasterView>, MasterError> {
     let mut views = Vec::new();
     for master in master::list(&app.services.pool).await? {
-        views.push(with_versions(&app, master).await?);
+        views.push(with_versions(app, master).await?);
     }
-    Ok(Json(views))
+    Ok(views)
 }
 
 async fn show(
@@ -64,7 +69,7 @@ async fn show(
     Ok(Json(with_versions(&app, master).await?))
 }
 
-async fn with_versions(app: &App, master: Master) -> Result<MasterView, ApiError> {
+async fn with_versions(app: &App, master: Master) -> Result<MasterView, MasterError> {
     let mut versions = master::list_versions(&app.services.pool, master.id).await?;
     versions.sort_by_key(|version| std::cmp::Reverse(version.number));
     Ok(MasterView {

@@ -27,7 +27,7 @@ use crate::{
         master::MasterName,
         session::{
             DiskChoice, Job, Session, State as SessionState,
-            plan::{DiskRule, ErasePreview, Need, Plan, plan, preview_erase},
+            plan::{DiskRule, ErasePreview, Plan, preview_erase},
             requests::SessionError,
             table::{PhaseRecord, SessionFilter, TableError},
         },
@@ -163,7 +163,12 @@ async fn list(
         Some(name_or_id) => Some(computer::load_named_computer(&app.services.pool, name_or_id).await?.id),
         None => None,
     };
-    let sessions = app.services.sessions.list(SessionFilter { computer, open_only: query.open }).await?;
+    Ok(Json(load_views(&app, SessionFilter { computer, open_only: query.open }).await?))
+}
+
+/// The sessions that a list shows, with their computers' names.
+pub async fn load_views(app: &App, filter: SessionFilter) -> Result<Vec<SessionView>, RequestError> {
+    let sessions = app.services.sessions.list(filter).await?;
     let computers = computer::list_computers(&app.services.pool).await?;
     let name_of =
         |id| computers.iter().find(|computer| computer.id == id).map(|computer| computer.name.to_string());
@@ -171,7 +176,7 @@ async fn list(
         let name = name_of(session.computer).unwrap_or_else(|| session.computer.to_string());
         SessionView::new(session, name)
     });
-    Ok(Json(views.collect()))
+    Ok(views.collect())
 }
 
 async fn show(
@@ -179,9 +184,14 @@ async fn show(
     _: Administrator,
     InPath(id): InPath<SessionId>,
 ) -> Result<Json<SessionDetails>, ApiError> {
-    let session = view(&app, app.services.sessions.load(id).await?).await?;
+    Ok(Json(load_details(&app, id).await?))
+}
+
+/// A session with the times of its phases.
+pub async fn load_details(app: &App, id: SessionId) -> Result<SessionDetails, RequestError> {
+    let session = view(app, app.services.sessions.load(id).await?).await?;
     let phases = app.services.sessions.phases(id).await?.into_iter().map(PhaseView::from).collect();
-    Ok(Json(SessionDetails { session, phases }))
+    Ok(SessionDetails { session, phases })
 }
 
 async fn preview(
@@ -194,7 +204,8 @@ async fn preview(
     let (kind, master, version, plan) = match &request {
         SessionRequest::Capture { master, .. } => {
             let name: MasterName = master.parse()?;
-            (JobKind::Capture, name, None, plan(&computer.report, Need::Source, rule.as_ref()))
+            let preview = app.services.preview_capture(computer.id, rule.as_ref()).await?;
+            (JobKind::Capture, name, None, preview.plan)
         }
         SessionRequest::Deploy { master, .. } => {
             let preview = app.services.preview_deploy(computer.id, &master.parse()?, rule.as_ref()).await?;
@@ -262,7 +273,7 @@ fn rule_of(request: &SessionRequest) -> Result<Option<DiskRule>, ApiError> {
     rule.map_err(|error| ApiError::bad_request("bad_disk", error))
 }
 
-async fn view(app: &App, session: Session) -> Result<SessionView, ApiError> {
+async fn view(app: &App, session: Session) -> Result<SessionView, RequestError> {
     let computer = computer::load_computer(&app.services.pool, session.computer).await?;
     Ok(SessionView::new(session, computer.name.to_string()))
 }

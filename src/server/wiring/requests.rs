@@ -12,7 +12,7 @@ use crate::{
         master::{MasterError, MasterName, MasterRef, load_version},
         session::{
             Session,
-            plan::{DiskRule, ErasePreview, Plan, plan, preview_erase},
+            plan::{DiskRule, ErasePreview, Need, Plan, plan, preview_erase},
             requests::{DeployVersion, SessionError},
         },
         store::error::StoreError,
@@ -27,6 +27,15 @@ pub struct DeployPreview {
     pub version: DeployVersion,
     pub plan: Plan,
     /// What stands on each disk that may be erased, as of the computer's last boot into the client.
+    pub disks: Vec<ErasePreview>,
+}
+
+/// What a capture would do, before anybody asked for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CapturePreview {
+    pub computer: Computer,
+    pub plan: Plan,
+    /// What stands on each disk that may be read, as of the computer's last boot into the client.
     pub disks: Vec<ErasePreview>,
 }
 
@@ -70,6 +79,18 @@ impl Services {
         let report = load_computer(&self.pool, computer).await?.report;
         let version = self.load_deployable(master).await?;
         Ok(self.sessions.request_deploy(computer, &report, version, rule, now).await?)
+    }
+
+    /// Shows which disk a capture would read, or among which it would ask, or why it cannot be.
+    pub async fn preview_capture(
+        &self,
+        computer: ComputerId,
+        rule: Option<&DiskRule>,
+    ) -> Result<CapturePreview, RequestError> {
+        let computer = load_computer(&self.pool, computer).await?;
+        let plan = plan(&computer.report, Need::Source, rule);
+        let disks = preview_erase(&computer.report, &plan);
+        Ok(CapturePreview { computer, plan, disks })
     }
 
     /// Shows which disk a deploy would erase, or among which it would ask, or why it cannot be.

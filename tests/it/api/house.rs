@@ -23,6 +23,7 @@ use mimeo_server::{
     inventory::boot_token::{Purpose, mint},
     serve::{ports, web},
     tls::Tls,
+    ui,
     wiring::Services,
 };
 use reqwest::{Certificate, Client, Method, Response, StatusCode, header};
@@ -31,35 +32,35 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub(super) const PASSWORD: &str = "correct horse battery";
+pub(crate) const PASSWORD: &str = "correct horse battery";
 
-pub(super) struct House {
-    pub(super) services: Services,
-    pub(super) auth: Auth,
-    pub(super) address: SocketAddr,
-    pub(super) folder: TempDir,
-    pub(super) authority: Certificate,
+pub(crate) struct House {
+    pub(crate) services: Services,
+    pub(crate) auth: Auth,
+    pub(crate) address: SocketAddr,
+    pub(crate) folder: TempDir,
+    pub(crate) authority: Certificate,
     _stop: DropGuard,
 }
 
 /// What came back.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: header::HeaderMap,
-    pub(super) body: Value,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: header::HeaderMap,
+    pub(crate) body: Value,
 }
 
 /// How one who asks proves who they are, and from which page.
 #[derive(Debug, Default, Clone)]
-pub(super) struct As {
-    pub(super) token: Option<String>,
-    pub(super) cookie: Option<String>,
-    pub(super) origin: Option<String>,
+pub(crate) struct As {
+    pub(crate) token: Option<String>,
+    pub(crate) cookie: Option<String>,
+    pub(crate) origin: Option<String>,
 }
 
 impl House {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path();
         let stop = CancellationToken::new();
@@ -85,7 +86,7 @@ impl House {
             stopping: stop.clone(),
         };
         let clients = ClientApi::new(services.clone(), Default::default(), Language::En, path.to_owned());
-        let router = router::router(app);
+        let router = router::router(app.clone()).merge(ui::router(app));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let socket = ports::open_local(&path.join("mimeo.sock")).expect("a socket");
@@ -94,19 +95,19 @@ impl House {
         Self { services, auth, address, folder, authority, _stop: stop.drop_guard() }
     }
 
-    pub(super) fn network(&self) -> Client {
+    pub(crate) fn network(&self) -> Client {
         Client::builder().tls_certs_only([self.authority.clone()]).build().expect("a client")
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("https://{}{path}", self.address)
     }
 
-    pub(super) fn own_page(&self) -> Option<String> {
+    pub(crate) fn own_page(&self) -> Option<String> {
         Some(format!("https://{}", self.address))
     }
 
-    pub(super) async fn ask(&self, method: Method, path: &str, who: &As, body: Option<Value>) -> Answer {
+    pub(crate) async fn ask(&self, method: Method, path: &str, who: &As, body: Option<Value>) -> Answer {
         let mut request = self.network().request(method, self.url(&format!("/api/v1{path}")));
         if let Some(token) = &who.token {
             request = request.bearer_auth(token);
@@ -123,22 +124,22 @@ impl House {
         Answer::read(request.send().await.expect("an answer")).await
     }
 
-    pub(super) async fn get(&self, path: &str, who: &As) -> Answer {
+    pub(crate) async fn get(&self, path: &str, who: &As) -> Answer {
         self.ask(Method::GET, path, who, None).await
     }
 
-    pub(super) async fn post(&self, path: &str, who: &As, body: Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, who: &As, body: Value) -> Answer {
         self.ask(Method::POST, path, who, Some(body)).await
     }
 
     /// One who shows a token.
-    pub(super) async fn program(&self) -> As {
+    pub(crate) async fn program(&self) -> As {
         let (_, secret) = self.auth.create_token("test", Timestamp::now()).await.expect("a token");
         As { token: Some(secret.reveal()), ..As::default() }
     }
 
     /// A computer that booted into the client once.
-    pub(super) async fn register(&self, mac: MacAddr, disks: &[&str]) -> ComputerId {
+    pub(crate) async fn register(&self, mac: MacAddr, disks: &[&str]) -> ComputerId {
         let token =
             mint(&self.services.pool, mac, Purpose::Register, Timestamp::now()).await.expect("minted");
         let hello = Hello { protocol: PROTOCOL_VERSION, token, report: report(mac, disks) };
@@ -149,7 +150,7 @@ impl House {
 }
 
 impl Answer {
-    pub(super) async fn read(response: Response) -> Self {
+    pub(crate) async fn read(response: Response) -> Self {
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = response.bytes().await.expect("a whole body");
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
@@ -157,18 +158,18 @@ impl Answer {
     }
 
     /// The cookie to show from now on.
-    pub(super) fn cookie(&self) -> Option<String> {
+    pub(crate) fn cookie(&self) -> Option<String> {
         let header = self.headers.get(header::SET_COOKIE)?.to_str().ok()?;
         header.split(';').next().map(str::to_owned)
     }
 
-    pub(super) fn error(&self) -> &str {
+    pub(crate) fn error(&self) -> &str {
         self.body["error"].as_str().unwrap_or_default()
     }
 }
 
 /// Boot artefacts that are whole, and boot nothing.
-pub(super) fn write_artefacts(folder: &Path) {
+pub(crate) fn write_artefacts(folder: &Path) {
     std::fs::create_dir_all(folder).expect("a folder");
     let write = |name: &str| {
         std::fs::write(folder.join(name), name).expect("written");
@@ -184,7 +185,7 @@ pub(super) fn write_artefacts(folder: &Path) {
     std::fs::write(folder.join(LIST_NAME), list.to_string()).expect("written");
 }
 
-fn report(mac: MacAddr, disks: &[&str]) -> MachineReport {
+pub(crate) fn report(mac: MacAddr, disks: &[&str]) -> MachineReport {
     let disk = |serial: &&str| DiskReport {
         kernel_name: "sda".into(),
         model: Some("Disk".into()),

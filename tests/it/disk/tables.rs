@@ -400,7 +400,7 @@ fn what_is_no_partitioned_disk_is_named() {
     assert!(matches!(layout::read(&blank.open(), SECTOR), Err(LayoutError::NoTable)));
     blank.write(510, &[0x55, 0xAA]);
     assert!(matches!(layout::read(&blank.open(), SECTOR), Err(LayoutError::Empty)));
-    assert!(matches!(layout::read(&[0_u8; 100][..].as_ref(), SECTOR), Err(LayoutError::Io(_))));
+    assert!(matches!(layout::read(&&[0_u8; 100][..], SECTOR), Err(LayoutError::Io(_))));
 
     let ext = Image::of_bytes(8 * MIB);
     run("mke2fs", &["-q", "-F", ext.str()]);

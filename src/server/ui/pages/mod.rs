@@ -1,0 +1,9 @@
+//! The pages, in the order in which a person meets them: the [`door`], the [`computers`], an [`order`] to capture or
+//! deploy, the [`sessions`] that come of it, the [`masters`], and what this server is ([`about`]).
+
+pub mod about;
+pub mod computers;
+pub mod door;
+pub mod masters;
+pub mod order;
+pub mod sessions;

@@ -1,0 +1,340 @@
+//! The pages as people meet them: over real TLS, with forms, without a script; and in a real browser.
+
+#[path = "ui/browser.rs"]
+mod browser;
+#[path = "ui/machine.rs"]
+mod machine;
+#[path = "ui/person.rs"]
+mod person;
+
+use mimeo_core::{
+    failure::{Failure, FailureCause},
+    ids::MacAddr,
+    messages::{Orders, Phase},
+    units::SectorSize,
+};
+use reqwest::StatusCode;
+
+use self::{
+    machine::{GIB, MAC, MASTER_BYTES, Machine, disk, publish, workstation},
+    person::{Person, encode, field},
+};
+use crate::api::house::{House, PASSWORD};
+
+const PAGES: [&str; 5] = ["/computers", "/masters", "/sessions", "/about", "/computers/1"];
+
+#[tokio::test]
+async fn nobody_reads_a_page_without_logging_in_and_everybody_is_led_to_the_door() {
+    let house = House::start().await;
+    let mut stranger = Person::new(&house, "en");
+    for path in PAGES {
+        let seen = stranger.get(path).await;
+        assert_eq!(seen.status, StatusCode::SEE_OTHER, "{path}");
+        assert_eq!(seen.location, Some(format!("/login?next={path}")));
+        assert_eq!(seen.text, "");
+    }
+    let seen = stranger.send("/sessions/1/cancel", &[]).await;
+    assert_eq!((seen.status, seen.location.as_deref()), (StatusCode::SEE_OTHER, Some("/login")));
+    let seen = stranger.get("/login").await;
+    assert_eq!(seen.location.as_deref(), Some("/setup"), "there is no account yet");
+    assert!(stranger.read("/setup").await.contains("Setup code"));
+}
+
+#[tokio::test]
+async fn the_first_login_leads_in_and_every_page_speaks_both_languages() {
+    let house = House::start().await;
+    let machine =
+        Machine::boot(&house, MAC, workstation(MAC, "4XK2LM3", vec![disk(Some("S1"), 512 * GIB)])).await;
+    publish(&house, "debian-12").await;
+    let mut person = Person::administrator(&house, "fr-FR,fr;q=0.9,en;q=0.8").await;
+    for (path, french, english) in [
+        ("/computers", "Vu la dernière fois", "Last seen"),
+        (&*format!("/computers/{}", machine.computer), "Numéro de série", "Serial number"),
+        ("/masters", "Ajouté au dépôt", "Added to the store"),
+        ("/sessions", "Aucune session n", "No session waits or runs"),
+        ("/about", "Certificat de l", "Certificate of the authority"),
+    ] {
+        let page = person.read(path).await;
+        assert!(page.contains("<html lang=\"fr\">") && page.contains(french), "{page}");
+        person.speak("en");
+        let page = person.read(path).await;
+        assert!(page.contains("<html lang=\"en\">") && page.contains(english), "{page}");
+        person.speak("fr-FR,fr;q=0.9,en;q=0.8");
+    }
+    // What a person chose counts more than what the browser asks for.
+    let seen = person.send("/language", &[("language", "en"), ("back", "/masters")]).await;
+    assert_eq!(seen.location.as_deref(), Some("/masters"));
+    assert!(person.read("/masters").await.contains("<html lang=\"en\">"));
+    let seen = person.send("/language", &[("language", "fr"), ("back", "//evil.example/")]).await;
+    assert_eq!(seen.location.as_deref(), Some("/"));
+}
+
+#[tokio::test]
+async fn wrong_passwords_and_wrong_codes_are_sentences_and_logging_out_ends_it() {
+    let house = House::start().await;
+    let mut person = Person::new(&house, "en");
+    let code = house.auth.setup_code().await.expect("works").expect("there is no account").to_string();
+    for (code, password, again, status, sentence) in [
+        ("0000-0000-0000", PASSWORD, PASSWORD, StatusCode::UNAUTHORIZED, "The code is wrong or was used"),
+        (&code, "elevenchars", "elevenchars", StatusCode::UNPROCESSABLE_ENTITY, "has only 11 characters"),
+        (&code, PASSWORD, "correct horse", StatusCode::UNPROCESSABLE_ENTITY, "are not the same"),
+    ] {
+        let form = [("code", code), ("name", "zoe"), ("password", password), ("again", again)];
+        let seen = person.send("/setup", &form).await;
+        assert_eq!(seen.status, status);
+        assert!(seen.text.contains(sentence) && seen.text.contains("value=\"zoe\""), "{}", seen.text);
+        assert!(!seen.text.contains(password), "a password is never sent back");
+    }
+    let mut person = Person::administrator(&house, "en").await;
+    let seen = person.send("/logout", &[]).await;
+    assert_eq!(seen.location.as_deref(), Some("/login"));
+    assert_eq!(person.get("/computers").await.status, StatusCode::SEE_OTHER);
+    let seen = person.send("/login", &[("name", "zoe"), ("password", "wrong")]).await;
+    assert_eq!(seen.status, StatusCode::UNAUTHORIZED);
+    assert!(seen.text.contains("The name or the password is wrong."), "{}", seen.text);
+    let form = [("name", "zoe"), ("password", PASSWORD), ("next", "/masters?x=y")];
+    assert_eq!(person.send("/login", &form).await.location.as_deref(), Some("/masters?x=y"));
+    let form = [("name", "zoe"), ("password", PASSWORD), ("next", "https://evil.example/")];
+    assert_eq!(person.send("/login", &form).await.location.as_deref(), Some("/"));
+}
+
+#[tokio::test]
+async fn a_form_on_a_page_of_another_site_does_nothing() {
+    let house = House::start().await;
+    let machine =
+        Machine::boot(&house, MAC, workstation(MAC, "4XK2LM3", vec![disk(Some("S1"), 512 * GIB)])).await;
+    let mut person = Person::administrator(&house, "en").await;
+    let capture = format!("/computers/{}/capture", machine.computer);
+    let seen = field(&person.read(&format!("{capture}?master=x")).await, "seen").expect("a disk");
+    let form = [("master", "x"), ("disk", "S1"), ("seen", &*seen)];
+    for origin in [None, Some("null"), Some("https://evil.example")] {
+        for path in [&*capture, "/logout", "/login", "/language", "/sessions/1/cancel", "/computers/1"] {
+            let answer = person.send_from(origin, path, &form).await;
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path} from {origin:?}");
+            assert!(answer.text.contains("does not come from a page of this server"), "{}", answer.text);
+        }
+    }
+    let sessions = house.services.sessions.list(Default::default()).await.expect("a list");
+    assert!(sessions.is_empty() && person.read("/computers").await.contains("4XK2LM3"));
+    assert_eq!(person.send(&capture, &form).await.location.as_deref(), Some("/sessions/1"));
+}
+
+#[tokio::test]
+async fn what_a_machine_says_of_itself_is_never_markup() {
+    const EVIL: &str = "\"><script>alert('x')</script><img src=x onerror=alert(1)>";
+    let house = House::start().await;
+    let mut report = workstation(MAC, EVIL, vec![disk(Some(EVIL), 512 * GIB)]);
+    report.identity.model = Some(EVIL.into());
+    report.identity.manufacturer = Some(EVIL.into());
+    report.processor.model = EVIL.into();
+    report.disks[0].model = Some(EVIL.into());
+    report.disks[0].partitions[0].name = EVIL.into();
+    let machine = Machine::boot(&house, MAC, report).await;
+    publish(&house, "debian-12").await;
+    let mut person = Person::administrator(&house, "en").await;
+    let computer = format!("/computers/{}", machine.computer);
+    let deploy = format!("{computer}/deploy?master=debian-12&disk={}", encode(EVIL));
+    for path in ["/computers", &computer, &format!("{computer}/capture?master=x"), &deploy] {
+        let page = person.read(path).await;
+        assert!(page.contains("&#60;script&#62;"), "{path} shows it: {page}");
+        assert!(!page.contains("<script>") && !page.contains("<img src=x"), "{path}: {page}");
+    }
+    // And were one forgotten, browsers would not run it.
+    let headers = person.get(&computer).await.headers;
+    let policy = headers["content-security-policy"].to_str().expect("text");
+    for part in ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "form-action 'self'"] {
+        assert!(policy.contains(part) && !policy.contains("unsafe"), "{policy}");
+    }
+    assert_eq!(headers["x-content-type-options"], "nosniff");
+    assert_eq!(headers["referrer-policy"], "same-origin");
+    assert_eq!(headers["cache-control"], "no-store");
+}
+
+#[tokio::test]
+async fn a_deploy_shows_what_it_erases_and_erases_nothing_else() {
+    let house = House::start().await;
+    let machine =
+        Machine::boot(&house, MAC, workstation(MAC, "4XK2LM3", vec![disk(Some("S649NX0R"), 512 * GIB)]))
+            .await;
+    publish(&house, "debian-12").await;
+    let mut person = Person::administrator(&house, "en").await;
+    let path = format!("/computers/{}/deploy", machine.computer);
+    assert!(person.read(&path).await.contains("value=\"debian-12@1\""));
+    let page = person.read(&format!("{path}?master=debian-12")).await;
+    for fact in [
+        "Samsung SSD 980",
+        "S649NX0R",
+        "549755813888 bytes",
+        "EFI system partition",
+        "Basic data partition",
+        "NTFS",
+        "FAT32",
+        "Everything on this disk will be erased.",
+        "Erase this disk and deploy debian-12@1",
+    ] {
+        assert!(page.contains(fact), "{fact}: {page}");
+    }
+    let sent = |name| field(&page, name).expect("a hidden field");
+    let (master, disk, seen) = (sent("master"), sent("disk"), sent("seen"));
+    // The computer got another disk since the page was shown.
+    let other = seen.replace("S649NX0R", "S649NX0S");
+    for (disk, seen, status) in [
+        (&*disk, &*other, StatusCode::CONFLICT),
+        (&*disk, "", StatusCode::CONFLICT),
+        ("", "", StatusCode::CONFLICT),
+        (&*disk, "{}", StatusCode::UNPROCESSABLE_ENTITY),
+        ("S649NX0S", &*other, StatusCode::UNPROCESSABLE_ENTITY),
+    ] {
+        let answer = person.send(&path, &[("master", &*master), ("disk", disk), ("seen", seen)]).await;
+        assert_eq!(answer.status, status, "{disk} {seen}: {}", answer.text);
+    }
+    let form = [("master", &*master), ("disk", &*disk), ("seen", &*seen)];
+    let ordered = person.send(&path, &form).await;
+    assert_eq!(ordered.location.as_deref(), Some("/sessions/1"), "{}", ordered.text);
+    let again = person.send(&path, &form).await;
+    assert_eq!(again.status, StatusCode::CONFLICT);
+    assert!(again.text.contains("has a session already"), "{}", again.text);
+    let page = person.read(&format!("{path}?master=debian-12")).await;
+    assert!(page.contains("has a session already") && !page.contains("<button class=\"danger\""), "{page}");
+}
+
+#[tokio::test]
+async fn what_no_disk_can_hold_is_refused_with_the_numbers_before_there_is_a_button() {
+    let house = House::start().await;
+    publish(&house, "debian-12").await;
+    let mut person = Person::administrator(&house, "en").await;
+    let mut large_sectors = disk(Some("S4K"), 512 * GIB);
+    large_sectors.logical_sector = SectorSize::B4096;
+    for (number, disks, sentences) in [
+        (1, vec![disk(Some("SMALL"), 32 * GIB)], ["The disk is too small", "34359738368 bytes"]),
+        (2, vec![large_sectors], ["sectors of 512 bytes", "sectors of 4096 bytes"]),
+        (3, vec![], ["The disk that was chosen is not in this computer", "Check its cable"]),
+    ] {
+        let mac = MacAddr([0x52, 0x54, 0, 0, 1, number]);
+        let mut report = workstation(mac, &format!("SERIAL{number}"), disks);
+        report.identity.system_uuid = None;
+        let machine = Machine::boot(&house, mac, report).await;
+        let page = person.read(&format!("/computers/{}/deploy?master=debian-12", machine.computer)).await;
+        for sentence in sentences {
+            assert!(page.contains(sentence), "{sentence}: {page}");
+        }
+        assert!(!page.contains("class=\"danger\""), "{page}");
+    }
+    const { assert!(MASTER_BYTES > 32 * GIB) };
+    let seen = person.get("/computers/1/deploy?master=debian-12@7").await;
+    assert_eq!(seen.status, StatusCode::NOT_FOUND);
+    assert!(seen.text.contains("There is no master debian-12@7."), "{}", seen.text);
+    assert!(person.read("/computers/1/deploy?master=a%20b").await.contains("A master&#39;s name has"));
+}
+
+#[tokio::test]
+async fn of_several_disks_a_person_chooses_one_before_or_after_the_order() {
+    let house = House::start().await;
+    let disks = vec![disk(Some("FIRST"), 512 * GIB), disk(Some("SECOND"), 256 * GIB)];
+    let machine = Machine::boot(&house, MAC, workstation(MAC, "4XK2LM3", disks)).await;
+    publish(&house, "debian-12").await;
+    let mut person = Person::administrator(&house, "en").await;
+    let path = format!("/computers/{}/deploy", machine.computer);
+    let page = person.read(&format!("{path}?master=debian-12")).await;
+    assert!(
+        page.contains("FIRST") && page.contains("SECOND") && !page.contains("class=\"danger\""),
+        "{page}"
+    );
+    let page = person.read(&format!("{path}?master=debian-12&disk=SECOND")).await;
+    assert!(!page.contains("FIRST") && page.contains("class=\"danger\""), "{page}");
+    let ordered = person.send(&path, &[("master", "debian-12")]).await;
+    assert_eq!(ordered.location.as_deref(), Some("/sessions/1"));
+    let page = person.read("/sessions/1").await;
+    assert!(
+        page.contains("which disk?") && page.contains("FIRST") && page.contains("Basic data partition"),
+        "{page}"
+    );
+    let answer = field(&page, "disk").expect("a candidate");
+    let foreign = person.send("/sessions/1/answer", &[("disk", &answer.replace("FIRST", "THIRD"))]).await;
+    assert_eq!(foreign.status, StatusCode::CONFLICT);
+    let answered = person.send("/sessions/1/answer", &[("disk", &answer)]).await;
+    assert_eq!(answered.location.as_deref(), Some("/sessions/1"));
+    let page = person.read("/sessions/1").await;
+    assert!(page.contains("serial number FIRST") && !page.contains("type=\"radio\""), "{page}");
+    let again = person.send("/sessions/1/answer", &[("disk", &answer)]).await;
+    assert_eq!(again.status, StatusCode::CONFLICT);
+}
+
+#[tokio::test]
+async fn a_session_is_shown_from_its_first_byte_to_its_failure() {
+    let house = House::start().await;
+    let machine =
+        Machine::boot(&house, MAC, workstation(MAC, "4XK2LM3", vec![disk(Some("S1"), 512 * GIB)])).await;
+    publish(&house, "debian-12").await;
+    let mut person = Person::administrator(&house, "fr").await;
+    let path = format!("/computers/{}/deploy", machine.computer);
+    let page = person.read(&format!("{path}?master=debian-12")).await;
+    let form = ["master", "disk", "seen"].map(|name| (name, field(&page, name).expect("a field")));
+    let form = form.each_ref().map(|(name, value)| (*name, &**value));
+    assert_eq!(person.send(&path, &form).await.location.as_deref(), Some("/sessions/1"));
+    assert!(person.read("/sessions/1").await.contains("en attente"));
+    let Orders::Deploy(order) = machine.orders(&house).await else { panic!("a deploy waits") };
+    machine.heartbeat(&house, order.session, Phase::Write, 37).await;
+    let page = person.read("/sessions").await;
+    assert!(page.contains("max=\"100\" value=\"37\""), "{page}");
+    assert!(page.contains("37\u{a0}%, 7,4\u{a0}Go sur 20\u{a0}Go"), "{page}");
+    assert!(person.read("/computers").await.contains("badge running"));
+    let cause = FailureCause::WriteFailed { offset_bytes: 4096, detail: "Input/output error".into() };
+    machine.fail(&house, order.session, Failure { phase: Phase::Write, cause }).await;
+    let page = person.read("/sessions/1").await;
+    for text in ["échouée", "Échec pendant la phase", "Input/output error", "4096", "Durée"] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    assert!(!page.contains("<progress") && !page.contains("/sessions/1/cancel"), "{page}");
+    let seen = person.send("/sessions/1/cancel", &[]).await;
+    assert_eq!(seen.status, StatusCode::CONFLICT);
+    assert!(seen.text.contains("Cette session est déjà terminée."), "{}", seen.text);
+}
+
+#[tokio::test]
+async fn a_computer_is_renamed_and_given_a_loader_or_told_why_not() {
+    let house = House::start().await;
+    for (number, serial) in [(1, "FIRST"), (2, "SECOND")] {
+        let mac = MacAddr([0x52, 0x54, 0, 0, 1, number]);
+        let mut report = workstation(mac, serial, vec![]);
+        report.identity.system_uuid = None;
+        Machine::boot(&house, mac, report).await;
+    }
+    let mut person = Person::administrator(&house, "en").await;
+    let seen = person.send("/computers/1", &[("name", " room-12-pc-1 "), ("loader", "ipxe")]).await;
+    assert_eq!(seen.location.as_deref(), Some("/computers/1"));
+    let page = person.read("/computers/1").await;
+    assert!(page.contains("<h1>room-12-pc-1</h1>") && page.contains("value=\"ipxe\" checked"), "{page}");
+    for (form, status, sentence) in [
+        (
+            [("name", "room-12-pc-1"), ("loader", "ipxe")],
+            StatusCode::CONFLICT,
+            "is named room-12-pc-1 already",
+        ),
+        ([("name", "salle 12"), ("loader", "ipxe")], StatusCode::UNPROCESSABLE_ENTITY, "unaccented letters"),
+        ([("name", "x"), ("loader", "lilo")], StatusCode::UNPROCESSABLE_ENTITY, "cannot be read"),
+    ] {
+        let seen = person.send("/computers/2", &form).await;
+        assert_eq!(seen.status, status);
+        assert!(seen.text.contains(sentence), "{sentence}: {}", seen.text);
+    }
+    for path in ["/computers/9", "/computers/x", "/sessions/9", "/nothing"] {
+        assert_eq!(person.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn assets_are_kept_by_browsers_and_named_by_their_content() {
+    let house = House::start().await;
+    let mut stranger = Person::new(&house, "en");
+    let page = stranger.read("/setup").await;
+    for kind in ["css", "js", "svg"] {
+        let (_, rest) = page.split_once(&format!("/assets/mimeo.{kind}?")).expect("is used");
+        let revision = rest.split('"').next().expect("a revision");
+        assert_eq!(revision.len(), 16);
+        let seen = stranger.get(&format!("/assets/mimeo.{kind}?{revision}")).await;
+        assert_eq!(seen.status, StatusCode::OK);
+        assert!(seen.headers["cache-control"].to_str().expect("text").contains("immutable"));
+    }
+    assert!(!page.contains("style=") && !page.contains("<style") && !page.contains("onclick"), "{page}");
+}
