@@ -15,6 +15,9 @@ packages=(
     chromium fonts-dejavu-core
 )
 
+# Node.js may be here from elsewhere.
+command -v npm >/dev/null || packages+=(nodejs npm)
+
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
