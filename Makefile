@@ -5,7 +5,9 @@ SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 # Disks, network namespaces and ports below 1024 need root; building does not.
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=PATH,CI,CARGO_TARGET_DIR)
+ifneq ($(SUDO),)
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER := $(SUDO)
+endif
 CARGO := cargo --locked
 
 help: ## Says what each target does
