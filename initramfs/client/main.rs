@@ -59,8 +59,11 @@ fn run(cmdline: &str, screen: &Screen, journal: &Journal) -> anyhow::Result<Leav
     screen.connect_to(&boot.server.to_string());
     let appliance: Appliance = serde_json::from_slice(&fs::read(appliance::PATH).context(appliance::PATH)?)?;
     clock::not_before(appliance.started_unix_seconds);
-    let loaded = Modules::of_running_kernel().context("reading the kernel's modules")?.load_for_devices();
+    let mut modules = Modules::of_running_kernel().context("reading the kernel's modules")?;
+    let loaded = modules.load_for_devices();
     tracing::info!(?loaded, "drivers");
+    modules.load_named(&["efivarfs"]);
+    mounts::mount_firmware_variables();
     let connection =
         network::connect(boot.server, &|card| screen.show(Status::Starting(Step::Network(card.to_owned()))))?;
     tracing::info!(card = connection.interface.name, address = %connection.lease.address, "connected");

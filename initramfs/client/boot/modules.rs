@@ -52,7 +52,7 @@ impl Modules {
         loaded
     }
 
-    /// Loads modules that no device asks for by itself (`sd_mod` comes with its bus, `efivarfs` with nobody).
+    /// Loads modules that no device asks for by itself, such as a file system.
     pub fn load_named(&mut self, modules: &[&str]) {
         let mut loaded = Vec::new();
         modules.iter().for_each(|module| self.load(module, &mut loaded));

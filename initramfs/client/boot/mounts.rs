@@ -30,13 +30,17 @@ pub fn mount_all() -> Result<(), MountError> {
         mount(Some(source), target, Some(file_system), MsFlags::MS_NOSUID, None::<&str>)
             .map_err(|errno| error(errno.into()))?;
     }
-    // Only there on UEFI machines, and needed for nothing but Secure Boot's state and boot entries.
-    let efivars = "/sys/firmware/efi/efivars";
-    if Path::new(efivars).exists() {
-        let mounted = mount(Some("efivarfs"), efivars, Some("efivarfs"), MsFlags::MS_NOSUID, None::<&str>);
+    Ok(())
+}
+
+/// Mounts the firmware's variables, for Secure Boot's state and boot entries. Only there on UEFI machines, and only
+/// once the driver of that file system is loaded.
+pub fn mount_firmware_variables() {
+    let folder = "/sys/firmware/efi/efivars";
+    if Path::new(folder).exists() {
+        let mounted = mount(Some("efivarfs"), folder, Some("efivarfs"), MsFlags::MS_NOSUID, None::<&str>);
         if let Err(errno) = mounted {
             tracing::warn!(%errno, "mounting efivarfs");
         }
     }
-    Ok(())
 }

@@ -49,8 +49,8 @@ impl Server {
         }
     }
 
-    /// Mode `Pxe`: PXE firmware gets an address of the boot pool, and beside it what a ProxyDHCP server would say,
-    /// should it prefer the other server's address.
+    /// Mode `Pxe`: PXE firmware gets an address of the boot pool; where there is none to give, what a ProxyDHCP server
+    /// would say.
     pub(super) fn serve_firmware(&mut self, heard: &Heard, now: Timestamp) -> Decision {
         let request = &heard.request;
         if !self.is_local(request) || self.boot_file(request, heard.loader).is_none() {
@@ -81,7 +81,7 @@ impl Server {
     ) -> Decision {
         let Waiting { heard, tries } = waiting;
         match self.pool.checked(heard.request.mac, address, holder, now) {
-            Checked::Free => self.offer(&heard, address, now),
+            Checked::Free => self.offer(&heard, address),
             Checked::Taken { forget } => {
                 tracing::warn!(%address, holder = ?holder, "address of our pool is in use by somebody else");
                 let store = forget.then_some(Action::Store(Change::Forget(address)));
@@ -97,7 +97,7 @@ impl Server {
         let offered = self.pool.address_of(mac).filter(|address| self.pool.is_offered(mac, *address, now));
         match offered {
             // The machine asks again before its offer ran out: the check is seconds old.
-            Some(address) => self.offer(heard, address, now),
+            Some(address) => self.offer(heard, address),
             None => self.check_another(heard.clone(), 0, now),
         }
     }
@@ -118,14 +118,11 @@ impl Server {
         Decision::new("a check of the address first", vec![Action::Check(address)])
     }
 
-    fn offer(&mut self, heard: &Heard, address: Ipv4Addr, now: Timestamp) -> Decision {
+    fn offer(&self, heard: &Heard, address: Ipv4Addr) -> Decision {
         let boot = self.boot_file(&heard.request, heard.loader);
-        let decision = self.send(heard, Answer::Offer { address, lease: self.lease_time() }, boot);
-        match self.settings.mode {
-            // After the other, so that firmware which takes what comes first takes the address.
-            Mode::Pxe => decision.and(self.offer_proxy(heard, false, now)),
-            _ => decision,
-        }
+        // No ProxyDHCP offer beside it: OVMF, given both by one server, requests the one without an address, and
+        // in vain (seen beside dnsmasq).
+        self.send(heard, Answer::Offer { address, lease: self.lease_time() }, boot)
     }
 
     fn offer_without_address(&mut self, heard: &Heard, otherwise: &'static str, now: Timestamp) -> Decision {

@@ -153,9 +153,6 @@ fn each_machine_is_offered_what_fits_it_and_the_mode() {
     const ARM: Offers = &[(false, "shimaa64.efi")];
     const IMAGE: Offers = &[(false, "image")];
     const SCRIPT: Offers = &[(false, "script")];
-    const BIOS_BOTH: Offers = &[(true, "undionly.kpxe"), (false, "undionly.kpxe")];
-    const UEFI_BOTH: Offers = &[(true, "shimx64.efi"), (false, "snponly.efi")];
-    const ARM_BOTH: Offers = &[(true, "shimaa64.efi"), (false, "shimaa64.efi")];
     const FULL: [Offers; 6] = [
         &[(true, "")],
         &[(true, "undionly.kpxe")],
@@ -167,10 +164,10 @@ fn each_machine_is_offered_what_fits_it_and_the_mode() {
     let table: [(Option<Speaker>, u16, Offers, Offers, Offers); 9] = [
         // speaker, architecture, proxy, pxe, full
         (None, 0, NOTHING, NOTHING, FULL[0]),
-        (Some(Speaker::Pxe), 0, BIOS, BIOS_BOTH, FULL[1]),
-        (Some(Speaker::Pxe), 7, UEFI, UEFI_BOTH, FULL[2]),
-        (Some(Speaker::Pxe), 9, UEFI, UEFI_BOTH, FULL[2]),
-        (Some(Speaker::Pxe), 11, ARM, ARM_BOTH, FULL[3]),
+        (Some(Speaker::Pxe), 0, BIOS, FULL[1], FULL[1]),
+        (Some(Speaker::Pxe), 7, UEFI, FULL[2], FULL[2]),
+        (Some(Speaker::Pxe), 9, UEFI, FULL[2], FULL[2]),
+        (Some(Speaker::Pxe), 11, ARM, FULL[3], FULL[3]),
         (Some(Speaker::Pxe), 6, NOTHING, NOTHING, FULL[0]),
         (Some(Speaker::Http), 16, IMAGE, IMAGE, FULL[4]),
         (Some(Speaker::Ipxe), 0, SCRIPT, SCRIPT, FULL[5]),
@@ -277,7 +274,8 @@ fn a_machine_with_an_address_of_our_pool_gets_the_signed_chain_on_port_4011_too(
 fn in_pxe_mode_firmware_may_choose_the_other_server() {
     let mut server = server(Mode::Pxe);
     let (offers, _) = server.talk(&firmware(Ask::Discover, 1), NOW);
-    assert_eq!(offers.len(), 2, "with an address, and beside another's");
+    // One server's offers with and without an address beside each other confuse OVMF.
+    assert_eq!(offers.iter().map(|offer| offer.address).collect::<Vec<_>>(), [FIRST]);
     let other = Request {
         server: Some(FOREIGN),
         wanted_address: Some([10, 0, 0, 200].into()),
