@@ -9,33 +9,37 @@ ifneq ($(SUDO),)
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER := $(SUDO)
 endif
 CARGO := cargo --locked
+TARGET := $${CARGO_TARGET_DIR:-target}
+# Always the whole workspace: cargo would build dependencies again for the features of a part of it.
+BUILD := $(CARGO) build --workspace --bins
 
 help: ## Says what each target does
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: artefacts masters ## Plays the main job with virtual PCs: capture one, deploy to two, boot them
-	$(CARGO) build -p mimeo-server
-	$(CARGO) run -q -p mimeo-tests --bin demo
+	$(BUILD)
+	$(SUDO) $(TARGET)/debug/demo
 
 run: artefacts ## Starts the appliance for real PCs: make run INTERFACE=eth1
 	@test -n "$(INTERFACE)" || { echo "say which network card faces the PCs: make run INTERFACE=eth1"; exit 2; }
-	$(CARGO) build --release -p mimeo-server
-	$(SUDO) $${CARGO_TARGET_DIR:-target}/release/mimeo serve --interface "$(INTERFACE)" --artefacts build/artefacts
+	$(BUILD) --release
+	$(SUDO) $(TARGET)/release/mimeo serve --interface "$(INTERFACE)" --artefacts build/artefacts
 
 test: check artefacts masters ## Runs every test, the ones with real firmware included
+	$(BUILD)
 	$(CARGO) test --workspace --lib --bins --test it
 	$(MAKE) e2e
 
 e2e: artefacts masters ## Runs the whole-machine tests, or one: make e2e CASE=name
-	$(CARGO) build -p mimeo-server
-	$(CARGO) test -p mimeo-tests --test e2e -- $(CASE)
+	$(BUILD)
+	$(CARGO) test --workspace --test e2e -- $(CASE)
 
 e2e-list: packages ## Names the whole-machine tests
-	@$(CARGO) test -q -p mimeo-tests --test e2e -- --list
+	@$(CARGO) test -q --workspace --test e2e -- --list
 
 bench: artefacts ## Measures Mimeo and its peers: make bench CASE=boot.tftp
-	$(CARGO) build --release -p mimeo-server
-	$(CARGO) run -q --release -p mimeo-tests --bin bench -- $(CASE)
+	$(BUILD) --release
+	$(SUDO) $(TARGET)/release/bench $(CASE)
 
 fmt: ## Formats the code
 	cargo fmt --all
