@@ -22,7 +22,8 @@ const RUNS: usize = 5;
 
 /// Machines whose power comes on at once.
 const MACHINES: usize = 1000;
-const MACHINES_WITHIN: Duration = Duration::from_secs(60);
+/// For how long they are counted. Ours serves them all in a few seconds or the bench fails; the peer may leave some out.
+const MACHINES_WITHIN: Duration = Duration::from_secs(20);
 
 const PEER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 
@@ -88,9 +89,9 @@ fn tftp(name: &str, blksize: u32) -> Outcome<()> {
 /// Answers per second while a thousand machines start at once. Ours checks every address by ARP before it offers it;
 /// dnsmasq's check holds all others up for a second each, so it is spared it.
 fn dhcp() -> Outcome<()> {
-    let load = |host: &Host| -> Outcome<f64> {
+    let load = |host: &Host, served_min: usize| -> Outcome<f64> {
         let load = host.run(|| dhcp_load::start_machines(MACHINES, MACHINES_WITHIN))??;
-        if load.served < MACHINES {
+        if load.served < served_min {
             return Err(format!("{} of {MACHINES} machines were served", load.served).into());
         }
         Ok(load.answers_per_second())
@@ -98,14 +99,14 @@ fn dhcp() -> Outcome<()> {
     let wide = |switch: &Switch| switch.host("client", Ipv4Addr::new(192, 0, 2, 3), 20);
     let ours = median(|| {
         let classroom = Classroom::open("dhcp", SETTINGS)?;
-        load(&wide(&classroom.switch)?)
+        load(&wide(&classroom.switch)?, MACHINES)
     })?;
     let theirs = median(|| {
         let switch = Switch::create("dhcp")?;
         let range =
             ["--dhcp-range=192.0.8.1,192.0.15.254,255.255.240.0,1h", "--dhcp-lease-max=4000", "--no-ping"];
         let (_host, _server) = dnsmasq(&switch, &range)?;
-        load(&wide(&switch)?)
+        load(&wide(&switch)?, 1)
     })?;
     line("boot.dhcp.answers", ours, theirs, "answers/s", "dnsmasq --no-ping, without a check of addresses");
     Ok(())
