@@ -55,8 +55,7 @@ fn reaches_the_client(
     let computer = told(&machine, classroom.wait_for_computer(&machine.hardware().serial))?;
     let expected = match firmware {
         Firmware::Bios => (FirmwareMode::Bios, SecureBoot::Absent),
-        // An OVMF without Secure Boot has no variable that says so.
-        Firmware::Uefi => (FirmwareMode::Uefi, SecureBoot::Absent),
+        Firmware::Uefi => (FirmwareMode::Uefi, SecureBoot::Off),
         Firmware::UefiSecureBoot => (FirmwareMode::Uefi, SecureBoot::On),
     };
     assert_eq!((computer.firmware, computer.secure_boot), expected);
