@@ -127,7 +127,7 @@ impl Server {
 
     fn offer_without_address(&mut self, heard: &Heard, otherwise: &'static str, now: Timestamp) -> Decision {
         match self.settings.mode {
-            Mode::Pxe => self.offer_proxy(heard, true, now),
+            Mode::Pxe => self.offer_proxy(heard, now),
             _ => Decision::silence(otherwise),
         }
     }

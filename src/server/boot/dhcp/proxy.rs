@@ -28,7 +28,7 @@ impl Server {
     /// Answers on port 67 without an address.
     pub(super) fn answer_proxy(&mut self, heard: &Heard, now: Timestamp) -> Decision {
         match heard.request.ask {
-            Ask::Discover => self.offer_proxy(heard, true, now),
+            Ask::Discover => self.offer_proxy(heard, now),
             Ask::Request => Decision::silence("nothing, its address is another's business"),
             Ask::Decline | Ask::Release | Ask::Inform => {
                 Decision::silence("nothing, that is another's business")
@@ -36,9 +36,9 @@ impl Server {
         }
     }
 
-    /// Offers what to boot; `telling` an obstacle to Secure Boot where there is one.
-    pub(super) fn offer_proxy(&mut self, heard: &Heard, telling: bool, now: Timestamp) -> Decision {
-        let (file, tell) = self.file_beside(heard, telling, now);
+    /// Offers what to boot, and tells of an obstacle to Secure Boot where there is one.
+    pub(super) fn offer_proxy(&mut self, heard: &Heard, now: Timestamp) -> Decision {
+        let (file, tell) = self.file_beside(heard, now);
         let Some(file) = file else { return Decision::silence("nothing, we have no boot file for it") };
         let mut decision = self.send(heard, Answer::ProxyOffer, Some(file));
         decision.actions.extend(tell.actions);
@@ -61,7 +61,7 @@ impl Server {
             Some((mac, until)) if mac == request.mac && until > now => {
                 (self.boot_file(request, heard.loader), Decision::silence(""))
             }
-            _ => self.file_beside(heard, true, now),
+            _ => self.file_beside(heard, now),
         };
         let Some(file) = file else { return Decision::silence("nothing, we have no boot file for it") };
         self.send(heard, Answer::ProxyAck, Some(file)).and(tell)
@@ -71,14 +71,14 @@ impl Server {
     ///
     /// Signed GRUB would look for its configuration on the server that the other's acknowledgement names. Where
     /// that is not us, UEFI machines get iPXE, which Secure Boot refuses: better most machines than none.
-    fn file_beside(&mut self, heard: &Heard, telling: bool, now: Timestamp) -> (Option<BootFile>, Decision) {
+    fn file_beside(&mut self, heard: &Heard, now: Timestamp) -> (Option<BootFile>, Decision) {
         let request = &heard.request;
         let through_grub = request.speaker == Some(Speaker::Pxe)
             && matches!(request.architecture, Architecture::UefiX64 | Architecture::UefiArm64)
             && heard.loader == LoaderChoice::Signed;
         let obstacle = self.foreign.obstacle(self.settings.address, now).filter(|_| through_grub);
         let loader = if obstacle.is_some() { LoaderChoice::Ipxe } else { heard.loader };
-        let tell = obstacle.filter(|_| telling).and_then(|found| self.tell_obstacle(request.mac, found, now));
+        let tell = obstacle.and_then(|found| self.tell_obstacle(request.mac, found, now));
         (self.boot_file(request, loader), Decision::new("", tell.into_iter().collect()))
     }
 }
