@@ -7,5 +7,11 @@ mod boot;
 mod faults;
 #[path = "e2e/main_job.rs"]
 mod main_job;
+#[path = "e2e/menu.rs"]
+mod menu;
+#[path = "e2e/refusals.rs"]
+mod refusals;
+#[path = "e2e/store.rs"]
+mod store;
 #[path = "e2e/support.rs"]
 mod support;

@@ -4,6 +4,7 @@ use std::{
     net::Ipv4Addr,
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -52,12 +53,13 @@ pub struct Appliance {
     host: Host,
     folder: PathBuf,
     program: PathBuf,
-    process: Option<Process>,
+    /// Behind a lock, so that the server can die while PCs hold on to the classroom that both are in.
+    process: Mutex<Option<Process>>,
 }
 
 impl Appliance {
-    /// Plugs an appliance into the switch and starts it. `settings` is added to its configuration; whole sections,
-    /// but for `[server]` and `[network]`.
+    /// Plugs an appliance into the switch and starts it, with the data of an earlier one if the folder has some.
+    /// `settings` is added to its configuration; whole sections, but for `[server]` and `[network]`.
     pub fn start(switch: &Switch, folder: &Path, settings: &str) -> Result<Self, ApplianceError> {
         let host = switch.host("mimeo", ADDRESS, PREFIX_LENGTH)?;
         let file = |source| ApplianceError::File { path: folder.to_owned(), source };
@@ -65,20 +67,22 @@ impl Appliance {
         let artefacts = crate::images::artefacts_folder();
         let config = format!(
             "[server]\ndata_dir = {:?}\nartefacts_dir = {artefacts:?}\n\n[network]\ninterface = \"eth0\"\n\n{settings}\n",
-            folder.join("data"),
+            data_folder(folder),
         );
         std::fs::write(folder.join("mimeo.toml"), config).map_err(file)?;
-        let mut appliance = Self { host, folder: folder.to_owned(), program: program()?, process: None };
+        let process = Mutex::default();
+        let appliance = Self { host, folder: folder.to_owned(), program: program()?, process };
         appliance.switch_on()?;
         Ok(appliance)
     }
 
     /// Starts the server (again) and waits until it answers.
-    pub fn switch_on(&mut self) -> Result<(), ApplianceError> {
+    pub fn switch_on(&self) -> Result<(), ApplianceError> {
         let mut command = self.host.command(self.program.to_str().unwrap_or("mimeo"));
         command.arg("--config").arg(self.config()).arg("serve").env("RUST_LOG", "info");
         let log = self.folder.join(format!("serve-{}.log", self.starts()));
-        let process = self.process.insert(Process::start(&command, &log)?);
+        let mut running = self.process();
+        let process = running.insert(Process::start(&command, &log)?);
         let deadline = Instant::now() + START_WITHIN;
         loop {
             if process.has_ended() {
@@ -97,8 +101,8 @@ impl Appliance {
     }
 
     /// SIGKILL: the server has no time to put anything in order.
-    pub fn kill(&mut self) {
-        self.process = None;
+    pub fn kill(&self) {
+        *self.process() = None;
     }
 
     /// Everything that the servers of this folder have printed.
@@ -115,7 +119,7 @@ impl Appliance {
     }
 
     pub fn data_folder(&self) -> PathBuf {
-        self.folder.join("data")
+        data_folder(&self.folder)
     }
 
     /// Runs `mimeo` with these arguments; what it refuses is an error with its own words.
@@ -156,6 +160,11 @@ impl Appliance {
         self.ask(&["sessions", &id.to_string()])
     }
 
+    fn process(&self) -> MutexGuard<'_, Option<Process>> {
+        // Whoever panicked with the lock left a whole process or none.
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn config(&self) -> PathBuf {
         self.folder.join("mimeo.toml")
     }
@@ -165,6 +174,11 @@ impl Appliance {
         let logs = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
         logs.filter(|entry| entry.file_name().to_string_lossy().starts_with("serve-")).count()
     }
+}
+
+/// Where an appliance in this folder keeps everything.
+pub fn data_folder(folder: &Path) -> PathBuf {
+    folder.join("data")
 }
 
 /// The `mimeo` that was built together with this program: beside it, or one folder up for a test.

@@ -15,6 +15,7 @@ use crate::{
     hardware::Hardware,
     images::{self, ImageError},
     network::{NetworkError, Switch},
+    small_disk,
     vm::{Machine, MachineError},
 };
 
@@ -76,12 +77,22 @@ pub struct Classroom {
 impl Classroom {
     /// A fresh appliance with these settings on a switch of its own.
     pub fn open(label: &str, settings: &str) -> Result<Self, ClassroomError> {
-        let folder = tempfile::Builder::new()
-            .prefix("mimeo-lab-")
-            .tempdir_in(SCRATCH)
-            .map_err(ClassroomError::Folder)?;
+        Self::prepare(label, settings, |_| Ok(()))
+    }
+
+    /// As [`Classroom::open`], with an appliance whose folder `prepare` may have filled before it starts.
+    pub fn prepare(
+        label: &str,
+        settings: &str,
+        prepare: impl FnOnce(&Path) -> Result<(), ClassroomError>,
+    ) -> Result<Self, ClassroomError> {
+        sweep();
+        let folder = scratch_folder()?;
         let switch = Switch::create(label)?;
-        let appliance = Appliance::start(&switch, &folder.path().join("mimeo"), settings)?;
+        let home = folder.path().join("mimeo");
+        std::fs::create_dir(&home).map_err(ClassroomError::Folder)?;
+        prepare(&home)?;
+        let appliance = Appliance::start(&switch, &home, settings)?;
         Ok(Self { appliance, switch, folder })
     }
 
@@ -163,14 +174,13 @@ impl Classroom {
         })
     }
 
-    /// Asks until there is an answer.
-    fn wait<T>(
+    /// Asks until there is an answer; `what` completes the sentence "… did not happen".
+    pub fn wait<T>(
         &self,
         within: Duration,
         what: &str,
-        ask: impl FnMut() -> Result<Option<T>, ClassroomError>,
+        mut ask: impl FnMut() -> Result<Option<T>, ClassroomError>,
     ) -> Result<T, ClassroomError> {
-        let mut ask = ask;
         let deadline = Instant::now() + within;
         loop {
             if let Some(answer) = ask()? {
@@ -183,6 +193,12 @@ impl Classroom {
             std::thread::sleep(ASK_EVERY);
         }
     }
+}
+
+/// A folder with room for disks, whose name tells which program made it.
+pub(crate) fn scratch_folder() -> Result<TempDir, ClassroomError> {
+    let prefix = format!("{FOLDER_PREFIX}{}-", std::process::id());
+    tempfile::Builder::new().prefix(&prefix).tempdir_in(SCRATCH).map_err(ClassroomError::Folder)
 }
 
 /// Removes the disks of programs that were killed.
@@ -201,8 +217,24 @@ fn remove_folders(of: impl Fn(u32) -> bool) {
         let name = entry.file_name().to_string_lossy().into_owned();
         let pid = name.strip_prefix(FOLDER_PREFIX).and_then(|rest| rest.split('-').next()?.parse().ok());
         if pid.is_some_and(&of) {
-            // What cannot be removed now is tried again by the next run.
-            let _removed = std::fs::remove_dir_all(entry.path());
+            small_disk::remove(&entry.path());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_disks_of_a_killed_program_are_swept_and_those_of_a_living_one_stay() {
+        let own = scratch_folder().unwrap();
+        // Larger than any process has (proc(5), pid_max).
+        let dead = Path::new(SCRATCH).join(format!("{FOLDER_PREFIX}4194305-test"));
+        std::fs::create_dir_all(&dead).unwrap();
+        std::fs::write(dead.join("disk.raw"), "disk").unwrap();
+        sweep();
+        assert!(!dead.exists());
+        assert!(own.path().exists());
     }
 }

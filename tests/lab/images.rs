@@ -36,6 +36,14 @@ pub fn copy_disk(source: &Path, target: &Path) -> Result<(), ImageError> {
     Ok(())
 }
 
+/// Copies a folder with everything in it to a place where nothing is yet, or into a folder that is there and empty.
+pub fn copy_folder(source: &Path, target: &Path) -> Result<(), ImageError> {
+    process::run(
+        Command::new("cp").args(["--archive", "--no-target-directory", "--"]).args([source, target]),
+    )?;
+    Ok(())
+}
+
 /// How many bytes a disk image really occupies on the machine that holds it.
 pub fn occupied_bytes(path: &Path) -> Result<u64, ImageError> {
     use std::os::unix::fs::MetadataExt;

@@ -8,12 +8,15 @@
 pub mod appliance;
 pub mod classroom;
 pub mod console;
+pub mod content;
 pub mod dhcp_load;
 pub mod hardware;
 pub mod images;
 pub mod network;
 pub mod process;
 pub mod qmp;
+mod screen;
+pub mod small_disk;
 pub mod store_bench;
 pub mod vm;
 

@@ -4,7 +4,7 @@ use std::{
     io::Write,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::json;
@@ -16,7 +16,11 @@ use crate::{
     network::{NetworkError, Switch},
     process::{Process, ProcessError},
     qmp::{Qmp, QmpError},
+    screen,
 };
+
+/// How often the screen is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
 
 #[derive(Debug, Error)]
 pub enum MachineError {
@@ -32,6 +36,8 @@ pub enum MachineError {
     Console { machine: String, source: ConsoleError },
     #[error("{machine} is switched off")]
     Off { machine: String },
+    #[error("{machine}: {wanted:?} did not stand on the screen within {within:?}; there was:\n{shown}")]
+    Screen { machine: String, wanted: String, within: Duration, shown: String },
 }
 
 /// A PC that is plugged into a switch. Its disks and its firmware's variables outlast every power cycle; dropping it
@@ -138,6 +144,42 @@ impl<'switch> Machine<'switch> {
         typed.map_err(|source| self.file_error(&hardware::serial_path(&self.folder), source))
     }
 
+    /// Presses keys on the machine's own keyboard, one after the other, by the names that QEMU has for them
+    /// (`QKeyCode`: `down`, `ret`, `esc`, `a`).
+    pub fn press(&mut self, keys: &[&str]) -> Result<(), MachineError> {
+        for key in keys {
+            self.command("send-key", json!({ "keys": [{ "type": "qcode", "data": key }] }))?;
+            // QEMU holds each key down for 100 ms, and the next one would go down in that time.
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        Ok(())
+    }
+
+    /// What stands on the screen of a machine in text mode, row by row.
+    pub fn screen_text(&mut self) -> Result<String, MachineError> {
+        let path = self.folder.join("screen.bin");
+        let place = json!({ "val": screen::MEMORY_START, "size": screen::MEMORY_BYTES, "filename": path });
+        self.command("pmemsave", place)?;
+        let memory = std::fs::read(&path).map_err(|source| self.file_error(&path, source))?;
+        Ok(screen::rows(&memory))
+    }
+
+    /// Waits until `wanted` stands on the screen of a machine in text mode, and returns the whole of it.
+    pub fn wait_for_screen(&mut self, wanted: &str, within: Duration) -> Result<String, MachineError> {
+        let deadline = Instant::now() + within;
+        loop {
+            let shown = self.screen_text()?;
+            if shown.contains(wanted) {
+                return Ok(shown);
+            }
+            if Instant::now() > deadline {
+                let (machine, wanted) = (self.hardware.name.clone(), wanted.to_owned());
+                return Err(MachineError::Screen { machine, wanted, within, shown });
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
     /// Presses the power button of a running machine: the guest is asked to shut down.
     pub fn press_power_button(&mut self) -> Result<(), MachineError> {
         self.command("system_powerdown", json!({}))
@@ -148,9 +190,20 @@ impl<'switch> Machine<'switch> {
         self.command("system_reset", json!({}))
     }
 
-    /// Saves what is on the screen, as PNG.
+    /// Stops the machine in the middle of whatever it does; its disks keep what was written to them.
+    pub fn pause(&mut self) -> Result<(), MachineError> {
+        self.command("stop", json!({}))
+    }
+
+    /// Goes on after [`Machine::pause`], as if nothing had been.
+    pub fn resume(&mut self) -> Result<(), MachineError> {
+        self.command("cont", json!({}))
+    }
+
+    /// Saves what is on the screen: as PNG where the file's name says so, else as PPM.
     pub fn screenshot(&mut self, path: &Path) -> Result<(), MachineError> {
-        self.command("screendump", json!({ "filename": path, "format": "png" }))
+        let format = if path.extension().is_some_and(|extension| extension == "png") { "png" } else { "ppm" };
+        self.command("screendump", json!({ "filename": path, "format": format }))
     }
 
     /// Connects to the serial port for as long as the machine is on: QEMU forgets what the guest has not read yet when
