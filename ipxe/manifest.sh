@@ -9,7 +9,8 @@ cd "$(dirname "$0")/.."
 
 artefacts=build/artefacts
 names=(undionly.kpxe snponly.efi shimx64.efi grubx64.efi grub-disk-x64.efi vmlinuz
-    initramfs-first.cpio.zst initramfs-payload.tar.zst memtest.bin memtest.efi)
+    initramfs-first.cpio.zst initramfs-payload.tar.zst memtest.bin memtest.efi
+    power-off.pxe power-off.efi)
 
 describe() {
     local name=$1 package version blake3

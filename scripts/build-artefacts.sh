@@ -4,5 +4,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ipxe/fetch.sh
+ipxe/power-off.sh
 initramfs/build.sh
 ipxe/manifest.sh

@@ -5,6 +5,7 @@ set -euo pipefail
 packages=(
     # building: C for crates that need it, the static client, archives and hashes
     build-essential pkg-config musl-tools kmod cpio zstd b3sum python3
+    grub-common grub-pc-bin grub-efi-amd64-bin
     # disks and file systems: making them, looking at them, a second opinion on them
     mmdebstrap fdisk gdisk dosfstools mtools e2fsprogs ntfs-3g partclone util-linux attr
     # virtual PCs and their network

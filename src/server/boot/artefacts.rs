@@ -43,8 +43,12 @@ pub mod names {
     pub const MEMORY_TEST_BIOS: &str = "memtest.bin";
     pub const MEMORY_TEST_UEFI: &str = "memtest.efi";
 
-    /// Without these nothing boots.
-    pub const REQUIRED: [&str; 10] = [
+    /// Switches the machine off, on BIOS and on UEFI: iPXE as Debian builds it cannot.
+    pub const POWER_OFF_BIOS: &str = "power-off.pxe";
+    pub const POWER_OFF_UEFI: &str = "power-off.efi";
+
+    /// Without these nothing boots, or a menu promises what it cannot do.
+    pub const REQUIRED: [&str; 12] = [
         IPXE_BIOS,
         IPXE_UEFI,
         SHIM,
@@ -55,6 +59,8 @@ pub mod names {
         INITRAMFS_PAYLOAD,
         MEMORY_TEST_BIOS,
         MEMORY_TEST_UEFI,
+        POWER_OFF_BIOS,
+        POWER_OFF_UEFI,
     ];
 
     /// The initramfs as loaders get it. Made at the start, so it is in no folder.

@@ -82,7 +82,8 @@ chain ${{files}}/${{test}} || goto menu
 reboot
 
 :off
-poweroff || echo {no_power_off}
+iseq ${{platform}} efi && set off {off_uefi} || set off {off_bios}
+chain ${{files}}/${{off}} || echo {no_power_off}
 sleep {PAUSE_SECONDS}
 goto menu
 ",
@@ -93,6 +94,8 @@ goto menu
         no_power_off = words.no_power_off,
         memory_uefi = names::MEMORY_TEST_UEFI,
         memory_bios = names::MEMORY_TEST_BIOS,
+        off_uefi = names::POWER_OFF_UEFI,
+        off_bios = names::POWER_OFF_BIOS,
     );
 }
 
