@@ -168,7 +168,7 @@ mod tests {
         token: &super::Secret,
         now: Timestamp,
     ) -> Result<MacAddr, SpendError> {
-        let minted = spend(&mut *pool.acquire().await.expect("a connection"), token, now).await?;
+        let minted = spend(&mut pool.acquire().await.expect("a connection"), token, now).await?;
         Ok(minted.mac)
     }
 

@@ -129,3 +129,38 @@ impl Deploys {
         self.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::SigningKey;
+    use futures_util::future::try_join_all;
+    use mimeo_core::{
+        chunk::{ChunkId, ChunkSize},
+        disk::table::{PartitionTable, Scheme},
+        manifest::{DiskGeometry, Manifest, SignedManifest},
+        units::SectorSize,
+    };
+
+    use super::{Deploys, FetchError};
+    use crate::imaging::store::{Store, StoreOptions, backend::Backend};
+
+    #[tokio::test]
+    async fn however_many_deploy_a_version_its_manifest_is_in_memory_once() {
+        let store = Store::open(Backend::in_memory(), StoreOptions::default()).await.expect("a store");
+        let (logical_sector, physical_sector) = (SectorSize::B512, SectorSize::B512);
+        let manifest = Manifest {
+            disk: DiskGeometry { size_bytes: 1 << 20, logical_sector, physical_sector },
+            chunk_size: ChunkSize::DEFAULT,
+            table: PartitionTable { scheme: Scheme::Mbr { disk_signature: 7 }, partitions: Vec::new() },
+            regions: Vec::new(),
+        };
+        let signed = SignedManifest::sign(&manifest, &SigningKey::from_bytes(&[3; 32]));
+        let root = store.put_manifest(&signed).await.expect("kept");
+        let deploys = Deploys::new(store);
+        let given = try_join_all((0..500).map(|_| deploys.manifest(root))).await.expect("given");
+        assert_eq!(given[0], signed.to_bytes());
+        assert!(given.iter().all(|bytes| bytes.as_ptr() == given[0].as_ptr()));
+        let foreign = deploys.fetch(root, &[ChunkId([1; 32])]).await;
+        assert!(matches!(foreign, Err(FetchError::NotNamed(_))));
+    }
+}
