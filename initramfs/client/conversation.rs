@@ -30,6 +30,10 @@ use crate::{
 /// read a sentence and to fetch a colleague; short enough that a room heals by itself after a night without power.
 pub const SHOW_REASON_FOR: Duration = Duration::from_secs(120);
 
+/// How long a computer whose session was stopped says so, before it asks for orders and most likely restarts: whoever
+/// stopped it sits elsewhere, so this is for a passer-by.
+const SHOW_STOPPED_FOR: Duration = Duration::from_secs(20);
+
 /// How often the log is brought to the server while nothing else happens, and the screen learns of progress.
 const LOG_EVERY: Duration = Duration::from_secs(5);
 const SCREEN_EVERY: Duration = Duration::from_millis(250);
@@ -141,7 +145,11 @@ fn run(
         imaging::run(order, &server as &dyn SessionServer, probe, &board, Patience::default())
     });
     match ending {
-        Ending::Stopped => persist(|| conversation.orders()),
+        Ending::Stopped => {
+            screen.show(Status::Stopped);
+            thread::sleep(SHOW_STOPPED_FOR);
+            persist(|| conversation.orders())
+        }
         Ending::Over(outcome) => {
             let next = persist(|| conversation.outcome(session, &outcome))?;
             if let Some(failure) = outcome.failure {

@@ -3,7 +3,7 @@
 use mimeo_core::{
     chunk::{ChunkId, ChunkSize, SealedChunk},
     ids::SessionId,
-    manifest::SignedManifest,
+    manifest::{self, SignedManifest},
     messages::{
         CHUNK_LIST_MAX, ChunkList, Heartbeat, HeartbeatReply, VersionReply, paths,
         records::{self, HEADER_BYTES},
@@ -20,8 +20,8 @@ const WORD_BYTES_MAX: u64 = 64 << 10;
 /// ... as many chunks as a list may name, ...
 const CHUNKS_BYTES_MAX: u64 =
     CHUNK_LIST_MAX as u64 * (ChunkSize::LARGEST.bytes_u32() as u64 + HEADER_BYTES as u64);
-/// ... and a manifest, of which `mimeo_core::manifest` reads no more than this.
-const MANIFEST_BYTES_MAX: u64 = (1 << 30) + 64;
+/// ... and a manifest with its signature.
+const MANIFEST_BYTES_MAX: u64 = (manifest::BYTES_MAX + 64) as u64;
 
 /// One session's requests, over HTTPS.
 pub struct SessionTransfer {

@@ -59,6 +59,8 @@ pub enum FailureCause {
     ServerLost { detail: String },
     /// The computer was not heard of for longer than a lease, more often than a session is tried.
     ClientLost { attempts: u32 },
+    /// The computer was sent into the client so many times in a row, and the client never said a word.
+    ClientSilent { boots: u32 },
     /// A program in the client failed.
     Tool { name: String, detail: String },
     /// A defect of Mimeo.

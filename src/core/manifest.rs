@@ -20,9 +20,16 @@ use crate::{
 const MAGIC: &[u8; 8] = b"MIMEOMAN";
 /// The format that this program writes, and the only one it reads.
 pub const FORMAT_VERSION: u16 = 1;
-/// The largest manifest that is read: enough for 4 TB of content in the default chunk, and little enough to
-/// hold in memory.
-const BYTES_MAX: usize = 1 << 30;
+/// The largest manifest, encoded: 32 bytes for each 128 KiB, so enough for 1 TiB of content, and little enough to hold
+/// in memory.
+pub const BYTES_MAX: usize = 256 << 20;
+/// The longest part of it before the regions: a GPT of 1,024 partitions with the longest names takes a third.
+const HEAD_BYTES_MAX: usize = 1 << 20;
+/// Most regions: a partition and a gap for each of 512 partitions, four times what a GPT has room for.
+const REGIONS_MAX: u64 = 1024;
+/// Most runs in all regions together: a disk of 1 TiB that changes its nature with every second chunk. Two bytes can
+/// encode a run that takes 32 in memory, so the length of the manifest is no limit.
+const RUNS_MAX: u64 = 4 << 20;
 
 /// A whole disk, as content addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,32 +126,49 @@ impl Region {
                     Run::DontCare(count) => Box::new((0..*count).map(|_| ChunkContent::DontCare)),
                 }
             });
-        contents.zip(0u64..).map(move |(content, index)| {
-            let offset = index * chunk_size.bytes();
-            let length_bytes = chunk_size.bytes().min(self.place.length_bytes.saturating_sub(offset));
-            (Extent { start_bytes: self.place.start_bytes + offset, length_bytes }, content)
+        contents.zip(0u64..).map(move |(content, index)| (self.place_of(index, chunk_size), content))
+    }
+
+    /// Every run of the region with the number of its first chunk.
+    fn numbered_runs(&self) -> impl Iterator<Item = (u64, &Run)> {
+        self.runs.iter().scan(0, |next, run| {
+            let first = *next;
+            *next += run.chunk_count();
+            Some((first, run))
         })
+    }
+
+    /// Where a chunk of the region lies on the disk.
+    fn place_of(&self, index: u64, chunk_size: ChunkSize) -> Extent {
+        let offset = index * chunk_size.bytes();
+        let length_bytes = chunk_size.bytes().min(self.place.length_bytes.saturating_sub(offset));
+        Extent { start_bytes: self.place.start_bytes + offset, length_bytes }
     }
 }
 
 impl Manifest {
-    /// Every chunk of the disk that carries content, with its place.
+    /// Every chunk of the disk that carries content, with its place. Takes no time for what carries none: a few bytes
+    /// of a manifest can say that of an exabyte.
     pub fn data_chunks(&self) -> impl Iterator<Item = (Extent, ChunkId)> + '_ {
-        self.regions.iter().flat_map(|region| region.chunks(self.chunk_size)).filter_map(
-            |(place, content)| match content {
-                ChunkContent::Data(id) => Some((place, id)),
-                ChunkContent::Zero | ChunkContent::DontCare => None,
-            },
-        )
+        self.regions.iter().flat_map(move |region| {
+            region.numbered_runs().flat_map(move |(first, run)| {
+                let ids = match run {
+                    Run::Chunks(ids) => ids.as_slice(),
+                    Run::Zero(_) | Run::DontCare(_) => &[],
+                };
+                (first..).zip(ids).map(move |(index, id)| (region.place_of(index, self.chunk_size), *id))
+            })
+        })
     }
 
     /// The bytes that a deploy has to place: content and zeros, not what nobody cares about.
     pub fn carried_bytes(&self) -> u64 {
-        let carried = self.regions.iter().flat_map(|region| region.chunks(self.chunk_size));
-        carried
-            .filter(|(_, content)| *content != ChunkContent::DontCare)
-            .map(|(place, _)| place.length_bytes)
-            .sum()
+        let carried_of = |region: &Region| -> u64 {
+            let carried = region.numbered_runs().filter(|(_, run)| !matches!(run, Run::DontCare(_)));
+            let end_of = |index: u64| (index * self.chunk_size.bytes()).min(region.place.length_bytes);
+            carried.map(|(first, run)| end_of(first + run.chunk_count()) - end_of(first)).sum()
+        };
+        self.regions.iter().map(carried_of).sum()
     }
 
     /// The size of the smallest disk that can hold this master: where its last region ends, and behind that
@@ -201,14 +225,47 @@ impl Manifest {
         if version != FORMAT_VERSION {
             return Err(ManifestError::UnknownFormat { found: version });
         }
-        let (manifest, rest): (Self, _) = postcard::take_from_bytes(body)
-            .map_err(|source| ManifestError::Undecodable(source.to_string()))?;
-        if !rest.is_empty() {
-            return Err(ManifestError::Undecodable(format!("{} bytes follow the end", rest.len())));
-        }
+        let manifest = decode_body(body)?;
         manifest.check()?;
         Ok(manifest)
     }
+}
+
+/// Reads the fields of a manifest one after the other, which is how postcard lays a structure out, so that each list
+/// is held to its limit before it takes memory.
+fn decode_body(body: &[u8]) -> Result<Manifest, ManifestError> {
+    let undecodable = |source: postcard::Error| ManifestError::Undecodable(source.to_string());
+    let head = &body[..body.len().min(HEAD_BYTES_MAX)];
+    let ((disk, chunk_size, table), rest) = postcard::take_from_bytes(head).map_err(undecodable)?;
+    let mut body = &body[head.len() - rest.len()..];
+    let region_count = take_count(&mut body, "regions", REGIONS_MAX)?;
+    let mut regions = Vec::new();
+    let mut runs_left = RUNS_MAX;
+    for _ in 0..region_count {
+        let ((place, kind, content), rest) = postcard::take_from_bytes(body).map_err(undecodable)?;
+        body = rest;
+        let run_count = take_count(&mut body, "runs", runs_left)?;
+        runs_left -= run_count;
+        let mut runs = Vec::new();
+        for _ in 0..run_count {
+            let (run, rest) = postcard::take_from_bytes(body).map_err(undecodable)?;
+            body = rest;
+            runs.push(run);
+        }
+        regions.push(Region { place, kind, content, runs });
+    }
+    if !body.is_empty() {
+        return Err(ManifestError::Undecodable(format!("{} bytes follow the end", body.len())));
+    }
+    Ok(Manifest { disk, chunk_size, table, regions })
+}
+
+/// Takes the length of a list off `body`.
+fn take_count(body: &mut &[u8], what: &'static str, most: u64) -> Result<u64, ManifestError> {
+    let (count, rest) = postcard::take_from_bytes(body)
+        .map_err(|source: postcard::Error| ManifestError::Undecodable(source.to_string()))?;
+    *body = rest;
+    if count > most { Err(ManifestError::TooMany { what, count, most }) } else { Ok(count) }
 }
 
 /// The hash of an encoded manifest: the name of a version that nobody can change.
@@ -300,8 +357,12 @@ fn signed_message(root: ManifestRoot) -> Vec<u8> {
 pub enum ManifestError {
     #[error("this is no manifest: it does not begin with MIMEOMAN")]
     NotAManifest,
-    #[error("a manifest of {bytes} bytes is longer than any disk needs")]
+    #[error(
+        "a manifest of {bytes} bytes is longer than the {BYTES_MAX} bytes that are read: the disk holds too much"
+    )]
     TooLong { bytes: usize },
+    #[error("the manifest has {count} {what}, at most {most} are read")]
+    TooMany { what: &'static str, count: u64, most: u64 },
     #[error("manifest format {found} is unknown, this version reads {FORMAT_VERSION}")]
     UnknownFormat { found: u16 },
     #[error("manifest cannot be decoded: {0}")]

@@ -18,7 +18,10 @@ use mimeo_server::{
     events::Events,
     imaging::{
         keys::load_signing_key,
-        session::machine::Input,
+        session::{
+            State,
+            machine::{BOOT_SPAN, Input, UNHEARD_BOOTS_MAX},
+        },
         store::{Store, StoreOptions, backend::Backend},
     },
     inventory::{
@@ -159,6 +162,34 @@ async fn a_computer_that_failed_three_times_boots_its_own_disk_until_somebody_as
     assert_eq!(asks().await, BootTarget::LocalDisk);
     request().await;
     client_token(asks().await);
+}
+
+/// Its client fails before its first word: no driver for the card, no address, a server that is not trusted.
+#[tokio::test]
+async fn a_computer_whose_client_is_never_heard_of_gets_its_menu_back_and_the_session_says_why() {
+    let services = services().await;
+    let source = boots(&services, UnknownMachines::Register);
+    let asks = async || source.boot_target(&machine(MAC, None)).await;
+    let computer = hello(&services, &client_token(asks().await)).await.boot.computer;
+    let name = "debian".parse().expect("a name");
+    let session =
+        services.request_capture(computer, name, None, Timestamp::now()).await.expect("requested").id;
+    let now = Timestamp::now();
+    let span_ms = BOOT_SPAN.as_millis() as i64;
+    for boots_ago in (1..i64::from(UNHEARD_BOOTS_MAX)).rev() {
+        let then = Timestamp(now.0 - boots_ago * span_ms);
+        services.sessions.note_boot(session, then).await.expect("noted");
+    }
+    // The last boot that is tried asks for its script under several names.
+    client_token(asks().await);
+    client_token(asks().await);
+    assert_eq!(services.sessions.load(session).await.expect("loaded").unheard_boots, UNHEARD_BOOTS_MAX);
+    services.sessions.note_boot(session, now.plus(BOOT_SPAN * 2)).await.expect("noted");
+    assert!(matches!(asks().await, BootTarget::Menu(_)));
+    let State::Failed(failure) = services.sessions.load(session).await.expect("loaded").state else {
+        panic!("it waits on")
+    };
+    assert_eq!(failure.cause, FailureCause::ClientSilent { boots: UNHEARD_BOOTS_MAX });
 }
 
 #[tokio::test]

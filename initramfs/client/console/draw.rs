@@ -63,6 +63,11 @@ fn text<'a>(texts: &Texts, status: &Status) -> Text<'a> {
             Line::default(),
             Line::raw(failure::sentence(texts, &failed.cause)),
         ]),
+        Status::Stopped => Text::from(vec![
+            alarm(texts.say("console-stopped")),
+            Line::default(),
+            Line::raw(texts.say("console-stopped-hint")),
+        ]),
         Status::Stuck { reason, restart_in } => Text::from(vec![
             alarm(texts.say("console-stuck")),
             Line::default(),
@@ -216,9 +221,12 @@ mod tests {
 
     #[test]
     fn nothing_shows_as_a_bare_key() {
-        for status in
-            [Status::Waiting, Status::Leaving { power_off: true }, Status::Leaving { power_off: false }]
-        {
+        for status in [
+            Status::Waiting,
+            Status::Stopped,
+            Status::Leaving { power_off: true },
+            Status::Leaving { power_off: false },
+        ] {
             let seen = seen(Language::Fr, status);
             assert!(!seen.contains("console-"), "{seen}");
         }

@@ -39,6 +39,8 @@ pub enum Status {
     Working(Work),
     /// The session failed; what happens next is the server's decision.
     Failed(Failure),
+    /// The server ended the session; what happens next is its decision.
+    Stopped,
     /// The client cannot go on.
     Stuck {
         reason: String,

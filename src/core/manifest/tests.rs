@@ -63,6 +63,43 @@ fn the_last_chunk_of_a_region_ends_with_the_region() {
     assert_eq!(manifest.carried_bytes(), MIB + 300_000 - 262_144);
 }
 
+/// A disk of an exabyte of which nothing counts, described in some hundred bytes.
+#[test]
+fn what_carries_nothing_takes_no_time() {
+    let mut manifest = example();
+    let size_bytes = 1 << 60;
+    manifest.disk.size_bytes = size_bytes;
+    manifest.regions.truncate(1);
+    let place = Extent { start_bytes: 0, length_bytes: size_bytes };
+    let mut left = size_bytes / manifest.chunk_size.bytes();
+    let mut runs = vec![];
+    while left > 0 {
+        let count = left.min(u64::from(u32::MAX));
+        runs.push(if runs.is_empty() { Run::Zero(count as u32) } else { Run::DontCare(count as u32) });
+        left -= count;
+    }
+    manifest.regions[0] = Region { place, runs, ..manifest.regions[0].clone() };
+    let manifest = Manifest::decode(&manifest.encode()).expect("it agrees with itself");
+    assert_eq!(manifest.data_chunks().count(), 0);
+    assert_eq!(manifest.carried_bytes(), u64::from(u32::MAX) * manifest.chunk_size.bytes());
+}
+
+#[test]
+fn lists_are_held_to_their_limits_before_they_take_memory() {
+    let mut manifest = example();
+    manifest.regions[0].runs = vec![Run::Zero(0); super::RUNS_MAX as usize];
+    assert!(matches!(
+        Manifest::decode(&manifest.encode()),
+        Err(ManifestError::TooMany { what: "runs", count: 2, most: 0 })
+    ));
+    let mut manifest = example();
+    manifest.regions = vec![manifest.regions[0].clone(); super::REGIONS_MAX as usize + 1];
+    assert!(matches!(
+        Manifest::decode(&manifest.encode()),
+        Err(ManifestError::TooMany { what: "regions", count: 1025, most: 1024 })
+    ));
+}
+
 #[test]
 fn a_target_needs_room_for_the_second_partition_table() {
     assert_eq!(example().target_min_bytes(), MIB + 300_000 + 33 * 512);

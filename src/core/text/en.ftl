@@ -32,6 +32,7 @@ failure-store-full = The disk of the server is full ({ $detail }). Make room the
 failure-store = The store of the server cannot be used ({ $detail }). See the server's log.
 failure-server-lost = The server did not answer for too long ({ $detail }). Check the network and the server, then restart this computer from the network.
 failure-client-lost = The computer stopped answering in { $attempts } attempts. Check its power and its network cable, then start the session again.
+failure-client-silent = The computer started Mimeo's client { $boots } times in a row without reporting to the server. Its screen says why each time: read it there (network card without a driver, no address, server not trusted), then start the session again.
 failure-tool = The program { $name } failed: { $detail }.
 failure-internal = Mimeo made a mistake: { $detail }. Please report it with the log of this session.
 
@@ -51,6 +52,8 @@ console-target = Target, whose content is erased: { $disk }
 console-done = { $done } of { $total }
 console-rate = { $rate }, { $left } left
 console-traffic = Received { $received }, sent { $sent }
+console-stopped = The server ended this session.
+console-stopped-hint = Mimeo's page says why. If writing had begun, this computer does not start from its disk until the next deploy. It asks for new orders in a moment, and restarts where there are none.
 console-failed = The session failed in phase "{ $phase }".
 console-stuck = This computer cannot go on.
 console-restarts-in = It restarts in { $time }.

@@ -70,6 +70,9 @@ pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
         FailureCause::ClientLost { attempts } => {
             say("failure-client-lost", &[("attempts", &attempts.to_string())])
         }
+        FailureCause::ClientSilent { boots } => {
+            say("failure-client-silent", &[("boots", &boots.to_string())])
+        }
         FailureCause::Tool { name, detail } => say("failure-tool", &[("name", name), ("detail", detail)]),
         FailureCause::Internal { detail } => say("failure-internal", &[("detail", detail)]),
     }
@@ -167,6 +170,7 @@ mod tests {
             FailureCause::StoreFailed { detail: detail() },
             FailureCause::ServerLost { detail: detail() },
             FailureCause::ClientLost { attempts: 3 },
+            FailureCause::ClientSilent { boots: 5 },
             FailureCause::Tool { name: "efibootmgr".into(), detail: detail() },
             FailureCause::Internal { detail: detail() },
         ]

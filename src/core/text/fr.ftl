@@ -32,6 +32,7 @@ failure-store-full = Le disque du serveur est plein ({ $detail }). Faites-y de l
 failure-store = Le dépôt du serveur est inutilisable ({ $detail }). Voyez le journal du serveur.
 failure-server-lost = Le serveur n'a pas répondu assez vite ({ $detail }). Vérifiez le réseau et le serveur, puis redémarrez cet ordinateur par le réseau.
 failure-client-lost = L'ordinateur a cessé de répondre au cours de { $attempts } essais. Vérifiez son alimentation et son câble réseau, puis relancez la session.
+failure-client-silent = L'ordinateur a lancé { $boots } fois de suite le client de Mimeo sans s'annoncer au serveur. Son écran en donne chaque fois la raison : lisez-la sur place (carte réseau sans pilote, pas d'adresse, serveur qui n'est pas reconnu), puis relancez la session.
 failure-tool = Le programme { $name } a échoué : { $detail }.
 failure-internal = Mimeo s'est trompé : { $detail }. Merci de le signaler avec le journal de cette session.
 
@@ -51,6 +52,8 @@ console-target = Cible, dont le contenu est effacé : { $disk }
 console-done = { $done } sur { $total }
 console-rate = { $rate }, encore { $left }
 console-traffic = Reçu { $received }, envoyé { $sent }
+console-stopped = Le serveur a mis fin à cette session.
+console-stopped-hint = La page de Mimeo dit pourquoi. Si l'écriture avait commencé, cet ordinateur ne démarre plus de son disque jusqu'au prochain déploiement. Il demande de nouveaux ordres dans un instant, et redémarre s'il n'y en a pas.
 console-failed = La session a échoué pendant la phase « { $phase } ».
 console-stuck = Cet ordinateur ne peut pas continuer.
 console-restarts-in = Il redémarre dans { $time }.

@@ -21,12 +21,14 @@ use mimeo_core::{
     messages::{CHUNK_LIST_MAX, LOG_BYTES_MAX, Language, paths, records::HEADER_BYTES},
 };
 
+use self::body::BodyRoom;
 use crate::{
     auth::limit::{Allowance, Attempts},
     wiring::Services,
 };
 
 mod access;
+mod body;
 mod conversation;
 mod error;
 mod log;
@@ -35,11 +37,8 @@ mod transfer;
 /// Longest JSON body: a report with hundreds of partitions is a tenth of it.
 const JSON_BYTES_MAX: usize = 1 << 20;
 
-/// Longest upload: as many chunks as one list may name, none of which shrank.
-const UPLOAD_BYTES_MAX: usize = CHUNK_LIST_MAX * (HEADER_BYTES + ChunkSize::LARGEST.bytes_u32() as usize);
-
-/// Longest manifest: 32 bytes for each 128 KiB of content, so this is enough for 1 TiB.
-const MANIFEST_BYTES_MAX: usize = 256 << 20;
+/// Longest upload: as many chunks as one list may name, of the size that is ordered, none of which shrank.
+const UPLOAD_BYTES_MAX: usize = CHUNK_LIST_MAX * (HEADER_BYTES + ChunkSize::DEFAULT.bytes_u32() as usize);
 
 /// Refusals for one address: a classroom behind one router that boots with stale tokens is answered, somebody who
 /// guesses is slowed to nothing.
@@ -60,13 +59,15 @@ struct Inner {
     /// The folder of the clients' logs.
     logs: PathBuf,
     refusals: Mutex<Attempts<IpAddr>>,
+    bodies: BodyRoom,
 }
 
 impl ClientApi {
     /// `logs` is a folder that exists.
     pub fn new(services: Services, payload: Bytes, language: Language, logs: PathBuf) -> Self {
         let refusals = Mutex::new(Attempts::new(REFUSALS));
-        Self { inner: Arc::new(Inner { services, payload, language, logs, refusals }) }
+        let bodies = BodyRoom::new();
+        Self { inner: Arc::new(Inner { services, payload, language, logs, refusals, bodies }) }
     }
 
     /// The routes. To be served with connection information, because refusals are counted by address.
@@ -81,8 +82,9 @@ impl ClientApi {
             .route(paths::CHUNKS_FETCH, post(transfer::fetch))
             .route(paths::MANIFEST, get(transfer::manifest))
             .layer(limited(JSON_BYTES_MAX))
-            .route(paths::CHUNKS_UPLOAD, post(transfer::upload).layer(limited(UPLOAD_BYTES_MAX)))
-            .route(paths::VERSION, post(transfer::version).layer(limited(MANIFEST_BYTES_MAX)))
+            // These two read their bodies through `body`, which knows how much memory there is.
+            .route(paths::CHUNKS_UPLOAD, post(transfer::upload))
+            .route(paths::VERSION, post(transfer::version))
             .route(paths::LOG, post(log::append).layer(limited(LOG_BYTES_MAX)))
             .route(paths::PAYLOAD, get(payload))
             .with_state(self)

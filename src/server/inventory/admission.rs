@@ -7,7 +7,7 @@ use mimeo_core::{
 use sqlx::SqlitePool;
 
 use super::{
-    boot_token::{SpendError, check, spend},
+    boot_token::{Minted, Purpose, SpendError, check, spend},
     client_boot::{ClientBoot, begin_boot},
     computer::{ComputerError, find_candidates, insert_computer, load_computer, traits_of, update_report},
     identity::{Recognition, Sight, recognise},
@@ -26,6 +26,8 @@ const NICS_MAX: usize = 64;
 #[derive(Debug)]
 pub struct Admission {
     pub boot: ClientBoot,
+    /// What the boot is for.
+    pub purpose: Purpose,
     pub name: ComputerName,
     /// What the client shows from now on.
     pub credential: Secret,
@@ -46,7 +48,7 @@ pub async fn admit(
     }
     check(&mut *pool.acquire().await.map_err(ComputerError::from)?, token, now).await?;
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(ComputerError::from)?;
-    let booted = spend(&mut transaction, token, now).await?;
+    let Minted { mac: booted, purpose } = spend(&mut transaction, token, now).await?;
     if !machine.macs.contains(&booted) {
         // Dropping the transaction leaves the token to the machine that it was made for.
         return Err(AdmitError::OtherMachine);
@@ -75,7 +77,7 @@ pub async fn admit(
         None => load_computer(pool, computer).await?.name,
     };
     events.emit(Event::ComputerBooted { computer });
-    Ok(Admission { boot, name, credential })
+    Ok(Admission { boot, purpose, name, credential })
 }
 
 /// Why a client is not let in.

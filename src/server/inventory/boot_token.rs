@@ -41,6 +41,10 @@ impl Purpose {
             Self::Menu => "menu",
         }
     }
+
+    fn of_column(text: &str) -> Option<Self> {
+        [Self::Session, Self::Register, Self::Menu].into_iter().find(|purpose| purpose.as_str() == text)
+    }
 }
 
 /// A fresh random secret.
@@ -92,41 +96,47 @@ pub async fn mint(
     Ok(token)
 }
 
-/// Gives the address that a token was minted for, where the token is still good. Writes nothing, so an invented
-/// token does not even make others wait.
+/// What a token was minted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Minted {
+    pub(super) mac: MacAddr,
+    pub(super) purpose: Purpose,
+}
+
+/// Says what a token was minted for, where it is still good. Writes nothing, so an invented token does not even make
+/// others wait.
 pub(super) async fn check(
     connection: &mut SqliteConnection,
     token: &Secret,
     now: Timestamp,
-) -> Result<MacAddr, SpendError> {
-    let row: Option<(String, i64, Option<i64>)> =
-        sqlx::query_as("SELECT mac, expires_ms, used_ms FROM boot_token WHERE fingerprint = ?1")
+) -> Result<Minted, SpendError> {
+    let row: Option<(String, String, i64, Option<i64>)> =
+        sqlx::query_as("SELECT mac, purpose, expires_ms, used_ms FROM boot_token WHERE fingerprint = ?1")
             .bind(token.fingerprint().as_slice())
             .fetch_optional(connection)
             .await?;
-    let (mac, expires_ms, used_ms) = row.ok_or(SpendError::Unknown)?;
+    let (mac, purpose, expires_ms, used_ms) = row.ok_or(SpendError::Unknown)?;
     if used_ms.is_some() {
         return Err(SpendError::Used);
     }
     if expires_ms <= now.0 {
         return Err(SpendError::Expired);
     }
-    mac.parse().map_err(|_| SpendError::Unknown)
+    let mac = mac.parse().map_err(|_| SpendError::Unknown)?;
+    Ok(Minted { mac, purpose: Purpose::of_column(&purpose).ok_or(SpendError::Unknown)? })
 }
 
-/// Uses a token up and gives the address that it was minted for. Counts only once the caller commits.
+/// Uses a token up and says what it was minted for. Counts only once the caller commits.
 pub(super) async fn spend(
     connection: &mut SqliteConnection,
     token: &Secret,
     now: Timestamp,
-) -> Result<MacAddr, SpendError> {
-    let mac = check(connection, token, now).await?;
-    sqlx::query("UPDATE boot_token SET used_ms = ?2 WHERE fingerprint = ?1")
-        .bind(token.fingerprint().as_slice())
-        .bind(now.0)
-        .execute(connection)
-        .await?;
-    Ok(mac)
+) -> Result<Minted, SpendError> {
+    let minted = check(connection, token, now).await?;
+    // Says again that it is unused, so that being used once does not hang on how the caller opened its transaction.
+    let update = sqlx::query("UPDATE boot_token SET used_ms = ?2 WHERE fingerprint = ?1 AND used_ms IS NULL");
+    let spent = update.bind(token.fingerprint().as_slice()).bind(now.0).execute(connection).await?;
+    if spent.rows_affected() == 1 { Ok(minted) } else { Err(SpendError::Used) }
 }
 
 /// Why a token buys nothing.
@@ -158,7 +168,8 @@ mod tests {
         token: &super::Secret,
         now: Timestamp,
     ) -> Result<MacAddr, SpendError> {
-        spend(&mut pool.acquire().await.expect("a connection"), token, now).await
+        let minted = spend(&mut pool.acquire().await.expect("a connection"), token, now).await?;
+        Ok(minted.mac)
     }
 
     #[tokio::test]

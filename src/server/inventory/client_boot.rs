@@ -17,6 +17,8 @@ pub const CREDENTIAL_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct ClientBoot {
     pub id: BootId,
     pub computer: ComputerId,
+    /// When the boot said its first word.
+    pub since: Timestamp,
 }
 
 /// Begins a boot: from now on the computer's former credential is worth nothing.
@@ -40,7 +42,7 @@ pub(super) async fn begin_boot(
     .bind(now.plus(CREDENTIAL_LIFE).0)
     .fetch_one(connection)
     .await?;
-    Ok((ClientBoot { id: BootId(id), computer }, credential))
+    Ok((ClientBoot { id: BootId(id), computer, since: now }, credential))
 }
 
 /// Whose credential this is; `None` for an invented one, an expired one, and one of a former boot.
@@ -49,11 +51,16 @@ pub async fn find_boot(
     credential: &Secret,
     now: Timestamp,
 ) -> Result<Option<ClientBoot>, sqlx::Error> {
-    let row: Option<(i64, i64)> =
-        sqlx::query_as("SELECT id, computer FROM client_boot WHERE fingerprint = ?1 AND expires_ms > ?2")
-            .bind(credential.fingerprint().as_slice())
-            .bind(now.0)
-            .fetch_optional(pool)
-            .await?;
-    Ok(row.map(|(id, computer)| ClientBoot { id: BootId(id), computer: ComputerId(computer) }))
+    let row: Option<(i64, i64, i64)> = sqlx::query_as(
+        "SELECT id, computer, issued_ms FROM client_boot WHERE fingerprint = ?1 AND expires_ms > ?2",
+    )
+    .bind(credential.fingerprint().as_slice())
+    .bind(now.0)
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(|(id, computer, issued_ms)| ClientBoot {
+        id: BootId(id),
+        computer: ComputerId(computer),
+        since: Timestamp(issued_ms),
+    }))
 }

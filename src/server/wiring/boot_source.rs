@@ -85,7 +85,9 @@ impl HouseBootSource {
         };
         let sessions = &self.services.sessions;
         // A session that runs belongs to this computer's last boot, which is over: it goes on in this one.
-        if sessions.find_open(computer.id).await?.is_some() {
+        if let Some(session) = sessions.find_open(computer.id).await?
+            && sessions.note_boot(session.id, Timestamp::now()).await?.state.is_open()
+        {
             return Ok(Decision::Client(Purpose::Session));
         }
         let failures = sessions.failures_in_a_row(computer.id, FAILURES_MAX).await?;

@@ -3,7 +3,7 @@
 use super::Services;
 use crate::{
     clock::Timestamp,
-    imaging::session::requests::SessionError,
+    imaging::session::{orders::Asking, requests::SessionError},
     inventory::{
         client_boot::ClientBoot,
         computer::{ComputerError, load_computer},
@@ -24,8 +24,8 @@ impl Services {
     /// The orders for a computer in its present boot.
     pub async fn next_orders(&self, boot: ClientBoot, now: Timestamp) -> Result<Orders, OrdersError> {
         let computer = load_computer(&self.pool, boot.computer).await?;
-        let orders =
-            self.sessions.next_orders(boot.computer, boot.id, &computer.report, &self.manifest_key, now);
-        Ok(orders.await?)
+        let ClientBoot { id, computer: of, since } = boot;
+        let asking = Asking { computer: of, boot: id, since, report: &computer.report };
+        Ok(self.sessions.next_orders(asking, &self.manifest_key, now).await?)
     }
 }

@@ -35,6 +35,7 @@ pub(super) struct SessionCaller {
 pub(super) struct WorkingCaller {
     pub(super) boot: ClientBoot,
     pub(super) session: Session,
+    pub(super) address: Option<IpAddr>,
 }
 
 /// A JSON body, whatever its header calls it: every path has one kind of body, so our client names none.
@@ -74,9 +75,8 @@ impl FromRequestParts<ClientApi> for SessionCaller {
         let id = id.ok_or_else(|| ClientError::BadRequest("the path names no session".into()))?;
         let session = api.inner.services.sessions.load(id).await?;
         if session.computer != boot.computer {
-            // It knew who it was, so this is no guess at a credential: nothing is counted.
             let reason = format!("computer {} asked for session {id} of another computer", boot.computer);
-            api.tell_refusal(address(parts), reason);
+            api.count_refusal(address(parts), &reason)?;
             return Err(ClientError::OtherSession);
         }
         Ok(Self { boot, session })
@@ -91,7 +91,7 @@ impl FromRequestParts<ClientApi> for WorkingCaller {
         // A lease that ended meanwhile does no harm: the next heartbeat of the same boot takes it up again.
         let open = matches!(session.state, State::Running { .. } | State::Waiting);
         if open && session.boot == Some(boot.id) {
-            Ok(Self { boot, session })
+            Ok(Self { boot, session, address: address(parts) })
         } else {
             Err(ClientError::NotRunning)
         }
@@ -107,19 +107,16 @@ impl ClientApi {
         }
     }
 
+    /// As [`ClientApi::refuse`], where the caller has another answer than that nobody knows it.
     pub(super) fn count_refusal(&self, address: Option<IpAddr>, reason: &str) -> Result<(), ClientError> {
         if let Some(address) = address {
             // Every change is complete before the lock is released, so a panic elsewhere leaves it usable.
             let mut refusals = self.inner.refusals.lock().unwrap_or_else(PoisonError::into_inner);
             refusals.take(&address, Timestamp::now()).map_err(|_wait| ClientError::TooManyRefusals)?;
         }
-        self.tell_refusal(address, reason.to_owned());
-        Ok(())
-    }
-
-    fn tell_refusal(&self, address: Option<IpAddr>, reason: String) {
         let address = address.map_or_else(|| "an unknown address".to_owned(), |address| address.to_string());
-        self.inner.services.events.emit(Event::CredentialRefused { address, reason });
+        self.inner.services.events.emit(Event::CredentialRefused { address, reason: reason.to_owned() });
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ use axum::{
     Json,
     extract::{ConnectInfo, State},
 };
+use bytes::Bytes;
 use mimeo_core::{
     failure::{Failure, FailureCause},
     ids::ComputerId,
@@ -27,7 +28,7 @@ use crate::{
     imaging::session::{machine::Input, requests::SessionError},
     inventory::{
         admission::{AdmitError, admit},
-        boot_token::SpendError,
+        boot_token::{Purpose, SpendError},
     },
 };
 
@@ -38,10 +39,19 @@ const QUESTION_WAIT: Duration = Duration::from_secs(2);
 pub(super) async fn hello(
     State(api): State<ClientApi>,
     connect_info: Option<axum::Extension<ConnectInfo<SocketAddr>>>,
-    JsonBody(hello): JsonBody<Hello>,
+    body: Bytes,
 ) -> Result<Json<Welcome>, ClientError> {
     let services = &api.inner.services;
     let now = Timestamp::now();
+    let address = connect_info.map(|axum::Extension(ConnectInfo(address))| address.ip());
+    // A first word without a token is as much a refusal as one with a wrong token.
+    let hello: Hello = match serde_json::from_slice(&body) {
+        Ok(hello) => hello,
+        Err(error) => {
+            api.count_refusal(address, "a first word that cannot be read")?;
+            return Err(ClientError::BadRequest(error.to_string()));
+        }
+    };
     if hello.protocol != PROTOCOL_VERSION {
         return Err(ClientError::Protocol { found: hello.protocol, expected: PROTOCOL_VERSION });
     }
@@ -49,13 +59,16 @@ pub(super) async fn hello(
         Ok(admission) => admission,
         Err(error) => {
             if is_refusal(&error) {
-                let address = connect_info.map(|axum::Extension(ConnectInfo(address))| address.ip());
                 api.count_refusal(address, &error.to_string())?;
             }
             return Err(error.into());
         }
     };
-    let orders = services.next_orders(admission.boot, now).await?;
+    let orders = match services.next_orders(admission.boot, now).await? {
+        // The session that it was sent here for ended while it booted.
+        Orders::Wait if admission.purpose == Purpose::Session => Orders::Reboot,
+        orders => orders,
+    };
     Ok(Json(Welcome {
         credential: admission.credential,
         computer: admission.boot.computer,

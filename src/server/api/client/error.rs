@@ -3,6 +3,8 @@
 //! Where a refusal ends the session, its body is the [`FailureCause`] as JSON, which the client reports and shows.
 //! Otherwise it is a sentence; a status of 5xx without a cause, 408 and 429 mean: try again.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     http::StatusCode,
@@ -36,6 +38,12 @@ pub(super) enum ClientError {
     TooManyRefusals,
     #[error("{0}")]
     BadRequest(String),
+    #[error("a body of {bytes} bytes, at most {bytes_max}")]
+    BodyTooLong { bytes: usize, bytes_max: usize },
+    #[error("a body of {bytes} bytes did not come within {} s", within.as_secs())]
+    BodyTooSlow { bytes: usize, within: Duration },
+    #[error("the server takes in too much at once, come back later")]
+    NoRoom,
     #[error("the session has ended or another client works on it")]
     NotRunning,
     #[error(transparent)]
@@ -61,6 +69,9 @@ impl ClientError {
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Self::OtherSession => StatusCode::FORBIDDEN,
             Self::TooManyRefusals => StatusCode::TOO_MANY_REQUESTS,
+            Self::BodyTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotRunning => StatusCode::CONFLICT,
             Self::Admit(error) => admit_status(error),
             Self::Session(error) | Self::Orders(OrdersError::Session(error)) => session_status(error),
@@ -119,9 +130,10 @@ fn capture_status(error: &CaptureError) -> StatusCode {
         CaptureError::NotACapture | CaptureError::Busy | CaptureError::PublishedOtherwise => {
             StatusCode::CONFLICT
         }
-        CaptureError::Manifest(_) | CaptureError::OtherDisk { .. } | CaptureError::OtherCut => {
-            StatusCode::UNPROCESSABLE_ENTITY
-        }
+        CaptureError::Manifest(_)
+        | CaptureError::OtherDisk { .. }
+        | CaptureError::OtherCut
+        | CaptureError::TooMuch { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         CaptureError::Stopped => StatusCode::SERVICE_UNAVAILABLE,
         CaptureError::Session(error) => session_status(error),
         CaptureError::Store(StoreError::Full { .. }) => StatusCode::INSUFFICIENT_STORAGE,

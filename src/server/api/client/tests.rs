@@ -5,9 +5,10 @@ use mimeo_core::{
     chunk::ChunkId,
     failure::{Failure, FailureCause},
     messages::{
-        CHUNK_LIST_MAX, ChunkList, HeartbeatReply, Hello, Orders, PROTOCOL_VERSION, Phase, VersionReply,
-        paths, records,
+        CHUNK_LIST_MAX, ChunkList, HeartbeatReply, Hello, Language, Orders, PROTOCOL_VERSION, Phase,
+        VersionReply, Welcome, paths, records,
     },
+    text::{failure::sentence, texts},
 };
 
 use self::house::{House, MAC_A, MAC_B, disk_content, machine, manifest_of, plain_chunks};
@@ -48,6 +49,10 @@ async fn a_token_is_good_for_one_hello_and_every_refusal_is_told() {
     assert_eq!(knock(hello(&stale, MAC_A)).await, StatusCode::UNAUTHORIZED, "an expired token");
     let old = Hello { protocol: PROTOCOL_VERSION + 1, ..hello(&token, MAC_A) };
     assert_eq!(knock(old).await, StatusCode::BAD_REQUEST, "another protocol");
+    for tokenless in [&b"{}"[..], b"", br#"{"protocol":1,"token":"00"}"#] {
+        let answer = house.send(None, paths::HELLO, tokenless.to_vec()).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "no token");
+    }
     assert_eq!(knock(hello(&token, MAC_A)).await, StatusCode::OK);
     assert_eq!(knock(hello(&token, MAC_A)).await, StatusCode::UNAUTHORIZED, "a used token");
 
@@ -58,7 +63,22 @@ async fn a_token_is_good_for_one_hello_and_every_refusal_is_told() {
             refusals += 1;
         }
     }
-    assert_eq!(refusals, 4);
+    assert_eq!(refusals, 7);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_that_show_one_token_at_once_one_is_let_in() {
+    let house = House::new().await;
+    for _ in 0..8 {
+        let token =
+            mint(&house.services.pool, MAC_A, Purpose::Register, Timestamp::now()).await.expect("minted");
+        let hello = Hello { protocol: PROTOCOL_VERSION, token, report: machine(MAC_A) };
+        let body = serde_json::to_vec(&hello).expect("json");
+        let knocks = (0..6).map(|_| house.send(None, paths::HELLO, body.clone()));
+        let answers = futures_util::future::join_all(knocks).await;
+        let count = |status| answers.iter().filter(|answer| answer.status == status).count();
+        assert_eq!((count(StatusCode::OK), count(StatusCode::UNAUTHORIZED)), (1, 5));
+    }
 }
 
 #[tokio::test]
@@ -73,12 +93,14 @@ async fn nothing_is_answered_without_the_credential_of_this_boot() {
         .execute(&house.services.pool)
         .await
         .expect("expired");
+    let mut heard = house.services.events.listen();
     let mut all_paths = ALL_SESSION_PATHS.map(|path| paths::of_session(path, session)).to_vec();
     all_paths.extend([paths::ORDERS.to_owned(), paths::LOG.to_owned()]);
     for path in all_paths {
         for credential in [None, Some(new_secret()), Some(former.clone()), Some(again.credential.clone())] {
             let answer = house.send(credential.as_ref(), &path, b"{}".to_vec()).await;
             assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}");
+            assert!(matches!(heard.try_recv(), Ok(Event::CredentialRefused { .. })), "{path}");
         }
     }
     let payload = house.get(None, paths::PAYLOAD).await;
@@ -168,8 +190,10 @@ async fn a_disk_is_captured_and_deployed_to_another_computer() {
     let plain: Vec<_> = chunks.iter().map(|chunk| mimeo_core::chunk::open(chunk).expect("sound")).collect();
     assert_eq!(plain.concat(), disk_content(1));
     // What the version does not name is none of this session's business, even where the store has it.
+    let mut heard = house.services.events.listen();
     let foreign = target.fetch(deploy, &[ChunkId::of(b"another master's")]).await;
     assert_eq!(foreign.status, StatusCode::FORBIDDEN);
+    assert!(matches!(heard.try_recv(), Ok(Event::CredentialRefused { .. })));
     assert_eq!(target.outcome(deploy, None).await, Orders::Reboot);
     assert_eq!(house.state(deploy).await, State::Succeeded);
 }
@@ -257,6 +281,10 @@ async fn a_damaged_chunk_fails_its_deploy_by_name() {
     let named = format!("debian@1: {detail}");
     assert_eq!(heard.try_recv(), Ok(Event::ChunkFoundDamaged { chunk, detail: named.clone() }));
     let failed = Failure { phase: Phase::Write, cause: FailureCause::ChunkDamaged { chunk, detail: named } };
+    for language in [Language::Fr, Language::En] {
+        let said = sentence(texts(language), &failed.cause);
+        assert!(said.contains("debian@1") && said.contains(&chunk.to_string()), "{said}");
+    }
     assert_eq!(house.state(deploy).await, State::Failed(failed));
     // The store looked at the chunk too, so the next capture brings it again and the next deploy is told at once.
     assert_eq!(house.services.store.missing(&[chunk]), [chunk]);
@@ -309,8 +337,56 @@ async fn a_cancelled_session_stops_its_client() {
     assert_eq!(client.heartbeat(session, Phase::Read).await, HeartbeatReply::Stop);
     let manifest = manifest_of(&disk_content(1)).encode();
     assert_eq!(client.post(session, paths::VERSION, manifest).await.status, StatusCode::CONFLICT);
-    client.outcome(session, None).await;
+    // It is sent home, and not left before a screen that says to wait.
+    assert_eq!(client.orders().await, Orders::Reboot);
+    assert_eq!(client.outcome(session, None).await, Orders::Reboot);
     assert_eq!(house.state(session).await, State::Cancelled);
+    // Unless somebody has something else for it to do.
+    let next = house.request_capture(client.computer).await;
+    assert!(matches!(client.orders().await, Orders::Capture(order) if order.session == next));
+}
+
+#[tokio::test]
+async fn a_question_that_is_taken_back_sends_the_client_home() {
+    let house = House::new().await;
+    let client = house.boot_with_two_disks(MAC_A).await;
+    let session = house.request_capture(client.computer).await;
+    assert!(matches!(client.orders().await, Orders::Question(_)));
+    house.services.sessions.cancel(session, Timestamp::now()).await.expect("cancelled");
+    assert_eq!(client.orders().await, Orders::Reboot);
+}
+
+#[tokio::test]
+async fn a_client_that_was_sent_for_a_session_which_ended_meanwhile_goes_home() {
+    let house = House::new().await;
+    let came_by_itself = house.boot(MAC_A).await;
+    assert_eq!(came_by_itself.welcomed, Orders::Wait, "it is there to be given something to do");
+    let token = mint(&house.services.pool, MAC_A, Purpose::Session, Timestamp::now()).await.expect("minted");
+    let hello = Hello { protocol: PROTOCOL_VERSION, token, report: machine(MAC_A) };
+    let welcome: Welcome = house.post_json(None, paths::HELLO, &hello).await.json();
+    assert_eq!(welcome.orders, Orders::Reboot);
+}
+
+#[tokio::test]
+async fn a_version_that_a_killed_server_listed_without_telling_its_session_is_not_lost() {
+    let house = House::new().await;
+    let client = house.boot(MAC_A).await;
+    let session = house.request_capture(client.computer).await;
+    client.orders().await;
+    client.upload(session, &disk_content(1)).await;
+    let listed = client.hand_in(session, &manifest_of(&disk_content(1)).encode()).await;
+    sqlx::query("UPDATE session SET version = NULL, manifest_root = NULL")
+        .execute(&house.services.pool)
+        .await
+        .expect("the session never learned of it");
+    // The computer lost its power as well, and its disk was used meanwhile.
+    let (house, _) = house.restart(client).await;
+    let client = house.boot(MAC_A).await;
+    assert!(matches!(client.welcomed, Orders::Capture(_)));
+    client.upload(session, &disk_content(2)).await;
+    assert_eq!(client.hand_in(session, &manifest_of(&disk_content(2)).encode()).await, listed);
+    client.outcome(session, None).await;
+    assert_eq!(house.state(session).await, State::Succeeded);
 }
 
 #[tokio::test]
@@ -344,10 +420,32 @@ async fn requests_have_limits() {
         house.send(Some(&client.credential), paths::LOG, huge).await.status,
         StatusCode::PAYLOAD_TOO_LARGE
     );
+    let long = vec![0; super::UPLOAD_BYTES_MAX + 1];
+    assert_eq!(client.post(session, paths::CHUNKS_UPLOAD, long).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let long = vec![0; mimeo_core::manifest::BYTES_MAX + 1];
+    let answer = client.post(session, paths::VERSION, long).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(matches!(answer.json(), FailureCause::ManifestRefused { .. }));
     assert_eq!(
         client.post(session, paths::CHUNKS_UPLOAD, b"no records".to_vec()).await.status,
         StatusCode::BAD_REQUEST
     );
+}
+
+#[tokio::test]
+async fn a_capture_cannot_fill_the_store_with_more_than_its_disk_holds() {
+    let house = House::new().await;
+    let client = house.boot(MAC_A).await;
+    let session = house.request_capture(client.computer).await;
+    client.orders().await;
+    let upload_bytes = (house::CHUNK_BYTES * 4) as u64;
+    for seed in 0..=(2 * house::DISK_BYTES / upload_bytes) as u8 {
+        client.upload(session, &disk_content(seed)).await;
+    }
+    let mut one_more = Vec::new();
+    records::append(&mimeo_core::chunk::seal(b"one more"), &mut one_more);
+    let answer = client.post(session, paths::CHUNKS_UPLOAD, one_more).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
 }
 
 #[tokio::test]

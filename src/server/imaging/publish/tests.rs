@@ -25,6 +25,8 @@ use crate::{
     },
 };
 
+mod power;
+
 const OPTIONS: StoreOptions =
     StoreOptions { pack_bytes: 400_000, reserve_bytes: 0, hashers: NonZeroUsize::new(2).expect("two") };
 const CHUNK: u64 = 65_536;
@@ -116,15 +118,20 @@ impl Appliance {
 
     /// Every listed version reads back as the disk it was made of.
     async fn assert_deploys(&self, store: &Store, wanted: &str, numbers: &[u8]) {
+        self.check_deploys(store, wanted, numbers).await.expect("the version is whole");
+    }
+
+    async fn check_deploys(&self, store: &Store, wanted: &str, numbers: &[u8]) -> Result<(), StoreError> {
         let wanted: MasterRef = wanted.parse().expect("a reference");
         let (_, version) = master::load_version(&self.db, &wanted).await.expect("it is listed");
-        let signed = store.read_manifest(version.manifest_root).await.expect("manifest is there");
+        let signed = store.read_manifest(version.manifest_root).await?;
         let opened =
             signed.open(version.manifest_root, &self.key.verifying_key()).expect("manifest is signed");
         assert_eq!(opened, manifest(numbers));
         for (&number, (_, id)) in numbers.iter().zip(opened.data_chunks()) {
-            assert_eq!(open(&store.read(id).await.expect("chunk is there")), Ok(content(number)));
+            assert_eq!(open(&store.read(id).await?), Ok(content(number)));
         }
+        Ok(())
     }
 }
 

@@ -32,7 +32,7 @@ use crate::{
     clock::Timestamp,
     events::{Event, Events},
     imaging::{
-        master::MasterName,
+        master::{MasterError, MasterName},
         publish::{Origin, Publication, PublishError, publish_version},
         store::{Store, error::StoreError, intake::Intake, verify::VerifyProgress},
     },
@@ -91,6 +91,8 @@ pub enum CaptureError {
     OtherDisk { expected_bytes: u64, actual_bytes: u64 },
     #[error("the manifest is cut into chunks or sectors of another size than was ordered")]
     OtherCut,
+    #[error("the capture brought more than twice the {disk_bytes} bytes of its disk")]
+    TooMuch { disk_bytes: u64 },
     #[error("another manifest of this capture is being read back")]
     Busy,
     #[error("the capture became another version already")]
@@ -127,7 +129,15 @@ impl Captures {
         boot: BootId,
         chunks: Vec<SealedChunk>,
     ) -> Result<(), CaptureError> {
-        Ok(self.opened(session, boot)?.intake.put(chunks).await?)
+        let capture = self.opened(session, boot)?;
+        let DiskChoice::Pinned(DiskPin { size_bytes: disk_bytes, .. }) = session.disk else {
+            return Err(CaptureError::NotACapture);
+        };
+        // Twice, because what a store finds damaged is brought again. More than that is somebody who fills the store.
+        if capture.intake.taken_bytes().await > disk_bytes.saturating_mul(2) {
+            return Err(CaptureError::TooMuch { disk_bytes });
+        }
+        Ok(capture.intake.put(chunks).await?)
     }
 
     /// Makes a version of an encoded manifest, or says what is still to be done for that. Handing the same manifest in
@@ -156,7 +166,10 @@ impl Captures {
         }
         let publishing = match &mut *slot {
             Some(publishing) => publishing,
-            none => none.insert(self.publish(session, capture.intake.clone(), root, &encoded, now)?),
+            none => {
+                let manifest = decode(encoded).await?;
+                none.insert(self.publish(session, capture.intake.clone(), root, manifest, now)?)
+            }
         };
         let Ok(ended) = tokio::time::timeout(ANSWER_WITHIN, &mut publishing.task).await else {
             return Ok(publishing.progress.reply());
@@ -201,13 +214,12 @@ impl Captures {
         session: &Session,
         intake: Arc<Intake>,
         root: ManifestRoot,
-        encoded: &[u8],
+        manifest: Manifest,
         now: Timestamp,
     ) -> Result<Publishing, CaptureError> {
         let (Job::Capture { master, .. }, DiskChoice::Pinned(source)) = (&session.job, &session.disk) else {
             return Err(CaptureError::NotACapture);
         };
-        let manifest = Manifest::decode(encoded)?;
         check_source(&manifest, source)?;
         let progress = Arc::new(ReadBack::default());
         let work = Work {
@@ -223,6 +235,12 @@ impl Captures {
         let task = tokio::spawn(async move { work.run(&counted).await });
         Ok(Publishing { root, progress, task: AbortOnDropHandle::new(task) })
     }
+}
+
+/// A long manifest takes seconds, in which others are to be served.
+async fn decode(encoded: Bytes) -> Result<Manifest, CaptureError> {
+    let decoded = tokio::task::spawn_blocking(move || Manifest::decode(&encoded)).await;
+    Ok(decoded.map_err(|_| CaptureError::Stopped)??)
 }
 
 /// A manifest of another disk than was ordered would be deployed under a wrong size.
@@ -260,19 +278,28 @@ impl Work {
             stored_bytes: stored.bytes,
         };
         let note = |seen: VerifyProgress| progress.note(seen);
-        match publish_version(store, pool, key, &self.manifest, &origin, self.now, &note).await? {
-            Publication::Missing(mut ids) => {
+        let step = async |published| {
+            sessions.step(self.session, Input::Published(published), self.now).await?;
+            let Published { version, root } = published;
+            Ok(VersionReply::Published { version, root })
+        };
+        match publish_version(store, pool, key, &self.manifest, &origin, self.now, &note).await {
+            Ok(Publication::Missing(mut ids)) => {
                 ids.truncate(CHUNK_LIST_MAX);
                 Ok(VersionReply::Missing(ChunkList { ids }))
             }
-            Publication::Published(listed) => {
+            Ok(Publication::Published(listed)) => {
                 let (version, root) = (listed.number, listed.manifest_root);
-                let published = Input::Published(Published { version, root });
-                sessions.step(self.session, published, self.now).await?;
+                let reply = step(Published { version, root }).await?;
                 let name = self.master.to_string();
                 events.emit(Event::VersionPublished { master: listed.master, name, version });
-                Ok(VersionReply::Published { version, root })
+                Ok(reply)
             }
+            // An earlier attempt listed it and was cut off before the session learned of that; the disk has changed since.
+            Err(PublishError::Master(MasterError::SessionHasVersion { number, root, .. })) => {
+                step(Published { version: number, root }).await
+            }
+            Err(error) => Err(error.into()),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use bytes::Bytes;
 use mimeo_core::{
     chunk::{ChunkId, SealedChunk},
     manifest::{Manifest, ManifestError, ManifestRoot, SignedManifest},
@@ -12,23 +13,43 @@ use mimeo_core::{
 
 use crate::imaging::store::{Store, error::StoreError};
 
-/// Versions whose chunk ids are kept in memory: a site deploys a handful at a time, and each costs 32 bytes per
-/// chunk (8 MB for 32 GB of content).
-const VERSIONS_MAX: usize = 8;
+/// Memory for versions that are deployed. Each takes twice 32 bytes per chunk (16 MB for 32 GB of content), so this is
+/// for all that a site deploys at a time. The one used last is kept whatever it takes.
+const VERSIONS_BYTES_MAX: usize = 512 << 20;
 
 /// What deploys read. Cloning gives another handle to the same.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Deploys {
     store: Store,
-    /// The chunk ids of versions in order, the version used last at the end.
-    named: Arc<Mutex<VecDeque<Named>>>,
+    /// Versions in memory, the one used last at the end.
+    versions: Arc<Mutex<VecDeque<Arc<DeployedVersion>>>>,
+    /// Held while a version is read: a classroom that starts at once reads it once.
+    loading: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// The chunks that a version names, each once and in order.
-#[derive(Debug, Clone)]
-struct Named {
+/// What every deploy of a version needs, once in memory however many there are.
+struct DeployedVersion {
     root: ManifestRoot,
-    ids: Arc<[ChunkId]>,
+    /// The signed manifest, as it travels.
+    signed: Bytes,
+    /// The chunks that it names, each once and in order.
+    ids: Vec<ChunkId>,
+}
+
+impl DeployedVersion {
+    fn read(root: ManifestRoot, signed: &SignedManifest) -> Result<Self, FetchError> {
+        let manifest =
+            Manifest::decode(&signed.encoded).map_err(|source| FetchError::Manifest { root, source })?;
+        let mut ids: Vec<_> = manifest.data_chunks().map(|(_, id)| id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids.shrink_to_fit();
+        Ok(Self { root, signed: signed.to_bytes().into(), ids })
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.signed.len() + self.ids.len() * size_of::<ChunkId>()
+    }
 }
 
 /// Why a deploy does not get what it asks for.
@@ -44,18 +65,19 @@ pub enum FetchError {
 
 impl Deploys {
     pub fn new(store: Store) -> Self {
-        Self { store, named: Arc::default() }
+        Self { store, versions: Arc::default(), loading: Arc::default() }
     }
 
-    pub async fn manifest(&self, root: ManifestRoot) -> Result<SignedManifest, FetchError> {
-        Ok(self.store.read_manifest(root).await?)
+    /// The signed manifest of a version, as [`SignedManifest::to_bytes`] writes it. All who ask share its memory.
+    pub async fn manifest(&self, root: ManifestRoot) -> Result<Bytes, FetchError> {
+        Ok(self.version(root).await?.signed.clone())
     }
 
     /// Chunks of the version with this root, in the order asked. A session opens its own version and nothing else of
     /// the store.
     pub async fn fetch(&self, root: ManifestRoot, ids: &[ChunkId]) -> Result<Vec<SealedChunk>, FetchError> {
-        let named = self.ids_of(root).await?;
-        if let Some(foreign) = ids.iter().find(|id| named.binary_search(id).is_err()) {
+        let version = self.version(root).await?;
+        if let Some(foreign) = ids.iter().find(|id| version.ids.binary_search(id).is_err()) {
             return Err(FetchError::NotNamed(*foreign));
         }
         Ok(self.store.read_many(ids).await?)
@@ -73,36 +95,72 @@ impl Deploys {
         }
     }
 
-    async fn ids_of(&self, root: ManifestRoot) -> Result<Arc<[ChunkId]>, FetchError> {
-        if let Some(ids) = self.find_named(root) {
-            return Ok(ids);
+    async fn version(&self, root: ManifestRoot) -> Result<Arc<DeployedVersion>, FetchError> {
+        if let Some(version) = self.find_version(root) {
+            return Ok(version);
+        }
+        let _one_at_a_time = self.loading.lock().await;
+        if let Some(version) = self.find_version(root) {
+            return Ok(version);
         }
         let signed = self.store.read_manifest(root).await?;
-        let manifest =
-            Manifest::decode(&signed.encoded).map_err(|source| FetchError::Manifest { root, source })?;
-        let mut ids: Vec<_> = manifest.data_chunks().map(|(_, id)| id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let ids: Arc<[ChunkId]> = ids.into();
-        let mut named = self.lock();
-        while named.len() >= VERSIONS_MAX {
-            named.pop_front();
+        let read = tokio::task::spawn_blocking(move || DeployedVersion::read(root, &signed)).await;
+        let version = Arc::new(read.map_err(|_| StoreError::Stopped)??);
+        let mut versions = self.lock();
+        versions.push_back(version.clone());
+        while versions.len() > 1
+            && versions.iter().map(|version| version.memory_bytes()).sum::<usize>() > VERSIONS_BYTES_MAX
+        {
+            versions.pop_front();
         }
-        named.push_back(Named { root, ids: ids.clone() });
-        Ok(ids)
+        Ok(version)
     }
 
-    fn find_named(&self, root: ManifestRoot) -> Option<Arc<[ChunkId]>> {
-        let mut named = self.lock();
-        let at = named.iter().position(|known| known.root == root)?;
-        let entry = named.remove(at)?;
-        let ids = entry.ids.clone();
-        named.push_back(entry);
-        Some(ids)
+    fn find_version(&self, root: ManifestRoot) -> Option<Arc<DeployedVersion>> {
+        let mut versions = self.lock();
+        let at = versions.iter().position(|known| known.root == root)?;
+        let version = versions.remove(at)?;
+        versions.push_back(version.clone());
+        Some(version)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Named>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Arc<DeployedVersion>>> {
         // Every change is complete before the lock is released, so a panic elsewhere leaves it usable.
-        self.named.lock().unwrap_or_else(PoisonError::into_inner)
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::SigningKey;
+    use futures_util::future::try_join_all;
+    use mimeo_core::{
+        chunk::{ChunkId, ChunkSize},
+        disk::table::{PartitionTable, Scheme},
+        manifest::{DiskGeometry, Manifest, SignedManifest},
+        units::SectorSize,
+    };
+
+    use super::{Deploys, FetchError};
+    use crate::imaging::store::{Store, StoreOptions, backend::Backend};
+
+    #[tokio::test]
+    async fn however_many_deploy_a_version_its_manifest_is_in_memory_once() {
+        let store = Store::open(Backend::in_memory(), StoreOptions::default()).await.expect("a store");
+        let (logical_sector, physical_sector) = (SectorSize::B512, SectorSize::B512);
+        let manifest = Manifest {
+            disk: DiskGeometry { size_bytes: 1 << 20, logical_sector, physical_sector },
+            chunk_size: ChunkSize::DEFAULT,
+            table: PartitionTable { scheme: Scheme::Mbr { disk_signature: 7 }, partitions: Vec::new() },
+            regions: Vec::new(),
+        };
+        let signed = SignedManifest::sign(&manifest, &SigningKey::from_bytes(&[3; 32]));
+        let root = store.put_manifest(&signed).await.expect("kept");
+        let deploys = Deploys::new(store);
+        let given = try_join_all((0..500).map(|_| deploys.manifest(root))).await.expect("given");
+        assert_eq!(given[0], signed.to_bytes());
+        assert!(given.iter().all(|bytes| bytes.as_ptr() == given[0].as_ptr()));
+        let foreign = deploys.fetch(root, &[ChunkId([1; 32])]).await;
+        assert!(matches!(foreign, Err(FetchError::NotNamed(_))));
     }
 }

@@ -7,8 +7,9 @@
 //! ```text
 //!   request ──▶ waiting ──begin──▶ running ──outcome──▶ succeeded | failed
 //!                  ▲                  │
-//!                  └───lease lost─────┤ (at most ATTEMPTS_MAX times, then failed)
-//!                                     │
+//!                  └───lease lost─────┤ (at most ATTEMPTS_MAX times, then failed;
+//!                                     │  a capture whose version is listed: succeeded)
+//!   waiting ──booted UNHEARD_BOOTS_MAX times without a word──▶ failed
 //!   waiting, running ──cancel──▶ cancelled
 //! ```
 //!
@@ -49,6 +50,10 @@ pub struct Session {
     pub attempts: u32,
     /// The boot that works on it, or was the last to.
     pub boot: Option<BootId>,
+    /// How many boots in a row were sent into the client and not heard of.
+    pub unheard_boots: u32,
+    /// When the last of them was counted.
+    pub boot_offered: Option<Timestamp>,
     pub requested: Timestamp,
     /// When the first attempt began.
     pub started: Option<Timestamp>,

@@ -10,25 +10,38 @@ use mimeo_core::{
 
 use super::{
     DiskChoice, Job, Session, State,
-    machine::Input,
+    machine::{Input, Refused},
     plan::{Plan, confirm, plan},
     requests::{SessionError, Sessions},
 };
 use crate::clock::Timestamp;
 
+/// Who asks for orders.
+#[derive(Debug, Clone, Copy)]
+pub struct Asking<'a> {
+    pub computer: ComputerId,
+    pub boot: BootId,
+    /// When this boot said its first word.
+    pub since: Timestamp,
+    /// Of this boot as well.
+    pub report: &'a MachineReport,
+}
+
 impl Sessions {
-    /// The orders for this boot of a computer, whose `report` is of this boot as well.
+    /// The orders for a boot of a computer.
     ///
     /// Orders to work begin an attempt. Asking again in the same boot gives the same orders and begins nothing.
     pub async fn next_orders(
         &self,
-        computer: ComputerId,
-        boot: BootId,
-        report: &MachineReport,
+        asking: Asking<'_>,
         key: &VerifyingKey,
         now: Timestamp,
     ) -> Result<Orders, SessionError> {
-        let Some(session) = self.find_open(computer).await? else { return Ok(Orders::Wait) };
+        let Asking { computer, boot, since, report } = asking;
+        let Some(session) = self.find_open(computer).await? else {
+            let last = self.find_last(computer).await?;
+            return Ok(orders_without_session(last.as_ref(), boot, since));
+        };
         let plan = match &session.disk {
             DiskChoice::Pinned(pin) => confirm(report, pin),
             DiskChoice::Asked(_) => plan(report, session.job.need(), session.rule.as_ref()),
@@ -36,15 +49,28 @@ impl Sessions {
         // A client that waits for an answer asks every few seconds: nothing has changed, so nothing is written.
         if let (DiskChoice::Asked(known), Plan::Ask(now)) = (&session.disk, &plan)
             && known == now
+            && session.unheard_boots == 0
         {
             return Ok(orders_of(session, key));
         }
         match self.step(session.id, Input::Begin { boot, plan }, now).await {
             Ok(session) => Ok(orders_of(session, key)),
             // It ended between the two statements.
+            Err(SessionError::Refused(Refused::Ended { .. })) => Ok(Orders::Reboot),
             Err(SessionError::Refused(_)) => Ok(Orders::Wait),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Where a session ended while the computer ran the client for it, the computer is to start from its own disk: nobody
+/// stands before it, and whoever stopped the session has told it nothing else. One that came without a session waits.
+fn orders_without_session(last: Option<&Session>, boot: BootId, since: Timestamp) -> Orders {
+    let was_here_for =
+        |last: &Session| last.boot == Some(boot) || last.ended.is_some_and(|ended| ended >= since);
+    match last {
+        Some(last) if !last.state.is_open() && was_here_for(last) => Orders::Reboot,
+        _ => Orders::Wait,
     }
 }
 
@@ -68,9 +94,9 @@ fn orders_of(session: Session, key: &VerifyingKey) -> Orders {
                 target,
             })
         }
-        // It failed when it was to begin: the disk is gone, or it was begun too often. The computer is to start from
-        // its own disk and not to stay here for ever.
-        (State::Failed(_), ..) => Orders::Reboot,
+        // It ended when it was to begin: the disk is gone, it was begun too often, or its version is listed already. The
+        // computer is to start from its own disk and not to stay here for ever.
+        (State::Failed(_) | State::Succeeded, ..) => Orders::Reboot,
         _ => Orders::Wait,
     }
 }

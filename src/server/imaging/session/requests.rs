@@ -117,6 +117,8 @@ impl Sessions {
             progress: Progress::default(),
             attempts: 0,
             boot: None,
+            unheard_boots: 0,
+            boot_offered: None,
             requested: now,
             started: None,
             ended: None,
@@ -131,6 +133,16 @@ impl Sessions {
 
     pub async fn cancel(&self, id: SessionId, now: Timestamp) -> Result<Session, SessionError> {
         self.step(id, Input::Cancel, now).await
+    }
+
+    /// Notes that the session's computer is sent into the client once more. Gives the session as it stands then: it
+    /// ends where the client was not heard of too often.
+    pub async fn note_boot(&self, id: SessionId, now: Timestamp) -> Result<Session, SessionError> {
+        match self.step(id, Input::BootOffered, now).await {
+            // It ended in between.
+            Err(SessionError::Refused(_)) => self.load(id).await,
+            stepped => stepped,
+        }
     }
 
     /// Says which disk is meant. Wakes the client that shows the question.
@@ -205,6 +217,11 @@ impl Sessions {
     /// The session that this boot works on, or the last one that it did.
     pub async fn find_of_boot(&self, boot: BootId) -> Result<Option<Session>, SessionError> {
         Ok(table::find_session_of_boot(&self.pool, boot).await?)
+    }
+
+    /// The newest session of this computer, in whatever state.
+    pub async fn find_last(&self, computer: ComputerId) -> Result<Option<Session>, SessionError> {
+        Ok(table::find_last_session(&self.pool, computer).await?)
     }
 
     pub async fn phases(&self, id: SessionId) -> Result<Vec<PhaseRecord>, SessionError> {

@@ -76,6 +76,19 @@ pub async fn find_session_of_boot(pool: &SqlitePool, boot: BootId) -> Result<Opt
     row.map(Session::try_from).transpose()
 }
 
+/// The newest session of this computer, in whatever state.
+pub async fn find_last_session(
+    pool: &SqlitePool,
+    computer: ComputerId,
+) -> Result<Option<Session>, TableError> {
+    let row: Option<Row> =
+        sqlx::query_as("SELECT * FROM session WHERE computer = ?1 ORDER BY id DESC LIMIT 1")
+            .bind(computer.0)
+            .fetch_optional(pool)
+            .await?;
+    row.map(Session::try_from).transpose()
+}
+
 /// The newest first; at most [`LIST_MAX`] where ended ones are among them.
 pub async fn list_sessions(pool: &SqlitePool, filter: SessionFilter) -> Result<Vec<Session>, TableError> {
     let rows: Vec<Row> = sqlx::query_as(
@@ -188,7 +201,7 @@ pub(super) async fn update_session(
     sqlx::query(
         "UPDATE session SET version = ?2, manifest_root = ?3, disk_json = ?4, question_json = ?5, state = ?6, \
          phase_json = ?7, progress_json = ?8, attempts = ?9, boot = ?10, lease_until_ms = ?11, failure_json = ?12, \
-         started_ms = ?13, ended_ms = ?14 WHERE id = ?1",
+         started_ms = ?13, ended_ms = ?14, unheard_boots = ?15, boot_offered_ms = ?16 WHERE id = ?1",
     )
     .bind(session.id.0)
     .bind(version_of(&session.job).map(|published| published.version.0))
@@ -204,6 +217,8 @@ pub(super) async fn update_session(
     .bind(failure)
     .bind(session.started.map(|at| at.0))
     .bind(session.ended.map(|at| at.0))
+    .bind(session.unheard_boots)
+    .bind(session.boot_offered.map(|at| at.0))
     .execute(&mut *connection)
     .await?;
     for effect in effects {
@@ -303,6 +318,8 @@ struct Row {
     progress_json: String,
     attempts: u32,
     boot: Option<i64>,
+    unheard_boots: u32,
+    boot_offered_ms: Option<i64>,
     lease_until_ms: Option<i64>,
     failure_json: Option<String>,
     requested_ms: i64,
@@ -375,6 +392,8 @@ impl TryFrom<Row> for Session {
             progress: row.read("progress_json", &row.progress_json)?,
             attempts: row.attempts,
             boot: row.boot.map(BootId),
+            unheard_boots: row.unheard_boots,
+            boot_offered: row.boot_offered_ms.map(Timestamp),
             requested: Timestamp(row.requested_ms),
             started: row.started_ms.map(Timestamp),
             ended: row.ended_ms.map(Timestamp),

@@ -7,10 +7,9 @@
 //! synchronised after it.
 
 use std::{
-    fs::{self, File, TryLockError},
     io,
     ops::Range,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -19,16 +18,17 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, local::LocalFileSystem, memory::InMemory};
 
-use super::error::StoreError;
+use super::{
+    error::StoreError,
+    medium::{LocalFolder, Medium},
+};
 
 /// Where an object lies until it is durable. Nothing is ever read from here.
 const INCOMING: &str = "incoming";
 
-/// Held locked for as long as a server uses the folder.
-const LOCK: &str = "lock";
+const INNER_FOLDERS: [&str; 3] = [super::pack::FOLDER, super::manifests::FOLDER, INCOMING];
 
 /// Where objects are kept. Cloning gives another handle to the same place.
 #[derive(Debug, Clone)]
@@ -37,12 +37,10 @@ pub struct Backend {
     folder: Option<Arc<Folder>>,
 }
 
-/// What is needed of a local folder beyond `object_store`.
+/// What a local folder needs beyond `object_store`.
 #[derive(Debug)]
 struct Folder {
-    root: PathBuf,
-    /// Two servers on one folder would clear away each other's incoming files.
-    _lock: File,
+    medium: Box<dyn Medium>,
     /// Makes the names under `incoming/` differ, also where two captures bring the same pack.
     puts: AtomicU64,
 }
@@ -69,25 +67,25 @@ impl Backend {
     ///
     /// Blocks: it is called once, when the server starts.
     pub fn folder(root: &Path) -> Result<Self, StoreError> {
-        let failed = |source| StoreError::io("opening store folder", root, source);
-        fs::create_dir_all(root).map_err(failed)?;
-        let root = root.canonicalize().map_err(failed)?;
-        let lock = File::create(root.join(LOCK)).map_err(failed)?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => StoreError::InUse { path: root.display().to_string() },
-            TryLockError::Error(source) => failed(source),
-        })?;
-        for folder in [super::pack::FOLDER, super::manifests::FOLDER, INCOMING] {
-            fs::create_dir_all(root.join(folder)).map_err(failed)?;
-            // A server that was killed may have moved a pack to its name and not made the name durable; from
-            // here on the index takes it to be.
-            sync(&root.join(folder)).map_err(failed)?;
+        let medium = LocalFolder::claim(root, &INNER_FOLDERS)?;
+        let objects = LocalFileSystem::new_with_prefix(medium.root())
+            .map_err(|source| StoreError::backend("opening", &medium.root().display().to_string(), source))?;
+        Self::on_medium(Arc::new(objects), Box::new(medium))
+    }
+
+    /// A folder's files, and the disk that they lie on.
+    pub(super) fn on_medium(
+        objects: Arc<dyn ObjectStore>,
+        medium: Box<dyn Medium>,
+    ) -> Result<Self, StoreError> {
+        // A server that was killed may have moved a pack to its name and not made the name durable; from here on the
+        // index takes it to be.
+        for folder in INNER_FOLDERS.iter().chain(&[""]) {
+            let failed = |source| StoreError::io("opening store folder", medium.root(), source);
+            medium.sync(folder).map_err(failed)?;
         }
-        sync(&root).map_err(failed)?;
-        let objects = LocalFileSystem::new_with_prefix(&root)
-            .map_err(|source| StoreError::backend("opening", &root.display().to_string(), source))?;
-        let folder = Folder { root, _lock: lock, puts: AtomicU64::new(0) };
-        Ok(Self { objects: Arc::new(objects), folder: Some(Arc::new(folder)) })
+        let folder = Folder { medium, puts: AtomicU64::new(0) };
+        Ok(Self { objects, folder: Some(Arc::new(folder)) })
     }
 
     /// Any other object store whose acknowledged puts are atomic and durable, as S3's are.
@@ -184,73 +182,52 @@ impl Backend {
     /// Removes what puts left that never finished, and gives their number. Only for a backend that nobody
     /// writes to yet.
     pub(super) async fn clear_incoming(&self) -> Result<usize, StoreError> {
-        let Some(folder) = self.folder.clone() else { return Ok(0) };
-        let path = folder.root.join(INCOMING);
         // Not through `object_store`: it does not list the names under which it writes itself.
-        let cleared = on_blocking_thread({
-            let path = path.clone();
-            move || {
-                let mut count = 0;
-                for entry in fs::read_dir(&path)? {
-                    fs::remove_file(entry?.path())?;
-                    count += 1;
-                }
-                Ok(count)
-            }
-        });
-        cleared.await?.map_err(|source| StoreError::io("clearing", &path, source))
+        let Some(folder) = self.folder.clone() else { return Ok(0) };
+        let cleared = folder.clone().on_disk(|medium| medium.clear(INCOMING)).await?;
+        cleared.map_err(|source| folder.failed("clearing", INCOMING, source))
     }
 
     /// Room left for objects, in bytes; `None` where the backend has no such limit.
     pub(super) async fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
         let Some(folder) = self.folder.clone() else { return Ok(None) };
-        let root = folder.root.clone();
-        let measured = on_blocking_thread(move || nix::sys::statvfs::statvfs(&root)).await?;
-        let room = measured.map_err(|errno| {
-            StoreError::io("measuring the free space of", &folder.root, io::Error::from(errno))
-        })?;
-        Ok(Some(room.blocks_available().saturating_mul(room.fragment_size())))
+        let measured = folder.clone().on_disk(|medium| medium.free_bytes()).await?;
+        Ok(Some(measured.map_err(|source| folder.failed("measuring the free space of", "", source))?))
     }
 
     /// Has the kernel forget its copy of an object, so that the next read comes from the disk itself.
     pub(super) async fn forget_cached(&self, name: &str) -> Result<(), StoreError> {
         let Some(folder) = self.folder.clone() else { return Ok(()) };
-        let path = folder.root.join(name);
-        let advised = on_blocking_thread({
-            let path = path.clone();
-            move || match File::open(&path) {
-                Ok(file) => posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)
-                    .map_err(io::Error::from),
-                // Reading it will say so, with the chunk that is wanted from it.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                Err(error) => Err(error),
-            }
-        });
-        advised.await?.map_err(|source| StoreError::io("reading back", &path, source))
+        let file = name.to_owned();
+        let advised = folder.clone().on_disk(move |medium| medium.forget_cached(&file)).await?;
+        advised.map_err(|source| folder.failed("reading back", name, source))
     }
 
     /// Makes a file or a folder of the local folder durable on behalf of the object `name`.
     async fn sync_local(&self, path: &str, name: &str) -> Result<(), StoreError> {
         let Some(folder) = self.folder.clone() else { return Ok(()) };
-        let path = folder.root.join(path);
-        let synced = on_blocking_thread(move || sync(&path)).await?;
-        synced.map_err(|source| StoreError::io_writing(name, &folder.root, source))
+        let path = path.to_owned();
+        let synced = folder.clone().on_disk(move |medium| medium.sync(&path)).await?;
+        synced.map_err(|source| StoreError::io_writing(name, folder.medium.root(), source))
     }
 }
 
-/// Writes a file's content, or a folder's names, to the disk.
-fn sync(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+impl Folder {
+    /// Runs what waits for a disk where it holds up nobody.
+    async fn on_disk<T: Send + 'static>(
+        self: Arc<Self>,
+        work: impl FnOnce(&dyn Medium) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let task = tokio::task::spawn_blocking(move || work(&*self.medium));
+        task.await.map_err(|_| StoreError::Stopped)
+    }
+
+    fn failed(&self, doing: &'static str, name: &str, source: io::Error) -> StoreError {
+        StoreError::io(doing, &self.medium.root().join(name), source)
+    }
 }
 
 /// Whether the disk itself gave up on the bytes, as opposed to a backend that cannot be reached.
 fn is_medium_error(error: &object_store::Error) -> bool {
     super::error::io_cause(error).and_then(io::Error::raw_os_error) == Some(libc::EIO)
-}
-
-/// Runs what waits for a disk where it holds up nobody.
-async fn on_blocking_thread<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Stopped)
 }

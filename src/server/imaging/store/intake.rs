@@ -48,6 +48,8 @@ struct State {
     held: HashSet<ChunkId>,
     flight: Option<Flight>,
     stored: Stored,
+    /// Length of all chunks that were new, as plain bytes.
+    taken_bytes: u64,
     /// A pack could not be written. What was in it is lost, so this intake cannot finish any more.
     failed: Option<StoreError>,
 }
@@ -71,6 +73,11 @@ impl Intake {
         let mut missing = self.store.missing(ids);
         missing.retain(|id| !state.held.contains(id));
         Ok(missing)
+    }
+
+    /// How much this intake has taken in that was new, as plain bytes.
+    pub async fn taken_bytes(&self) -> u64 {
+        self.state.lock().await.taken_bytes
     }
 
     /// Takes chunks in. Those that the store has already are dropped.
@@ -99,6 +106,7 @@ impl Intake {
                 self.launch(&mut state).await?;
             }
             state.held.insert(chunk.id);
+            state.taken_bytes += u64::from(chunk.plain_bytes);
             state.pack.push(&chunk, limit_bytes);
         }
         Ok(())

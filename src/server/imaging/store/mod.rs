@@ -32,6 +32,7 @@ pub mod index;
 pub mod intake;
 mod load;
 pub mod manifests;
+mod medium;
 pub mod pack;
 mod read;
 mod span;
@@ -198,5 +199,7 @@ impl Store {
 
 #[cfg(test)]
 pub(crate) mod faulty;
+#[cfg(test)]
+pub(crate) mod power;
 #[cfg(test)]
 mod tests;

@@ -47,7 +47,12 @@ impl Store {
                 }
             }
         }
-        ids.iter().map(|&id| chunks.get(&id).cloned().ok_or_else(|| self.missing_error(id))).collect()
+        let take = |(at, id): (usize, &ChunkId)| {
+            let asked_again = ids[at + 1..].contains(id);
+            let chunk = if asked_again { chunks.get(id).cloned() } else { chunks.remove(id) };
+            chunk.ok_or_else(|| self.missing_error(*id))
+        };
+        ids.iter().enumerate().map(take).collect()
     }
 
     fn missing_error(&self, chunk: ChunkId) -> StoreError {

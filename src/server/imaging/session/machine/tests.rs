@@ -10,7 +10,7 @@ use proptest::{
     sample::select,
 };
 
-use super::{ATTEMPTS_MAX, Effect, Input, LEASE, Refused, START_GRACE, step};
+use super::{ATTEMPTS_MAX, BOOT_SPAN, Effect, Input, LEASE, Refused, START_GRACE, UNHEARD_BOOTS_MAX, step};
 use crate::{
     clock::Timestamp,
     events::Event,
@@ -53,6 +53,8 @@ pub(crate) fn waiting() -> Session {
         progress: Progress::default(),
         attempts: 0,
         boot: None,
+        unheard_boots: 0,
+        boot_offered: None,
         requested: T0,
         started: None,
         ended: None,
@@ -121,12 +123,13 @@ fn every_input_in_every_state_does_what_the_diagram_says() {
     ];
     // The name of the state that follows, `-` where the input is refused. In the order of `states`.
     let late = T0.plus(LEASE);
-    let table: [(Input, [&str; 5]); 12] = [
+    let table: [(Input, [&str; 5]); 13] = [
+        (Input::BootOffered, ["waiting", "running", "-", "-", "-"]),
         (begin(BOOT), ["running", "running", "-", "-", "-"]),
         (begin(NEXT_BOOT), ["running", "running", "-", "-", "-"]),
         (
             Input::Begin { boot: NEXT_BOOT, plan: Plan::Ask(vec![pin("A")]) },
-            ["waiting", "running", "-", "-", "-"],
+            ["waiting", "waiting", "-", "-", "-"],
         ),
         (
             Input::Begin {
@@ -223,6 +226,72 @@ fn an_older_boot_cannot_disturb_the_newer_one() {
 }
 
 #[test]
+fn what_an_older_boot_asked_for_late_is_no_new_attempt() {
+    let newer = after(running(), [(begin(NEXT_BOOT), T0)]);
+    assert_eq!(step(newer, begin(BOOT), T0), Err(Refused::OtherBoot));
+}
+
+#[test]
+fn a_boot_that_asks_about_the_disk_ends_what_the_boot_before_it_did() {
+    let ask = Input::Begin { boot: NEXT_BOOT, plan: Plan::Ask(vec![pin("A"), pin("B")]) };
+    let asked = after(running(), [(ask, T0)]);
+    assert_eq!(asked.state, State::Waiting);
+    assert_eq!(step(asked.clone(), heartbeat(BOOT, Phase::Write), T0), Err(Refused::NotRunning));
+    assert_eq!(step(asked, outcome(BOOT, None), T0), Err(Refused::NotRunning));
+}
+
+#[test]
+fn a_computer_whose_client_never_says_a_word_is_not_sent_into_it_for_ever() {
+    let mut session = waiting();
+    let mut now = T0;
+    for boots in 1..=UNHEARD_BOOTS_MAX {
+        // One boot asks for its script under several names.
+        let soon = now.plus(BOOT_SPAN / 2);
+        session = after(session, [(Input::BootOffered, now), (Input::BootOffered, soon)]);
+        assert_eq!((session.state.name(), session.unheard_boots), ("waiting", boots));
+        now = now.plus(BOOT_SPAN);
+    }
+    let heard = after(session.clone(), [(begin(BOOT), now), (Input::BootOffered, now)]);
+    assert_eq!((heard.state.name(), heard.unheard_boots), ("running", 1));
+    let asked = Input::Begin { boot: BOOT, plan: Plan::Ask(vec![pin("A"), pin("B")]) };
+    assert_eq!(after(session.clone(), [(asked, now)]).unheard_boots, 0, "one that waits for an answer lives");
+    let (failed, effects) = step(session, Input::BootOffered, now).expect("the limit");
+    let cause = FailureCause::ClientSilent { boots: UNHEARD_BOOTS_MAX };
+    let failure = Failure { phase: Phase::Prepare, cause };
+    assert_eq!(failed.state, State::Failed(failure.clone()));
+    assert_eq!(told(&effects), [&Event::SessionFailed { session: failed.id, failure }]);
+}
+
+#[test]
+fn a_client_that_lives_is_not_taken_for_silent_whoever_asks_for_its_boot_script() {
+    let mut session = running();
+    for minute in 1..20 {
+        let now = T0.plus(BOOT_SPAN * minute);
+        session = after(session, [(Input::BootOffered, now), (heartbeat(BOOT, Phase::Write), now)]);
+    }
+    assert_eq!((session.state.name(), session.unheard_boots), ("running", 0));
+}
+
+#[test]
+fn a_clock_that_is_set_back_does_not_hide_boots() {
+    let offered = after(waiting(), [(Input::BootOffered, T0.plus(LEASE * 1000)), (Input::BootOffered, T0)]);
+    assert_eq!(offered.unheard_boots, 2);
+}
+
+#[test]
+fn a_capture_whose_version_is_listed_has_succeeded_whatever_becomes_of_its_client() {
+    let listed = || after(capture(), [(begin(BOOT), T0), (Input::Published(PUBLISHED), T0)]);
+    let late = T0.plus(LEASE);
+    assert_eq!(after(listed(), [(Input::Tick, late)]).state, State::Succeeded, "its power was cut");
+    assert_eq!(after(listed(), [(begin(NEXT_BOOT), T0)]).state, State::Succeeded, "it was started anew");
+    let lost = Failure { phase: Phase::Verify, cause: FailureCause::ServerLost { detail: String::new() } };
+    assert_eq!(after(listed(), [(outcome(BOOT, Some(lost)), T0)]).state, State::Succeeded);
+    let away =
+        after(capture(), [(begin(BOOT), T0), (Input::Tick, late), (Input::Published(PUBLISHED), late)]);
+    assert_eq!(away.state, State::Succeeded, "its lease ended while its chunks were read back");
+}
+
+#[test]
 fn a_server_that_starts_again_gives_running_sessions_a_grace() {
     let much_later = T0.plus(LEASE * 100);
     let graced = after(running(), [(Input::ServerStarted, much_later)]);
@@ -279,6 +348,11 @@ fn each_phase_is_told_once_when_it_begins_and_ends() {
 #[test]
 fn a_damaged_chunk_is_named_with_its_version() {
     let chunk = mimeo_core::chunk::ChunkId([7; 32]);
+    let missing = Failure { phase: Phase::Write, cause: FailureCause::ChunkMissing { chunk } };
+    let (_, effects) = step(running(), outcome(BOOT, Some(missing)), T0).expect("an outcome");
+    assert!(
+        matches!(told(&effects)[..], [Event::ChunkFoundDamaged { detail, .. }, _] if detail.starts_with("debian@2: "))
+    );
     let cause = |detail: &str| FailureCause::ChunkDamaged { chunk, detail: detail.into() };
     let failure = Failure { phase: Phase::Write, cause: cause("wrong content") };
     let (session, effects) = step(running(), outcome(BOOT, Some(failure)), T0).expect("an outcome");
@@ -308,15 +382,28 @@ fn any_input() -> impl Strategy<Value = Input> {
         1 => Just(Input::Cancel),
         3 => Just(Input::Tick),
         1 => Just(Input::ServerStarted),
+        2 => Just(Input::BootOffered),
         1 => Just(Input::Fail(FailureCause::StoreFull { detail: String::new() })),
     ]
+}
+
+fn any_message() -> impl Strategy<Value = fn(BootId) -> Input> {
+    let messages: [fn(BootId) -> Input; 6] = [
+        begin,
+        |boot| heartbeat(boot, Phase::Prepare),
+        |boot| heartbeat(boot, Phase::Finish),
+        |boot| Input::Alive { boot },
+        |boot| outcome(boot, None),
+        |boot| outcome(boot, Some(failure())),
+    ];
+    select(messages.to_vec())
 }
 
 proptest! {
     #[test]
     fn whatever_happens_the_rules_hold(
         start in select(vec![waiting(), capture(), asked()]),
-        script in prop::collection::vec((any_input(), 0u64..40), 0..60),
+        script in prop::collection::vec((any_input(), 0u64..80), 0..60),
     ) {
         let mut session = start;
         let mut now = T0;
@@ -339,10 +426,40 @@ proptest! {
             assert!(after.attempts <= ATTEMPTS_MAX && after.attempts >= before.attempts);
             assert_eq!(after.boot.is_some(), after.attempts > 0);
             assert!(after.started.is_some() == (after.attempts > 0));
+            assert!(after.unheard_boots <= UNHEARD_BOOTS_MAX);
+            assert!(after.boot >= before.boot, "an older boot took over");
             if let State::Running { lease_until } = after.state {
                 assert!(lease_until <= now.plus(START_GRACE));
+                assert!(matches!(after.disk, DiskChoice::Pinned(_)), "somebody works on no disk");
             }
             session = after;
         }
+    }
+
+    /// A computer dies and boots again; what its former boots sent arrives late, twice, and in any order.
+    #[test]
+    fn late_and_repeated_messages_of_former_boots_change_nothing(
+        late in prop::collection::vec((1i64..3, any_message()), 0..30),
+        fails in prop::bool::ANY,
+    ) {
+        let last_boot = BootId(3);
+        let mut session = after(waiting(), (1..=3).map(|boot| (begin(BootId(boot)), T0)));
+        let alive = session.clone();
+        for (boot, message) in late {
+            let input = message(BootId(boot));
+            let again = step(session.clone(), input.clone(), T0);
+            assert_eq!(again, Err(Refused::OtherBoot), "{input:?}");
+        }
+        assert_eq!(session, alive);
+        // The same word of the last boot twice has the effect of one.
+        for message in [begin, |boot| heartbeat(boot, Phase::Write), |boot| Input::Alive { boot }] {
+            let once = after(session, [(message(last_boot), T0)]);
+            session = after(once.clone(), [(message(last_boot), T0)]);
+            assert_eq!(session, once);
+        }
+        let end = outcome(last_boot, fails.then(failure));
+        let ended = after(session, [(end.clone(), T0)]);
+        assert_eq!(ended.state, if fails { State::Failed(failure()) } else { State::Succeeded });
+        assert!(matches!(step(ended, end, T0), Err(Refused::Ended { .. })));
     }
 }

@@ -1,0 +1,102 @@
+//! What a local folder needs of its disk beyond `object_store`: durability, room, a fresh look.
+
+use std::{
+    fmt,
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+};
+
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+
+use super::error::StoreError;
+
+/// Held locked for as long as a server uses the folder.
+const LOCK: &str = "lock";
+
+/// The disk under a store's folder. Names are relative to the folder. Every method blocks.
+///
+/// Its other implementation is a disk whose power can be cut, in the tests.
+pub(super) trait Medium: fmt::Debug + Send + Sync {
+    /// The folder, for messages.
+    fn root(&self) -> &Path;
+
+    /// Makes a file's content durable, or the names in a folder.
+    fn sync(&self, name: &str) -> io::Result<()>;
+
+    /// Removes every file in a folder, whatever its name, and gives their number.
+    fn clear(&self, folder: &str) -> io::Result<usize>;
+
+    /// Room left, in bytes.
+    fn free_bytes(&self) -> io::Result<u64>;
+
+    /// Has the kernel forget its copy of a file, so that the next read comes from the disk itself. A file that is not
+    /// there is no error: reading it will say so.
+    fn forget_cached(&self, name: &str) -> io::Result<()>;
+}
+
+/// A folder of this computer.
+#[derive(Debug)]
+pub(super) struct LocalFolder {
+    root: PathBuf,
+    /// Two servers on one folder would clear away each other's incoming files.
+    _lock: File,
+}
+
+impl LocalFolder {
+    /// Claims a folder, made with its `inner` ones where there are none.
+    pub(super) fn claim(root: &Path, inner: &[&str]) -> Result<Self, StoreError> {
+        let failed = |source| StoreError::io("opening store folder", root, source);
+        fs::create_dir_all(root).map_err(failed)?;
+        let root = root.canonicalize().map_err(failed)?;
+        let lock = File::create(root.join(LOCK)).map_err(failed)?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => StoreError::InUse { path: root.display().to_string() },
+            TryLockError::Error(source) => failed(source),
+        })?;
+        for folder in inner {
+            fs::create_dir_all(root.join(folder)).map_err(failed)?;
+        }
+        // A folder that was just made has to have its own name durable too.
+        if let Some(parent) = root.parent() {
+            sync(parent).map_err(failed)?;
+        }
+        Ok(Self { root, _lock: lock })
+    }
+}
+
+impl Medium for LocalFolder {
+    fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn sync(&self, name: &str) -> io::Result<()> {
+        sync(&self.root.join(name))
+    }
+
+    fn clear(&self, folder: &str) -> io::Result<usize> {
+        let mut count = 0;
+        for entry in fs::read_dir(self.root.join(folder))? {
+            fs::remove_file(entry?.path())?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let room = nix::sys::statvfs::statvfs(&self.root)?;
+        Ok(room.blocks_available().saturating_mul(room.fragment_size()))
+    }
+
+    fn forget_cached(&self, name: &str) -> io::Result<()> {
+        match File::open(self.root.join(name)) {
+            Ok(file) => Ok(posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
