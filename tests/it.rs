@@ -30,6 +30,8 @@ mod fuzz_tftp;
 mod sessions;
 #[path = "it/store.rs"]
 mod store;
+#[path = "it/texts.rs"]
+mod texts;
 #[path = "it/tftp.rs"]
 mod tftp;
 #[path = "it/tidy.rs"]

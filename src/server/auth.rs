@@ -24,7 +24,7 @@ use sqlx::SqlitePool;
 
 use self::{
     account::{BadName, Name},
-    limit::{Allowance, Attempts},
+    limit::{Allowance, Attempts, Proven},
     login::NewLogin,
     password::{HashError, NewPassword, PasswordRefused, Passwords},
     setup::SetupCode,
@@ -38,9 +38,13 @@ use crate::{
 /// Guesses from one address: a person who tries all their passwords is not held back.
 const PER_ADDRESS: Allowance = Allowance { burst: 10, interval: Duration::from_secs(30) };
 
-/// Guesses at one account from everywhere. Ten times the above, so that one guesser runs into their own limit and
-/// cannot lock the administrator out.
+/// Guesses at one account from everywhere. Ten times the above, so that one guesser runs into their own limit first.
+/// Many of them together can use this up; it is not counted for an address from which the right password came
+/// before, so they do not lock the administrator out.
 const PER_ACCOUNT: Allowance = Allowance { burst: 100, interval: Duration::from_secs(3) };
+
+/// How much of a refusal's reason is told. It holds what strangers typed.
+const REASON_CHARS_MAX: usize = 160;
 
 /// Where a request comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +74,16 @@ pub enum Actor {
     Token { name: String },
 }
 
+impl Actor {
+    /// The account's or the token's name.
+    pub fn into_name(self) -> Option<String> {
+        match self {
+            Self::Local => None,
+            Self::Account { name } | Self::Token { name } => Some(name),
+        }
+    }
+}
+
 /// Who may come in. Cloning gives another handle to the same.
 #[derive(Debug, Clone)]
 pub struct Auth {
@@ -84,12 +98,17 @@ pub struct Auth {
 struct Guesses {
     by_address: Attempts<IpAddr>,
     by_account: Attempts<String>,
+    /// From where the right password came.
+    proven: Proven<IpAddr>,
 }
 
 impl Auth {
     pub fn new(db: SqlitePool, events: Events, login_lasts: Duration) -> Self {
-        let guesses =
-            Guesses { by_address: Attempts::new(PER_ADDRESS), by_account: Attempts::new(PER_ACCOUNT) };
+        let guesses = Guesses {
+            by_address: Attempts::new(PER_ADDRESS),
+            by_account: Attempts::new(PER_ACCOUNT),
+            proven: Proven::default(),
+        };
         Self { db, events, login_lasts, passwords: Passwords::new(), guesses: Arc::new(Mutex::new(guesses)) }
     }
 
@@ -109,10 +128,16 @@ impl Auth {
         Ok(Some(code))
     }
 
+    /// Whether a setup code would be taken now. Only reads, because anybody on the network may ask.
+    pub async fn awaits_setup(&self) -> Result<bool, AuthError> {
+        Ok(setup::find(&self.db).await?.is_some() || !account::exists(&self.db).await?)
+    }
+
     /// A new code in the place of any other, which allows to set the account's name and password again.
     pub async fn renew_setup_code(&self) -> Result<SetupCode, AuthError> {
         let code = SetupCode::random();
         setup::replace(&self.db, &code).await?;
+        self.events.emit(Event::SetupCodeRenewed);
         Ok(code)
     }
 
@@ -212,7 +237,8 @@ impl Auth {
 
     /// Makes a refusal known and gives the error back.
     pub fn refuse<E>(&self, peer: Peer, reason: &str, error: E) -> E {
-        self.events.emit(Event::CredentialRefused { address: peer.to_string(), reason: reason.to_owned() });
+        let reason = reason.chars().take(REASON_CHARS_MAX).collect();
+        self.events.emit(Event::CredentialRefused { address: peer.to_string(), reason });
         error
     }
 
@@ -234,8 +260,10 @@ impl Auth {
         let allowed = {
             let mut guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
             guesses.by_address.take(&address, now).and_then(|()| match account {
-                Some(account) => guesses.by_account.take(&shortened(account), now),
-                None => Ok(()),
+                Some(account) if !guesses.proven.contains(&address) => {
+                    guesses.by_account.take(&shortened(account), now)
+                }
+                _ => Ok(()),
             })
         };
         allowed.map_err(|wait| self.refuse(peer, "too many attempts", AuthError::TooManyAttempts { wait }))
@@ -245,6 +273,7 @@ impl Auth {
         let mut guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
         if let Peer::Network(address) = peer {
             guesses.by_address.forgive(&address);
+            guesses.proven.add(address);
         }
         if let Some(account) = account {
             guesses.by_account.forgive(&shortened(account));

@@ -72,6 +72,8 @@ pub enum Event {
         account: String,
         address: String,
     },
+    /// Root asked for a code that sets the administrator's name and password anew.
+    SetupCodeRenewed,
     LoggedIn {
         account: String,
         address: String,

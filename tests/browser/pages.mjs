@@ -25,7 +25,7 @@ const context = await browser.newContext({
   ignoreHTTPSErrors: true,
   locale: "en-GB",
   timezoneId: "Asia/Tokyo",
-  viewport: { width: 1100, height: 760 },
+  viewport: { width: 1280, height: 800 },
 });
 context.setDefaultTimeout(DEADLINE_MS);
 const page = await context.newPage();
@@ -48,14 +48,14 @@ async function shot(name) {
 
 async function shotNarrow(name) {
   if (!shots) return;
-  await page.setViewportSize({ width: 400, height: 760 });
-  await page.screenshot({ path: `${shots}/${name}-400.png`, fullPage: true });
+  await page.setViewportSize({ width: 390, height: 844 });
+  await page.screenshot({ path: `${shots}/${name}-390.png`, fullPage: true });
   const { scroll, client } = await page.evaluate(() => ({
     scroll: document.documentElement.scrollWidth,
     client: document.documentElement.clientWidth,
   }));
   assert.ok(scroll <= client, `${name} is ${scroll} pixels wide on a screen of ${client}`);
-  await page.setViewportSize({ width: 1100, height: 760 });
+  await page.setViewportSize({ width: 1280, height: 800 });
 }
 
 async function shotDark(name) {
@@ -89,7 +89,7 @@ async function setUpAndLogIn() {
 
 async function switchLanguage() {
   await page.getByLabel("Language").selectOption("fr");
-  await page.getByRole("heading", { name: "Postes" }).waitFor();
+  await page.getByRole("heading", { name: "Ordinateurs" }).waitFor();
   assert.equal(await page.evaluate(() => document.documentElement.lang), "fr");
   await page.getByLabel("Langue").selectOption("en");
   await page.getByRole("heading", { name: "Computers" }).waitFor();
@@ -199,7 +199,7 @@ async function lookAround() {
   await page.goto(`${url}/computers`);
   await shotDark("computers");
   await page.getByLabel("Language").selectOption("fr");
-  await page.getByRole("heading", { name: "Postes" }).waitFor();
+  await page.getByRole("heading", { name: "Ordinateurs" }).waitFor();
   await shot("computers-fr");
 }
 

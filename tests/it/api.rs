@@ -128,6 +128,7 @@ async fn the_server_says_what_it_is_and_what_it_boots() {
     let about = house.get("/about", &house.program().await).await;
     assert_eq!(about.body["name"], "Mimeo");
     assert_eq!(about.headers["cache-control"], "no-store");
+    assert_eq!(about.headers["x-content-type-options"], "nosniff");
     let artefacts = about.body["artefacts"].as_array().expect("a list");
     assert!(artefacts.iter().any(|artefact| artefact["name"] == "vmlinuz" && artefact["package"] == "test"));
 }
@@ -217,6 +218,30 @@ async fn a_disk_that_is_not_there_is_refused_with_a_sentence() {
 }
 
 #[tokio::test]
+async fn a_request_is_bound_to_what_its_preview_showed_and_to_keys_that_are_known() {
+    let house = House::start().await;
+    let program = house.program().await;
+    let computer = house.register(MAC, &["AAA"]).await;
+    let mut capture = json!({ "do": "capture", "computer": computer.to_string(), "master": "debian" });
+    let mistyped = {
+        let mut capture = capture.clone();
+        capture["dsik"] = json!("AAA");
+        capture
+    };
+    let answer = house.post("/sessions", &program, mistyped).await;
+    assert_eq!((answer.status, answer.error()), (StatusCode::UNPROCESSABLE_ENTITY, "bad_body"));
+    let preview = house.post("/sessions/preview", &program, capture.clone()).await.body;
+    capture["shown"] = preview["shown"].clone();
+    assert!(capture["shown"].is_string(), "{preview}");
+    assert_eq!(house.register(MAC, &["BBB"]).await, computer, "it got another disk");
+    let answer = house.post("/sessions", &program, capture.clone()).await;
+    assert_eq!((answer.status, answer.error()), (StatusCode::CONFLICT, "disks_changed"));
+    assert_eq!(house.get("/sessions", &program).await.body, json!([]));
+    assert_eq!(house.register(MAC, &["AAA"]).await, computer, "and the first again");
+    assert_eq!(house.post("/sessions", &program, capture).await.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
 async fn events_arrive_by_name_and_one_who_lost_some_is_told_to_reload() {
     let house = House::start().await;
     let program = house.program().await;
@@ -234,6 +259,33 @@ async fn events_arrive_by_name_and_one_who_lost_some_is_told_to_reload() {
     }
     read_until(&mut stream, &mut heard, "event: reload").await;
     read_until(&mut stream, &mut heard, "\"name\":\"4999\"").await;
+}
+
+#[tokio::test]
+async fn streams_are_counted_and_a_closed_one_makes_room() {
+    let house = House::start().await;
+    let program = house.program().await;
+    let network = house.network();
+    let token = program.token.as_deref().expect("a token");
+    let listen = async || {
+        let request = network.get(house.url("/api/v1/events")).bearer_auth(token);
+        request.send().await.expect("an answer")
+    };
+    let mut streams = Vec::new();
+    let refused = loop {
+        let answer = listen().await;
+        if answer.status() != StatusCode::OK {
+            break Answer::read(answer).await;
+        }
+        streams.push(answer);
+    };
+    assert_eq!((refused.status, refused.error()), (StatusCode::SERVICE_UNAVAILABLE, "too_many_streams"));
+    assert_eq!(streams.len(), 128);
+    assert_eq!(house.get("/about", &program).await.status, StatusCode::OK, "everything else goes on");
+    streams.truncate(100);
+    // The server learns of the closing a moment after it.
+    let again = async { while listen().await.status() != StatusCode::OK {} };
+    tokio::time::timeout(Duration::from_secs(20), again).await.expect("a place became free");
 }
 
 async fn read_until(stream: &mut reqwest::Response, heard: &mut String, expect: &str) {

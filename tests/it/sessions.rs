@@ -125,7 +125,7 @@ async fn a_known_computer_goes_straight_to_its_session_even_with_another_card() 
 
     let name = "debian".parse().expect("a name");
     let session =
-        services.request_capture(computer, name, None, Timestamp::now()).await.expect("requested").id;
+        services.request_capture(computer, name, None, None, Timestamp::now()).await.expect("requested").id;
     client_token(source.boot_target(&machine(MacAddr([2, 0, 0, 0, 0, 9]), Some(UUID))).await);
     let boot = hello(&services, &client_token(source.boot_target(&machine(MAC, None)).await)).await.boot;
     let orders = services.next_orders(boot, Timestamp::now()).await.expect("orders");
@@ -146,7 +146,7 @@ async fn a_computer_that_failed_three_times_boots_its_own_disk_until_somebody_as
     let computer = hello(&services, &client_token(asks().await)).await.boot.computer;
     let request = async || {
         let name = "debian".parse().expect("a name");
-        services.request_capture(computer, name, None, Timestamp::now()).await.expect("requested").id
+        services.request_capture(computer, name, None, None, Timestamp::now()).await.expect("requested").id
     };
     for _ in 0..3 {
         assert!(matches!(asks().await, BootTarget::Menu(_)));

@@ -10,6 +10,7 @@ mod person;
 use mimeo_core::{
     failure::{Failure, FailureCause},
     ids::MacAddr,
+    machine::DiskReport,
     messages::{Orders, Phase},
     units::SectorSize,
 };
@@ -20,6 +21,11 @@ use self::{
     person::{Person, encode, field},
 };
 use crate::api::house::{House, PASSWORD};
+
+/// A disk in a case that people carry about.
+fn removable(disk: DiskReport) -> DiskReport {
+    DiskReport { removable: true, transport: Some("usb".into()), ..disk }
+}
 
 const PAGES: [&str; 5] = ["/computers", "/masters", "/sessions", "/about", "/computers/1"];
 
@@ -105,8 +111,8 @@ async fn a_form_on_a_page_of_another_site_does_nothing() {
         Machine::boot(&house, MAC, workstation(MAC, "4XK2LM3", vec![disk(Some("S1"), 512 * GIB)])).await;
     let mut person = Person::administrator(&house, "en").await;
     let capture = format!("/computers/{}/capture", machine.computer);
-    let seen = field(&person.read(&format!("{capture}?master=x")).await, "seen").expect("a disk");
-    let form = [("master", "x"), ("disk", "S1"), ("seen", &*seen)];
+    let shown = field(&person.read(&format!("{capture}?master=x")).await, "shown").expect("a disk");
+    let form = [("master", "x"), ("disk", "S1"), ("shown", &*shown)];
     for origin in [None, Some("null"), Some("https://evil.example")] {
         for path in [&*capture, "/logout", "/login", "/language", "/sessions/1/cancel", "/computers/1"] {
             let answer = person.send_from(origin, path, &form).await;
@@ -164,7 +170,7 @@ async fn a_deploy_shows_what_it_erases_and_erases_nothing_else() {
     for fact in [
         "Samsung SSD 980",
         "S649NX0R",
-        "549755813888 bytes",
+        "549\u{a0}755\u{a0}813\u{a0}888 bytes",
         "EFI system partition",
         "Basic data partition",
         "NTFS",
@@ -175,20 +181,20 @@ async fn a_deploy_shows_what_it_erases_and_erases_nothing_else() {
         assert!(page.contains(fact), "{fact}: {page}");
     }
     let sent = |name| field(&page, name).expect("a hidden field");
-    let (master, disk, seen) = (sent("master"), sent("disk"), sent("seen"));
-    // The computer got another disk since the page was shown.
-    let other = seen.replace("S649NX0R", "S649NX0S");
-    for (disk, seen, status) in [
-        (&*disk, &*other, StatusCode::CONFLICT),
+    let (master, disk, shown) = (sent("master"), sent("disk"), sent("shown"));
+    for (disk, shown, status) in [
         (&*disk, "", StatusCode::CONFLICT),
         ("", "", StatusCode::CONFLICT),
-        (&*disk, "{}", StatusCode::UNPROCESSABLE_ENTITY),
-        ("S649NX0S", &*other, StatusCode::UNPROCESSABLE_ENTITY),
+        (&*disk, "0000", StatusCode::CONFLICT),
+        ("S649NX0S", &*shown, StatusCode::UNPROCESSABLE_ENTITY),
     ] {
-        let answer = person.send(&path, &[("master", &*master), ("disk", disk), ("seen", seen)]).await;
-        assert_eq!(answer.status, status, "{disk} {seen}: {}", answer.text);
+        let answer = person.send(&path, &[("master", &*master), ("disk", disk), ("shown", shown)]).await;
+        assert_eq!(answer.status, status, "{disk} {shown}: {}", answer.text);
     }
-    let form = [("master", &*master), ("disk", &*disk), ("seen", &*seen)];
+    let form = [("master", &*master), ("disk", &*disk)];
+    let answer = person.send(&path, &form).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "nobody confirms without having seen");
+    let form = [("master", &*master), ("disk", &*disk), ("shown", &*shown)];
     let ordered = person.send(&path, &form).await;
     assert_eq!(ordered.location.as_deref(), Some("/sessions/1"), "{}", ordered.text);
     let again = person.send(&path, &form).await;
@@ -196,6 +202,41 @@ async fn a_deploy_shows_what_it_erases_and_erases_nothing_else() {
     assert!(again.text.contains("has a session already"), "{}", again.text);
     let page = person.read(&format!("{path}?master=debian-12")).await;
     assert!(page.contains("has a session already") && !page.contains("<button class=\"danger\""), "{page}");
+}
+
+#[tokio::test]
+async fn what_has_changed_since_the_page_was_shown_is_not_erased() {
+    let house = House::start().await;
+    publish(&house, "debian-12").await;
+    let before = workstation(MAC, "4XK2LM3", vec![disk(Some("S649NX0R"), 512 * GIB)]);
+    let machine = Machine::boot(&house, MAC, before.clone()).await;
+    let mut person = Person::administrator(&house, "en").await;
+    let path = format!("/computers/{}/deploy", machine.computer);
+    let page = person.read(&format!("{path}?master=debian-12")).await;
+    let form = ["master", "disk", "shown"].map(|name| (name, field(&page, name).expect("a field")));
+    let form = form.each_ref().map(|(name, value)| (*name, &**value));
+    let mut other_model = before.clone();
+    other_model.disks[0].model = Some("Another SSD".into());
+    let mut other_size = before.clone();
+    other_size.disks[0].size_bytes += 1 << 20;
+    let mut other_content = before.clone();
+    other_content.disks[0].partitions[2].filesystem = None;
+    for (number, now) in [other_model, other_size, other_content].into_iter().enumerate() {
+        let again = Machine::boot(&house, MAC, now).await;
+        assert_eq!(again.computer, machine.computer);
+        for form in [&form[..], &[form[0], form[2]]] {
+            let seen = person.send(&path, form).await;
+            assert_eq!(seen.status, StatusCode::CONFLICT, "change {number}: {}", seen.text);
+            assert!(seen.text.contains("Nothing was ordered: look again"), "{}", seen.text);
+            assert!(
+                seen.text.contains(&format!("href=\"/computers/{}\"", machine.computer)),
+                "{}",
+                seen.text
+            );
+        }
+    }
+    Machine::boot(&house, MAC, before).await;
+    assert_eq!(person.send(&path, &form).await.location.as_deref(), Some("/sessions/1"));
 }
 
 #[tokio::test]
@@ -208,7 +249,12 @@ async fn what_no_disk_can_hold_is_refused_with_the_numbers_before_there_is_a_but
     for (number, disks, sentences) in [
         (1, vec![disk(Some("SMALL"), 32 * GIB)], ["The disk is too small", "34359738368 bytes"]),
         (2, vec![large_sectors], ["sectors of 512 bytes", "sectors of 4096 bytes"]),
-        (3, vec![], ["The disk that was chosen is not in this computer", "Check its cable"]),
+        (3, vec![], ["has no disk that could be meant", "on USB are never used"]),
+        (
+            4,
+            vec![removable(disk(Some("STICK"), 512 * GIB))],
+            ["no disk that could be meant", "on USB are never"],
+        ),
     ] {
         let mac = MacAddr([0x52, 0x54, 0, 0, 1, number]);
         let mut report = workstation(mac, &format!("SERIAL{number}"), disks);
@@ -221,6 +267,8 @@ async fn what_no_disk_can_hold_is_refused_with_the_numbers_before_there_is_a_but
         assert!(!page.contains("class=\"danger\""), "{page}");
     }
     const { assert!(MASTER_BYTES > 32 * GIB) };
+    let page = person.read("/computers/1/deploy?master=debian-12&disk=GONE").await;
+    assert!(page.contains("has no disk with the serial number or WWN GONE"), "{page}");
     let seen = person.get("/computers/1/deploy?master=debian-12@7").await;
     assert_eq!(seen.status, StatusCode::NOT_FOUND);
     assert!(seen.text.contains("There is no master debian-12@7."), "{}", seen.text);
@@ -242,15 +290,17 @@ async fn of_several_disks_a_person_chooses_one_before_or_after_the_order() {
     );
     let page = person.read(&format!("{path}?master=debian-12&disk=SECOND")).await;
     assert!(!page.contains("FIRST") && page.contains("class=\"danger\""), "{page}");
-    let ordered = person.send(&path, &[("master", "debian-12")]).await;
-    assert_eq!(ordered.location.as_deref(), Some("/sessions/1"));
+    let page = person.read(&format!("{path}?master=debian-12")).await;
+    let shown = field(&page, "shown").expect("both disks");
+    let ordered = person.send(&path, &[("master", "debian-12"), ("shown", &*shown)]).await;
+    assert_eq!(ordered.location.as_deref(), Some("/sessions/1"), "{}", ordered.text);
     let page = person.read("/sessions/1").await;
     assert!(
         page.contains("which disk?") && page.contains("FIRST") && page.contains("Basic data partition"),
         "{page}"
     );
     let answer = field(&page, "disk").expect("a candidate");
-    let foreign = person.send("/sessions/1/answer", &[("disk", &answer.replace("FIRST", "THIRD"))]).await;
+    let foreign = person.send("/sessions/1/answer", &[("disk", "0000")]).await;
     assert_eq!(foreign.status, StatusCode::CONFLICT);
     let answered = person.send("/sessions/1/answer", &[("disk", &answer)]).await;
     assert_eq!(answered.location.as_deref(), Some("/sessions/1"));
@@ -269,7 +319,7 @@ async fn a_session_is_shown_from_its_first_byte_to_its_failure() {
     let mut person = Person::administrator(&house, "fr").await;
     let path = format!("/computers/{}/deploy", machine.computer);
     let page = person.read(&format!("{path}?master=debian-12")).await;
-    let form = ["master", "disk", "seen"].map(|name| (name, field(&page, name).expect("a field")));
+    let form = ["master", "disk", "shown"].map(|name| (name, field(&page, name).expect("a field")));
     let form = form.each_ref().map(|(name, value)| (*name, &**value));
     assert_eq!(person.send(&path, &form).await.location.as_deref(), Some("/sessions/1"));
     assert!(person.read("/sessions/1").await.contains("en attente"));

@@ -13,6 +13,8 @@ phase-personalise = Personalise
 phase-finish = Finish
 
 failure-disk-missing = The disk that was chosen is not in this computer ({ $disk }). Check its cable, or start the session again and choose another disk.
+failure-disk-none = This computer has no disk that could be meant: removable disks and disks on USB are never used. Check that its disk is plugged in and that its driver is there, then start the computer from the network again.
+failure-disk-unknown = This computer has no disk with the serial number or WWN { $serial }; removable disks and disks on USB are never used. Look at the disks in the computer's page, or check the cable of this one and start the computer from the network again.
 failure-disk-ambiguous = { $found } disks answer to the description of the one that was chosen ({ $disk }). Unplug the others, or start the session again and choose one by its serial number.
 failure-disk-too-small = The disk is too small: the master needs { $needed } ({ $needed_bytes } bytes), the disk has { $actual } ({ $actual_bytes } bytes). Use a larger disk or a smaller master. Nothing was written.
 failure-sector-size = The master was captured from a disk with sectors of { $master } bytes, this disk has sectors of { $target } bytes. Use a disk with sectors of { $master } bytes. Nothing was written.

@@ -12,9 +12,7 @@ pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
     let bytes = |count: u64| size::bytes(texts.language(), count);
     let say = |key: &str, values: &[(&str, &str)]| texts.say_with(key, values);
     match cause {
-        FailureCause::DiskMissing { wanted } => {
-            say("failure-disk-missing", &[("disk", &disk(texts, wanted))])
-        }
+        FailureCause::DiskMissing { wanted } => missing(texts, wanted),
         FailureCause::DiskAmbiguous { wanted, found } => {
             say("failure-disk-ambiguous", &[("disk", &disk(texts, wanted)), ("found", &found.to_string())])
         }
@@ -75,6 +73,16 @@ pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
         }
         FailureCause::Tool { name, detail } => say("failure-tool", &[("name", name), ("detail", detail)]),
         FailureCause::Internal { detail } => say("failure-internal", &[("detail", detail)]),
+    }
+}
+
+/// A pin that a person's rule or nothing but a need stands for says little of a disk: then there was none to begin
+/// with.
+fn missing(texts: &Texts, wanted: &DiskPin) -> String {
+    match (&wanted.model, &wanted.serial) {
+        (None, None) if wanted.wwn.is_none() => texts.say("failure-disk-none"),
+        (None, Some(serial)) => texts.say_with("failure-disk-unknown", &[("serial", serial)]),
+        _ => texts.say_with("failure-disk-missing", &[("disk", &disk(texts, wanted))]),
     }
 }
 
@@ -151,6 +159,8 @@ mod tests {
         let detail = || String::from("the detail");
         vec![
             FailureCause::DiskMissing { wanted: wanted.clone() },
+            FailureCause::DiskMissing { wanted: DiskPin { model: None, ..wanted.clone() } },
+            FailureCause::DiskMissing { wanted: DiskPin { model: None, serial: None, ..wanted.clone() } },
             FailureCause::DiskAmbiguous { wanted, found: 2 },
             FailureCause::DiskTooSmall { needed_bytes: 2_000_000_000, actual_bytes: 1_000_000_000 },
             FailureCause::SectorSizeDiffers { master: SectorSize::B512, target: SectorSize::B4096 },

@@ -33,6 +33,20 @@ pub fn bytes(language: Language, bytes: u64) -> String {
     }
 }
 
+/// A number with all of its digits, in groups of three: `549 755 813 888`. Spaces divide them in every language (The
+/// International System of Units, section 5.4.4).
+pub fn exact(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(SPACE);
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// A rate, per second.
 pub fn rate(language: Language, bytes_per_second: f64) -> String {
     format!("{}/s", bytes(language, bytes_per_second.max(0.0) as u64))
@@ -56,7 +70,7 @@ fn trim_zeros(number: String) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{bytes, duration};
+    use super::{bytes, duration, exact};
     use crate::messages::Language;
 
     #[test]
@@ -73,6 +87,14 @@ mod tests {
         ] {
             assert_eq!(bytes(Language::En, count), english.replace(' ', "\u{a0}"));
             assert_eq!(bytes(Language::Fr, count), french.replace(' ', "\u{a0}"));
+        }
+    }
+
+    #[test]
+    fn exact_numbers_stand_in_groups_of_three() {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1 000"), (549_755_813_888, "549 755 813 888")]
+        {
+            assert_eq!(exact(number), text.replace(' ', "\u{a0}"));
         }
     }
 

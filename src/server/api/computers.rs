@@ -142,7 +142,7 @@ impl From<LoaderView> for Loader {
 impl From<ComputerError> for ApiError {
     fn from(error: ComputerError) -> Self {
         match &error {
-            ComputerError::Unknown(_) => Self::not_found(error),
+            ComputerError::Unknown(_) => Self::not_found(format!("{error}: `mimeo computers` names them")),
             ComputerError::NameTaken(_) => Self::conflict("name_taken", error),
             ComputerError::Corrupt { .. } | ComputerError::Database(_) => Self::internal(&error),
         }

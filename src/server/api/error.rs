@@ -11,7 +11,10 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::auth::AuthError;
+use crate::{
+    auth::AuthError,
+    db::{self, Trouble},
+};
 
 /// The body of a refusal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,8 +65,22 @@ impl ApiError {
     /// A failure of ours: its causes go to the log, and to the one who asked goes that there was one.
     pub fn internal(failure: &(dyn Error + 'static)) -> Self {
         tracing::error!(error = %causes(failure), "a request failed");
-        let message = "the server failed at this, its log says why";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+        match db::trouble_of(failure) {
+            Some(Trouble::DiskFull) => Self::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "disk_full",
+                "the server's disk is full and nothing was kept: make room there, then try again",
+            ),
+            Some(Trouble::Locked) => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "database_locked",
+                "another program holds the server's database: try again in a moment",
+            ),
+            None => {
+                let message = "the server failed at this, its log says why";
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+            }
+        }
     }
 
     pub fn status(&self) -> StatusCode {
@@ -113,7 +130,9 @@ impl From<AuthError> for ApiError {
             AuthError::BadName(_) => Self::bad_request("bad_name", error),
             AuthError::PasswordRefused(_) => Self::bad_request("password_refused", error),
             AuthError::TokenExists { .. } => Self::conflict("token_exists", error),
-            AuthError::NoSuchToken { .. } => Self::not_found(error),
+            AuthError::NoSuchToken { .. } => {
+                Self::not_found(format!("{error}: `mimeo token list` names them"))
+            }
             AuthError::Hash(_) | AuthError::Db(_) => Self::internal(&error),
         }
     }

@@ -113,7 +113,7 @@ impl FromRequestParts<App> for Newcomer {
 }
 
 async fn is_setup_needed(State(app): State<App>) -> Result<Json<SetupState>, ApiError> {
-    Ok(Json(SetupState { needed: app.auth.setup_code().await?.is_some() }))
+    Ok(Json(SetupState { needed: app.auth.awaits_setup().await? }))
 }
 
 async fn set_up(

@@ -105,7 +105,9 @@ impl From<BadMasterRef> for ApiError {
 impl From<MasterError> for ApiError {
     fn from(error: MasterError) -> Self {
         match &error {
-            MasterError::Unknown { .. } | MasterError::UnknownVersion { .. } => Self::not_found(error),
+            MasterError::Unknown { .. } | MasterError::UnknownVersion { .. } => {
+                Self::not_found(format!("{error}: `mimeo masters` names them"))
+            }
             _ => Self::internal(&error),
         }
     }

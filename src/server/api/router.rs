@@ -5,7 +5,7 @@ use axum::{
     extract::{DefaultBodyLimit, State},
     http::{
         HeaderValue,
-        header::{CACHE_CONTROL, CONTENT_TYPE},
+        header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
     },
     middleware::map_response,
     response::{IntoResponse, Response},
@@ -39,6 +39,8 @@ pub fn router(app: App) -> Router {
         .layer(map_response(async |mut response: Response| {
             // What it says is true now and secret to the one who asked.
             response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+            // Names that machines gave themselves stand in it, and no browser may take it for a page.
+            response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
             response
         }));
     Router::new().nest("/api/v1", api).route("/ca.pem", get(authority)).with_state(app)

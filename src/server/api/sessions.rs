@@ -27,8 +27,9 @@ use crate::{
         master::MasterName,
         session::{
             DiskChoice, Job, Session, State as SessionState,
-            plan::{DiskRule, ErasePreview, Plan, preview_erase},
+            plan::{DiskRule, ErasePreview, Plan},
             requests::SessionError,
+            shown::Shown,
             table::{PhaseRecord, SessionFilter, TableError},
         },
     },
@@ -46,8 +47,11 @@ pub fn router() -> Router<App> {
 }
 
 /// What is to be done to one computer. `disk` is a serial number or a WWN; without it, the only disk is meant.
+/// With `shown`, as the preview gave it, the request is refused where the disks are not those of the preview.
+///
+/// A key that nobody knows is refused: a mistyped `disk` must not mean "whichever there is".
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(tag = "do", rename_all = "snake_case")]
+#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 pub enum SessionRequest {
     Capture {
         /// Name or id.
@@ -55,6 +59,7 @@ pub enum SessionRequest {
         /// The master that gets a new version, or is made.
         master: String,
         disk: Option<String>,
+        shown: Option<Shown>,
     },
     Deploy {
         /// Name or id.
@@ -62,6 +67,7 @@ pub enum SessionRequest {
         /// `NAME`, or `NAME@VERSION`.
         master: String,
         disk: Option<String>,
+        shown: Option<Shown>,
     },
 }
 
@@ -76,6 +82,8 @@ pub struct SessionPreview {
     pub version: Option<VersionNumber>,
     /// The disk that is meant. More than one: a person has to say which, by serial number or WWN.
     pub disks: Vec<DiskPreview>,
+    /// To be sent with the request, which is then refused if the disks are others by then.
+    pub shown: Shown,
 }
 
 /// A disk and what stands on it. A deploy erases all of it.
@@ -201,27 +209,28 @@ async fn preview(
 ) -> Result<Json<SessionPreview>, ApiError> {
     let computer = computer_of(&app, &request).await?;
     let rule = rule_of(&request)?;
-    let (kind, master, version, plan) = match &request {
+    let (kind, master, version, plan, disks) = match &request {
         SessionRequest::Capture { master, .. } => {
             let name: MasterName = master.parse()?;
             let preview = app.services.preview_capture(computer.id, rule.as_ref()).await?;
-            (JobKind::Capture, name, None, preview.plan)
+            (JobKind::Capture, name, None, preview.plan, preview.disks)
         }
         SessionRequest::Deploy { master, .. } => {
             let preview = app.services.preview_deploy(computer.id, &master.parse()?, rule.as_ref()).await?;
-            (JobKind::Deploy, preview.version.master, Some(preview.version.version), preview.plan)
+            let version = preview.version;
+            (JobKind::Deploy, version.master, Some(version.version), preview.plan, preview.disks)
         }
     };
     if let Plan::Impossible(cause) = plan {
         return Err(SessionError::Impossible(cause).into());
     }
-    let disks = preview_erase(&computer.report, &plan);
     Ok(Json(SessionPreview {
         kind,
         computer: computer.id,
         computer_name: computer.name.to_string(),
         master: master.to_string(),
         version,
+        shown: Shown::of(&disks),
         disks: disks.into_iter().map(DiskPreview::from).collect(),
     }))
 }
@@ -235,11 +244,11 @@ async fn request(
     let rule = rule_of(&request)?;
     let now = Timestamp::now();
     let session = match &request {
-        SessionRequest::Capture { master, .. } => {
-            app.services.request_capture(computer.id, master.parse()?, rule, now).await?
+        SessionRequest::Capture { master, shown, .. } => {
+            app.services.request_capture(computer.id, master.parse()?, rule, shown.as_ref(), now).await?
         }
-        SessionRequest::Deploy { master, .. } => {
-            app.services.request_deploy(computer.id, &master.parse()?, rule, now).await?
+        SessionRequest::Deploy { master, shown, .. } => {
+            app.services.request_deploy(computer.id, &master.parse()?, rule, shown.as_ref(), now).await?
         }
     };
     Ok((StatusCode::CREATED, Json(SessionView::new(session, computer.name.to_string()))))
@@ -333,6 +342,7 @@ impl From<RequestError> for ApiError {
             RequestError::Computer(error) => error.into(),
             RequestError::Master(error) => error.into(),
             RequestError::Session(error) => error.into(),
+            RequestError::DisksChanged => Self::conflict("disks_changed", error),
             RequestError::Store(_) | RequestError::Manifest { .. } => Self::internal(&error),
         }
     }
@@ -347,8 +357,11 @@ impl From<SessionError> for ApiError {
             }
             SessionError::Refused(refused) => Self::conflict("not_now", refused),
             SessionError::Table(error) => match &error {
-                TableError::Unknown(_) => Self::not_found(error),
-                TableError::AlreadyOpen(_) => Self::conflict("computer_busy", error),
+                TableError::Unknown(_) => Self::not_found(format!("{error}: `mimeo sessions` names them")),
+                TableError::AlreadyOpen(_) => {
+                    let advice = "wait for its end (`mimeo sessions --watch`), or cancel it";
+                    Self::conflict("computer_busy", format!("{error}: {advice}"))
+                }
                 _ => Self::internal(&error),
             },
         }

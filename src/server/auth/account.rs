@@ -15,7 +15,8 @@ pub struct Account {
     pub password_hash: String,
 }
 
-/// A name that people give to an account or a token: trimmed, not empty, one line.
+/// A name that people give to an account or a token: trimmed, not empty, one line. Not made of dots alone: in an
+/// address that means a folder, so a token of that name could not be deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name(String);
 
@@ -23,7 +24,9 @@ impl Name {
     pub fn parse(text: &str) -> Result<Self, BadName> {
         let name = text.trim();
         let chars = name.chars().count();
-        let fits = (1..=NAME_CHARS_MAX).contains(&chars) && !name.contains(char::is_control);
+        let fits = (1..=NAME_CHARS_MAX).contains(&chars)
+            && !name.contains(char::is_control)
+            && !name.chars().all(|char| char == '.');
         if fits { Ok(Self(name.to_owned())) } else { Err(BadName { chars }) }
     }
 
@@ -32,9 +35,9 @@ impl Name {
     }
 }
 
-/// A name that cannot be shown on one line.
+/// A name that cannot be shown on one line or stand in an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected a name of 1 to {NAME_CHARS_MAX} characters on one line, found {chars} characters")]
+#[error("expected a name of 1 to {NAME_CHARS_MAX} characters on one line, found {chars} or nothing but dots")]
 pub struct BadName {
     chars: usize,
 }
@@ -74,9 +77,9 @@ mod tests {
     use super::Name;
 
     #[test]
-    fn names_fit_on_one_line() {
+    fn names_fit_on_one_line_and_in_an_address() {
         assert_eq!(Name::parse("  Zoé ").map(|name| name.as_str().to_owned()), Ok("Zoé".into()));
-        for bad in ["", "   ", "a\nb", &"x".repeat(65)] {
+        for bad in ["", "   ", ".", "..", "a\nb", &"x".repeat(65)] {
             assert!(Name::parse(bad).is_err(), "{bad:?}");
         }
     }

@@ -1,12 +1,19 @@
 //! How often somebody may guess.
 
-use std::{collections::HashMap, hash::Hash, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::Hash,
+    time::Duration,
+};
 
 use crate::clock::Timestamp;
 
 /// How many guessers are remembered. The one with the fewest recent guesses makes room, so a flood of invented
 /// names cannot wash out the one that is being guessed at.
 const GUESSERS_MAX: usize = 4096;
+
+/// How many of those who came in are remembered: an administrator has a few addresses. The first makes room.
+const PROVEN_MAX: usize = 64;
 
 /// So many guesses at once, and then one per interval.
 #[derive(Debug, Clone, Copy)]
@@ -65,11 +72,35 @@ impl<K: Eq + Hash + Clone> Attempts<K> {
     }
 }
 
+/// Those who came in last.
+#[derive(Debug)]
+pub struct Proven<K>(VecDeque<K>);
+
+impl<K: Eq> Proven<K> {
+    pub fn add(&mut self, one: K) {
+        self.0.retain(|known| *known != one);
+        if self.0.len() >= PROVEN_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(one);
+    }
+
+    pub fn contains(&self, one: &K) -> bool {
+        self.0.contains(one)
+    }
+}
+
+impl<K> Default for Proven<K> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{Allowance, Attempts, GUESSERS_MAX};
+    use super::{Allowance, Attempts, GUESSERS_MAX, PROVEN_MAX, Proven};
     use crate::clock::Timestamp;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -123,5 +154,18 @@ mod tests {
         }
         assert!(attempts.rested_at.len() <= GUESSERS_MAX);
         assert!(attempts.take(&0, START).is_err());
+    }
+
+    #[test]
+    fn those_who_came_in_are_remembered_until_many_others_did() {
+        let mut proven = Proven::default();
+        proven.add(0);
+        for one in 1..PROVEN_MAX {
+            proven.add(one);
+            proven.add(0);
+        }
+        assert!(proven.contains(&0) && proven.contains(&1));
+        proven.add(PROVEN_MAX);
+        assert!(proven.contains(&0) && !proven.contains(&1), "the one who came in longest ago made room");
     }
 }

@@ -44,6 +44,62 @@ async fn the_setup_code_stays_the_same_until_it_is_used_and_works_once() {
 }
 
 #[tokio::test]
+async fn of_two_first_logins_at_once_one_sets_the_password() {
+    let auth = auth().await;
+    let code = auth.setup_code().await.expect("works").expect("there is no account").to_string();
+    let (zoe, eve) = tokio::join!(
+        auth.set_up(peer(1), &code, "zoe", PASSWORD, NOW),
+        auth.set_up(peer(2), &code, "eve", PASSWORD, NOW),
+    );
+    let (first, second) = if zoe.is_ok() { (zoe, eve) } else { (eve, zoe) };
+    assert!(matches!(second, Err(AuthError::WrongSetupCode)), "{second:?}");
+    let login = first.expect("one of them comes in");
+    let actor = auth.find_login(&login.secret, NOW).await.expect("works");
+    assert_eq!(actor, Some(Actor::Account { name: login.account }));
+}
+
+#[tokio::test]
+async fn asking_whether_the_first_login_is_open_changes_nothing() {
+    let auth = auth().await;
+    assert!(auth.awaits_setup().await.expect("works"));
+    let settings: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM setting").fetch_one(&auth.db).await.expect("reads");
+    assert_eq!(settings, 0, "strangers write nothing");
+    let auth = with_account().await;
+    assert!(!auth.awaits_setup().await.expect("works"));
+    auth.renew_setup_code().await.expect("renews");
+    assert!(auth.awaits_setup().await.expect("works"));
+}
+
+#[tokio::test]
+async fn many_guessers_together_do_not_lock_out_an_address_from_which_the_password_came() {
+    let auth = with_account().await;
+    auth.log_in(peer(1), "zoe", PASSWORD, NOW).await.expect("logs in");
+    {
+        let mut guesses = auth.guesses.lock().expect("nobody panicked");
+        while guesses.by_account.take(&"zoe".to_owned(), NOW).is_ok() {}
+    }
+    let elsewhere = auth.log_in(peer(2), "zoe", PASSWORD, NOW).await;
+    assert!(matches!(elsewhere, Err(AuthError::TooManyAttempts { .. })), "{elsewhere:?}");
+    assert!(auth.log_in(peer(1), "zoe", PASSWORD, NOW).await.is_ok());
+    for _ in 0..10 {
+        let wrong = auth.log_in(peer(1), "zoe", "a guess", NOW).await;
+        assert!(matches!(wrong, Err(AuthError::WrongCredentials)), "{wrong:?}");
+    }
+    let held = auth.log_in(peer(1), "zoe", PASSWORD, NOW).await;
+    assert!(matches!(held, Err(AuthError::TooManyAttempts { .. })), "its own limit holds: {held:?}");
+}
+
+#[tokio::test]
+async fn what_strangers_send_is_told_in_few_words() {
+    let auth = auth().await;
+    let mut heard = auth.events.listen();
+    auth.refuse(peer(1), &"x".repeat(60_000), ());
+    let event = heard.recv().await.expect("an event");
+    assert!(matches!(event, Event::CredentialRefused { ref reason, .. } if reason.len() == 160), "{event:?}");
+}
+
+#[tokio::test]
 async fn a_wrong_setup_code_is_refused_and_leaves_the_right_one_in_place() {
     let auth = auth().await;
     let code = auth.setup_code().await.expect("works").expect("there is no account");

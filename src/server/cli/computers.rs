@@ -6,7 +6,7 @@ use super::{
     connection::{Connection, in_path, understand},
     failure::CliError,
     format::{ago, bytes, or_dash, table, word},
-    print, print_json,
+    screen::{plain, print, print_json},
 };
 use crate::{
     api::computers::{ComputerSummary, ComputerView},
@@ -62,7 +62,7 @@ fn describe(computer: &ComputerView, now: Timestamp) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         // Writing to a string cannot fail.
-        let _written = writeln!(text, "{name:12}{value}");
+        let _written = writeln!(text, "{name:12}{}", plain(&value));
     };
     line("name", format!("{} (id {})", summary.name, summary.id));
     line("maker", or_dash(summary.manufacturer.as_deref()));

@@ -13,7 +13,7 @@ use super::{
     failure::CliError,
     follow,
     format::{bytes, disk, word},
-    print, print_json,
+    screen::{plain, print, print_json},
     sessions::{does, standing},
 };
 use crate::api::sessions::{DiskPreview, SessionPreview, SessionRequest, SessionView};
@@ -24,7 +24,7 @@ pub(super) async fn capture(
     json: bool,
 ) -> Result<(), CliError> {
     let CaptureOptions { computer, name, disk, wait } = options;
-    let request = SessionRequest::Capture { computer, master: name, disk };
+    let request = SessionRequest::Capture { computer, master: name, disk, shown: None };
     request_all(connection, &[request], wait, json).await
 }
 
@@ -39,15 +39,16 @@ pub(super) async fn deploy(
     // All are looked at before the first is asked for: a name typed wrongly must not leave half a classroom.
     for computer in computers {
         let request =
-            SessionRequest::Deploy { computer: computer.clone(), master: master.clone(), disk: rule.clone() };
+            SessionRequest::Deploy { computer, master: master.clone(), disk: rule.clone(), shown: None };
         let preview: SessionPreview = understand(&connection.post("/sessions/preview", &request).await?)?;
         let [meant] = &preview.disks[..] else { return Err(CliError::Refused(several_disks(&preview))) };
-        // What is asked for is what was shown: this version and this disk, whatever becomes known in between.
+        // What is asked for is what was shown: this version, this disk and what stands on it.
         let version = preview.version.map_or_else(String::new, |version| format!("@{version}"));
         requests.push(SessionRequest::Deploy {
             computer: preview.computer.to_string(),
             master: format!("{}{version}", preview.master),
             disk: meant.pin.serial.clone().or_else(|| meant.pin.wwn.clone()).or_else(|| rule.clone()),
+            shown: Some(preview.shown.clone()),
         });
         previews.push(preview);
     }
@@ -66,23 +67,30 @@ async fn request_all(
     let mut answers = Vec::new();
     let mut sessions: Vec<SessionView> = Vec::new();
     for request in requests {
-        let answer = connection.post("/sessions", request).await;
-        let answer = answer.inspect_err(|_| announce(&sessions))?;
-        sessions.push(understand(&answer)?);
-        answers.push(answer);
+        match connection.post("/sessions", request).await {
+            Ok(answer) => {
+                sessions.push(understand(&answer)?);
+                answers.push(answer);
+            }
+            Err(error) => {
+                // What was asked for before stands, and whoever asked must know.
+                say(answers, &sessions, json);
+                return Err(error);
+            }
+        }
     }
     if wait {
         let ids: Vec<_> = sessions.iter().map(|session| session.id).collect();
         return follow::wait(connection, &ids, json).await;
     }
-    match json {
-        true => print_json(&Value::Array(answers)),
-        false => announce(&sessions),
-    }
+    say(answers, &sessions, json);
     Ok(())
 }
 
-fn announce(sessions: &[SessionView]) {
+fn say(answers: Vec<Value>, sessions: &[SessionView], json: bool) {
+    if json {
+        return print_json(&Value::Array(answers));
+    }
     for session in sessions {
         let (id, computer) = (session.id, &session.computer_name);
         print(&format!("Session {id}: {computer}, {}: {}.", does(session), standing(session)));
@@ -111,8 +119,9 @@ fn confirm(previews: &[SessionPreview]) -> Result<(), CliError> {
         let advice = "nobody is at the terminal to confirm this: give --yes if all of it may be erased";
         return Err(CliError::Refused(format!("{}\n{advice}", text.trim_end())));
     }
-    print(&text);
-    ask("Type yes to erase and deploy: ").map_err(|error| CliError::Refused(error.to_string()))?;
+    // Not on the standard output, which is for the answer.
+    ask(&format!("{text}Type yes to erase and deploy: "))
+        .map_err(|error| CliError::Refused(error.to_string()))?;
     let mut typed = String::new();
     match input.lock().read_line(&mut typed) {
         Ok(_) if typed.trim() == "yes" => Ok(()),
@@ -127,7 +136,7 @@ fn ask(question: &str) -> io::Result<()> {
 }
 
 fn lost(computer: &str, preview: &DiskPreview) -> String {
-    let mut text = format!("  {computer}: {} ({})\n", disk(&preview.pin), preview.kernel_name);
+    let mut text = format!("  {computer}: {} ({})\n", disk(&preview.pin), plain(&preview.kernel_name));
     if preview.partitions.is_empty() {
         text.push_str("      no partitions\n");
     }
@@ -135,7 +144,31 @@ fn lost(computer: &str, preview: &DiskPreview) -> String {
         let filesystem = partition.filesystem.as_ref().map_or_else(|| "unknown content".to_owned(), word);
         let size = bytes(partition.place.length_bytes);
         // Writing to a string cannot fail.
-        let _written = writeln!(text, "      {} {filesystem} {size} {}", partition.number, partition.name);
+        let _written =
+            writeln!(text, "      {} {filesystem} {size} {}", partition.number, plain(&partition.name));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::lost;
+
+    #[test]
+    fn what_is_erased_stands_on_lines_of_its_own_whatever_a_machine_calls_it() {
+        let preview = serde_json::from_value(json!({
+            "kernel_name": "sda\n  pc-2: nothing", "model": "Disk\u{1b}[2K", "serial": "S1\r", "wwn": null,
+            "size_bytes": 1000, "logical_sector": 512,
+            "partitions": [{ "number": 1, "place": { "start_bytes": 0, "length_bytes": 1000 },
+                             "name": "Data\n      nothing", "filesystem": null }],
+        }));
+        let text = lost("pc-1", &preview.expect("a preview"));
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(
+            !text.contains(['\u{1b}', '\r']) && text.contains("unknown content 1\u{a0}kB Data"),
+            "{text}"
+        );
+    }
 }

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::{
     connection::{Connection, understand},
     failure::CliError,
-    print,
+    screen::{print, print_json_line},
     sessions::{does, standing},
 };
 use crate::api::sessions::SessionView;
@@ -49,8 +49,13 @@ pub(super) async fn wait(connection: &Connection, ids: &[SessionId], json: bool)
 pub(super) async fn watch(connection: &Connection, json: bool) -> Result<(), CliError> {
     let mut display = Display::new(json);
     let mut known: Vec<SessionId> = Vec::new();
+    let mut greeted = json;
     loop {
         let open = views(&list(connection, "/sessions?open=true").await?)?;
+        if open.is_empty() && !greeted {
+            print("No session waits or runs. Those that begin show here; Ctrl-C ends this.");
+        }
+        greeted = true;
         for session in open {
             if !known.contains(&session.id) {
                 known.push(session.id);
@@ -130,7 +135,7 @@ impl Display {
                 }
                 Self::Json(said) => {
                     if said.insert(session.id, value.clone()).as_ref() != Some(value) {
-                        print(&value.to_string());
+                        print_json_line(&value.to_string());
                     }
                 }
             }

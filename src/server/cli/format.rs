@@ -10,6 +10,7 @@ use mimeo_core::{
 use serde::Serialize;
 use serde_json::Value;
 
+use super::screen::plain;
 use crate::clock::Timestamp;
 
 /// Columns as wide as their widest cell, two spaces apart. Without rows: the sentence `none`.
@@ -17,14 +18,16 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>], none: &str) -> String
     if rows.is_empty() {
         return none.to_owned();
     }
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
     let header: Vec<String> = header.iter().map(|&title| title.to_owned()).collect();
     let width = |column: usize| {
-        let cells = std::iter::once(&header).chain(rows).filter_map(|row| row.get(column));
+        let cells = std::iter::once(&header).chain(&rows).filter_map(|row| row.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..header.len()).map(width).collect();
     let mut text = String::new();
-    for row in std::iter::once(&header).chain(rows) {
+    for row in std::iter::once(&header).chain(&rows) {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
             // Writing to a string cannot fail.
@@ -64,7 +67,7 @@ pub(super) fn disk(pin: &DiskPin) -> String {
     if let Some(wwn) = &pin.wwn {
         let _written = write!(line, ", WWN {wwn}");
     }
-    line
+    plain(&line)
 }
 
 /// The name under which the API knows a phase, a state, a file system.
@@ -78,7 +81,7 @@ pub(super) fn word(value: &impl Serialize) -> String {
 
 /// What went wrong and what to do next.
 pub(super) fn failure(failed: &Failure) -> String {
-    failure::sentence(texts(Language::En), &failed.cause)
+    plain(&failure::sentence(texts(Language::En), &failed.cause))
 }
 
 #[cfg(test)]

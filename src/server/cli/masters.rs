@@ -4,7 +4,7 @@ use super::{
     connection::{Connection, understand},
     failure::CliError,
     format::{ago, bytes, table},
-    print, print_json,
+    screen::{print, print_json},
 };
 use crate::{api::masters::MasterView, clock::Timestamp};
 

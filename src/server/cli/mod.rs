@@ -10,13 +10,13 @@ mod failure;
 mod follow;
 mod format;
 mod masters;
+mod screen;
 mod sessions;
 mod tokens;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
-use serde_json::Value;
 
 use self::{connection::Connection, failure::CliError};
 use crate::config::Config;
@@ -38,7 +38,7 @@ pub struct Options {
     /// Configuration file [default: /etc/mimeo/mimeo.toml, if it is there]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Print JSON, as the API says it
+    /// Print JSON, as the API says it; errors too, on the standard error output
     #[arg(long, global = true)]
     pub json: bool,
     /// Talk to this server over the network instead of the one on this machine, e.g. https://192.168.77.1
@@ -157,10 +157,11 @@ pub enum TokenCommand {
 
 /// Runs a command against a server. 0: done; 1: failed; clap itself ends with 2 for what was typed wrongly.
 pub async fn run(options: Options, command: Command) -> ExitCode {
+    let json = options.json;
     match execute(options, command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            failure::report(&error);
+            failure::report(&error, json);
             ExitCode::FAILURE
         }
     }
@@ -187,7 +188,7 @@ async fn execute(options: Options, command: Command) -> Result<(), CliError> {
         Command::Cancel { session } => sessions::cancel(&connection, session, json).await,
         Command::Token(TokenCommand::Create { name }) => tokens::create(&connection, &name, json).await,
         Command::Token(TokenCommand::List) => tokens::list(&connection, json).await,
-        Command::Token(TokenCommand::Delete { name }) => tokens::delete(&connection, &name).await,
+        Command::Token(TokenCommand::Delete { name }) => tokens::delete(&connection, &name, json).await,
         Command::SetupCode { renew } => tokens::setup_code(&connection, renew, json).await,
     }
 }
@@ -208,16 +209,6 @@ impl ServeOptions {
             config.server.artefacts_dir = artefacts;
         }
     }
-}
-
-/// Prints lines on the standard output.
-#[expect(clippy::print_stdout, reason = "the one place where the command line answers")]
-fn print(text: &str) {
-    println!("{}", text.trim_end());
-}
-
-fn print_json(value: &Value) {
-    print(&format!("{value:#}"));
 }
 
 #[cfg(test)]

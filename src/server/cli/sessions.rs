@@ -12,7 +12,7 @@ use super::{
     connection::{Connection, understand},
     failure::CliError,
     format::{ago, bytes, disk, failure, table, word},
-    print, print_json,
+    screen::{print, print_json},
 };
 use crate::{
     api::sessions::{AnswerRequest, JobKind, PhaseView, SessionDetails, SessionView},

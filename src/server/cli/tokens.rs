@@ -6,7 +6,7 @@ use super::{
     connection::{Connection, in_path, understand},
     failure::CliError,
     format::{ago, table},
-    print, print_json,
+    screen::{print, print_json},
 };
 use crate::{
     api::login::{NewToken, SetupCodeView, TokenRequest, TokenView},
@@ -38,9 +38,12 @@ pub(super) async fn list(connection: &Connection, json: bool) -> Result<(), CliE
     Ok(())
 }
 
-pub(super) async fn delete(connection: &Connection, name: &str) -> Result<(), CliError> {
+pub(super) async fn delete(connection: &Connection, name: &str, json: bool) -> Result<(), CliError> {
     connection.delete(&format!("/tokens/{}", in_path(name))).await?;
-    print(&format!("Token {name} opens nothing any more."));
+    match json {
+        true => print_json(&json!({ "deleted": name })),
+        false => print(&format!("Token {name} opens nothing any more.")),
+    }
     Ok(())
 }
 

@@ -27,7 +27,7 @@ login-title = Login
 login-name = Name
 login-password = Password
 login-submit = Log in
-login-forgotten = Forgotten the password? Run "mimeo setup-code" as root on the server, then
+login-forgotten = Forgotten the password? Run "mimeo setup-code --renew" as root on the server, then
 login-to-setup = choose another.
 
 ## Refusals
@@ -39,6 +39,8 @@ refused-foreign-page = This request does not come from a page of this server: it
 refused-no-page = There is nothing at this address. The computer, master or session does not exist, or no longer does.
 refused-bad-form = Something is missing in this form, or one of its fields cannot be read. Go back and try again.
 refused-failed = The server failed at this. Its log says why.
+refused-disk-full = The server's disk is full: nothing was kept. Make room there, then try again.
+refused-database-locked = Another program holds the server's database. Try again in a moment.
 refused-wrong-credentials = The name or the password is wrong.
 refused-wrong-setup-code = The code is wrong or was used. "mimeo setup-code", as root on the server, shows the right one.
 refused-too-many-attempts = Too many attempts. The next one is possible in { $seconds } seconds.
@@ -51,7 +53,7 @@ refused-computer-name-taken = Another computer is named { $name } already.
 refused-bad-master-name = A master's name has 1 to 64 unaccented letters, digits, "-", "_" and "."; it begins with a letter or a digit.
 refused-no-such-master = There is no master { $master }.
 refused-bad-disk = This is neither a serial number nor a WWN of a disk.
-refused-disks-changed = The disks of this computer are no longer those that were shown. Nothing was ordered: look again.
+refused-disks-changed = The disks of this computer, or the partitions on them, are no longer what was shown. Nothing was ordered: look again.
 refused-computer-busy = This computer has a session already that waits or runs. Wait for its end, or cancel it.
 refused-session-ended = This session has ended already.
 refused-nothing-asked = This session does not wait for this answer, or no longer does.
@@ -127,6 +129,7 @@ confirm-later = Start the session and choose the disk there
 confirm-no = Do nothing
 confirm-back = Back to the computer
 question-title = Which disk?
+question-erased = Everything on the disk that you choose will be erased.
 question-intro = Several disks could be meant. Nothing happens until one is chosen.
 
 ## Sessions

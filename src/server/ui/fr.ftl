@@ -7,7 +7,7 @@ menu = Menu
 language = Langue
 language-set = Choisir
 logout = Se déconnecter
-computers = Postes
+computers = Ordinateurs
 masters = Masters
 sessions = Sessions
 about = À propos
@@ -27,7 +27,7 @@ login-title = Connexion
 login-name = Nom
 login-password = Mot de passe
 login-submit = Se connecter
-login-forgotten = Mot de passe oublié ? Lancez « mimeo setup-code » en root sur le serveur, puis
+login-forgotten = Mot de passe oublié ? Lancez « mimeo setup-code --renew » en root sur le serveur, puis
 login-to-setup = choisissez-en un autre.
 
 ## Refus
@@ -36,9 +36,11 @@ refused-title = Ce n'est pas possible
 refused-back = Retour
 refused-not-logged-in = Connectez-vous d'abord.
 refused-foreign-page = Cette demande ne vient pas d'une page de ce serveur : elle a été refusée.
-refused-no-page = Il n'y a rien à cette adresse. Le poste, le master ou la session n'existe pas, ou n'existe plus.
+refused-no-page = Il n'y a rien à cette adresse. L'ordinateur, le master ou la session n'existe pas, ou n'existe plus.
 refused-bad-form = Il manque quelque chose dans ce formulaire, ou l'un de ses champs est illisible. Revenez en arrière et recommencez.
 refused-failed = Le serveur a échoué. Son journal dit pourquoi.
+refused-disk-full = Le disque du serveur est plein : rien n'a été enregistré. Faites-y de la place, puis recommencez.
+refused-database-locked = Un autre programme occupe la base de données du serveur. Recommencez dans un instant.
 refused-wrong-credentials = Le nom ou le mot de passe est faux.
 refused-wrong-setup-code = Le code est faux ou a déjà servi. « mimeo setup-code », en root sur le serveur, montre le bon.
 refused-too-many-attempts = Trop d'essais. Le prochain est possible dans { $seconds } secondes.
@@ -46,19 +48,19 @@ refused-bad-account-name = Le nom doit avoir de 1 à 64 caractères, sur une lig
 refused-password-too-short = Le mot de passe n'a que { $chars } caractères : c'est trop peu.
 refused-password-too-long = Le mot de passe est trop long.
 refused-passwords-differ = Les deux mots de passe ne sont pas les mêmes.
-refused-bad-computer-name = Un nom de poste a de 1 à 63 lettres sans accent, chiffres et tirets ; il ne commence ni ne finit par un tiret, et n'est pas un nombre.
-refused-computer-name-taken = Un autre poste s'appelle déjà { $name }.
+refused-bad-computer-name = Un nom d'ordinateur a de 1 à 63 lettres sans accent, chiffres et tirets ; il ne commence ni ne finit par un tiret, et n'est pas un nombre.
+refused-computer-name-taken = Un autre ordinateur s'appelle déjà { $name }.
 refused-bad-master-name = Un nom de master a de 1 à 64 lettres sans accent, chiffres, « - », « _ » et « . » ; il commence par une lettre ou un chiffre.
 refused-no-such-master = Il n'y a pas de master { $master }.
 refused-bad-disk = Ceci n'est ni un numéro de série ni un WWN de disque.
-refused-disks-changed = Les disques de ce poste ne sont plus ceux qui ont été montrés. Rien n'a été demandé : regardez de nouveau.
-refused-computer-busy = Ce poste a déjà une session en attente ou en cours. Attendez sa fin, ou annulez-la.
+refused-disks-changed = Les disques de cet ordinateur, ou leurs partitions, ne sont plus ce qui a été montré. Rien n'a été demandé : regardez de nouveau.
+refused-computer-busy = Cet ordinateur a déjà une session en attente ou en cours. Attendez sa fin, ou annulez-la.
 refused-session-ended = Cette session est déjà terminée.
 refused-nothing-asked = Cette session n'attend pas ou plus cette réponse.
 
-## Postes
+## Ordinateurs
 
-computers-none = Aucun poste encore. Démarrez un poste sur le réseau (souvent F12) et choisissez « Enregistrer ce poste ».
+computers-none = Aucun ordinateur encore. Démarrez un ordinateur sur le réseau (souvent F12) et choisissez « Enregistrer cet ordinateur ».
 computer-name = Nom
 computer-model = Modèle
 computer-serial = Numéro de série
@@ -125,8 +127,9 @@ confirm-choose = Choisir ce disque
 confirm-nameless = Ce disque n'a ni numéro de série ni WWN : il ne peut être choisi que sur la page de la session.
 confirm-later = Créer la session et choisir le disque ensuite
 confirm-no = Ne rien faire
-confirm-back = Retour au poste
+confirm-back = Retour à l'ordinateur
 question-title = Quel disque ?
+question-erased = Tout ce que contient le disque choisi sera effacé.
 question-intro = Plusieurs disques sont possibles. Rien ne se passe tant qu'aucun n'est choisi.
 
 ## Sessions
@@ -147,7 +150,7 @@ session-started = Commencée
 session-ended = Terminée
 session-lasted = Durée
 session-facts = Détails
-session-computer = Poste
+session-computer = Ordinateur
 session-disk = Disque
 session-attempts = Essais
 session-read = Lu sur le disque
@@ -166,13 +169,13 @@ state-succeeded = réussie
 state-failed = échouée
 state-cancelled = annulée
 cancel-title = Annuler la session …
-cancel-capture = La capture s'arrête et n'a pas de version. Le disque du poste reste tel qu'il est.
-cancel-deploy = Le déploiement s'arrête. Si l'écriture a commencé, le poste ne démarre plus de son disque jusqu'au prochain déploiement.
+cancel-capture = La capture s'arrête et n'a pas de version. Le disque de l'ordinateur reste tel qu'il est.
+cancel-deploy = Le déploiement s'arrête. Si l'écriture a commencé, l'ordinateur ne démarre plus de son disque jusqu'au prochain déploiement.
 cancel-submit = Annuler la session
 
 ## Masters
 
-masters-none = Aucun master encore. Capturez un poste pour en créer un.
+masters-none = Aucun master encore. Capturez un ordinateur pour en créer un.
 version = Version
 version-created = Créée
 version-disk = Disque
@@ -187,9 +190,9 @@ version-carries = contenu { $carried }
 
 about-started = En marche depuis
 about-authority = Certificat de l'autorité
-about-authority-intro = Installez-le sur vos postes d'administration : leurs navigateurs reconnaissent alors ce serveur.
+about-authority-intro = Installez-le sur vos ordinateurs d'administration : leurs navigateurs reconnaissent alors ce serveur.
 about-authority-download = Télécharger mimeo-ca.pem
-about-artefacts = Ce que les postes démarrent
+about-artefacts = Ce que les ordinateurs démarrent
 about-artefacts-intro = Chaque fichier vient d'un paquet de Debian, inchangé et vérifié, ou de Mimeo lui-même.
 artefact-name = Fichier
 artefact-package = Paquet

@@ -8,7 +8,7 @@
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    middleware::{from_fn, map_response},
+    middleware::{from_fn_with_state, map_response},
 };
 
 use crate::app::App;
@@ -35,8 +35,9 @@ pub fn router(app: App) -> Router {
         .merge(pages::about::router())
         .merge(assets::router())
         .fallback(async || refusal::Refusal::NoPage)
+        .method_not_allowed_fallback(async || refusal::Refusal::NoPage)
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
-        .layer(from_fn(refusal::render))
+        .layer(from_fn_with_state(app.clone(), refusal::render))
         .layer(map_response(guard::protect))
         .with_state(app)
 }

@@ -5,6 +5,7 @@ use axum::response::Html;
 use mimeo_core::{
     failure::FailureCause,
     messages::{DiskPin, Phase},
+    text::size,
 };
 
 use super::{
@@ -36,6 +37,11 @@ impl Page {
 
     pub fn bytes(&self, bytes: &u64) -> String {
         self.words.bytes(*bytes)
+    }
+
+    /// A number with all of its digits.
+    pub fn exact(&self, number: &u64) -> String {
+        size::exact(*number)
     }
 
     pub fn moment(&self, moment: &Timestamp) -> Moment {

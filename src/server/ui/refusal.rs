@@ -5,23 +5,26 @@ use std::error::Error;
 use askama::Template;
 use axum::{
     extract::{
-        Request,
+        Request, State,
         rejection::{FormRejection, PathRejection, QueryRejection},
     },
     http::StatusCode,
     middleware::Next,
     response::{IntoResponse, Redirect, Response},
 };
-use mimeo_core::{failure::FailureCause, ids::ComputerId};
+use mimeo_core::{failure::FailureCause, ids::Secret};
 
 use super::{
     page::{Page, html},
     text::Words,
-    visitor::language_of,
+    visitor::{language_of, own_address},
 };
 use crate::{
-    api::error::causes,
-    auth::{AuthError, password::PasswordRefused},
+    api::{error::causes, extract::cookie},
+    app::App,
+    auth::{Actor, AuthError, password::PasswordRefused},
+    clock::Timestamp,
+    db,
     imaging::{
         master::{BadMasterRef, MasterError},
         session::{machine::Refused, plan::BadDiskRule, requests::SessionError, table::TableError},
@@ -42,6 +45,9 @@ pub enum Refusal {
     BadForm,
     /// The server failed; its log says why.
     Failed,
+    /// There is no room for the database on the server's disk.
+    DiskFull,
+    DatabaseLocked,
     WrongCredentials,
     WrongSetupCode,
     TooManyAttempts {
@@ -66,7 +72,7 @@ pub enum Refusal {
     NoDisk(FailureCause),
     /// What stands on the computer is no more what the person saw when they confirmed.
     DisksChanged,
-    ComputerBusy(ComputerId),
+    ComputerBusy,
     SessionEnded,
     NothingAsked,
 }
@@ -75,7 +81,11 @@ impl Refusal {
     /// A failure of ours: its causes go to the log, and to the one who asked goes that there was one.
     pub fn internal(failure: &(dyn Error + 'static)) -> Self {
         tracing::error!(error = %causes(failure), "a page failed");
-        Self::Failed
+        match db::trouble_of(failure) {
+            Some(db::Trouble::DiskFull) => Self::DiskFull,
+            Some(db::Trouble::Locked) => Self::DatabaseLocked,
+            None => Self::Failed,
+        }
     }
 
     pub fn status(&self) -> StatusCode {
@@ -84,11 +94,13 @@ impl Refusal {
             Self::ForeignPage => StatusCode::FORBIDDEN,
             Self::NoPage | Self::NoSuchMaster { .. } => StatusCode::NOT_FOUND,
             Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
+            Self::DatabaseLocked => StatusCode::SERVICE_UNAVAILABLE,
             Self::WrongCredentials | Self::WrongSetupCode => StatusCode::UNAUTHORIZED,
             Self::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::ComputerNameTaken { .. }
             | Self::DisksChanged
-            | Self::ComputerBusy(_)
+            | Self::ComputerBusy
             | Self::SessionEnded
             | Self::NothingAsked => StatusCode::CONFLICT,
             Self::BadForm
@@ -110,6 +122,8 @@ impl Refusal {
             Self::NoPage => words.say("refused-no-page"),
             Self::BadForm => words.say("refused-bad-form"),
             Self::Failed => words.say("refused-failed"),
+            Self::DiskFull => words.say("refused-disk-full"),
+            Self::DatabaseLocked => words.say("refused-database-locked"),
             Self::WrongCredentials => words.say("refused-wrong-credentials"),
             Self::WrongSetupCode => words.say("refused-wrong-setup-code"),
             Self::TooManyAttempts { seconds } => {
@@ -126,16 +140,18 @@ impl Refusal {
             Self::BadDisk => words.say("refused-bad-disk"),
             Self::NoDisk(cause) => words.failure(cause),
             Self::DisksChanged => words.say("refused-disks-changed"),
-            Self::ComputerBusy(_) => words.say("refused-computer-busy"),
+            Self::ComputerBusy => words.say("refused-computer-busy"),
             Self::SessionEnded => words.say("refused-session-ended"),
             Self::NothingAsked => words.say("refused-nothing-asked"),
         }
     }
 
-    /// Where to go from here.
-    fn way_back(&self) -> String {
-        match self {
-            Self::ComputerBusy(computer) => format!("/computers/{computer}"),
+    /// Where to go from here: from what was asked of a computer or a session, to that.
+    fn way_back(&self, path: &str) -> String {
+        match path.rsplit_once('/') {
+            Some((parent, _)) if *self != Self::NoPage && parent.matches('/').count() == 2 => {
+                own_address(parent)
+            }
             _ => "/".into(),
         }
     }
@@ -159,22 +175,31 @@ impl IntoResponse for Refusal {
 }
 
 /// Says every refusal in the language of the one who asked.
-pub async fn render(request: Request, next: Next) -> Response {
+pub async fn render(State(app): State<App>, request: Request, next: Next) -> Response {
     let words = Words::new(language_of(request.headers()));
+    let path = request.uri().path().to_owned();
+    let secret = cookie(request.headers());
     let response = next.run(request).await;
     match response.extensions().get::<Refusal>() {
         None => response,
         Some(Refusal::NotLoggedIn { address }) => to_login(address),
         Some(refusal) => {
-            let page = Page { words, address: "/".into(), account: None, section: "" };
+            let page =
+                Page { words, address: "/".into(), account: account_of(&app, secret).await, section: "" };
             let template =
-                RefusedPage { page, sentence: refusal.sentence(&words), way_back: refusal.way_back() };
+                RefusedPage { page, sentence: refusal.sentence(&words), way_back: refusal.way_back(&path) };
             match html(&template) {
                 Ok(html) => (refusal.status(), html).into_response(),
                 Err(_) => refusal.status().into_response(),
             }
         }
     }
+}
+
+/// Who is refused, so that they keep their menu. That this cannot be known must not hide why they are refused.
+async fn account_of(app: &App, secret: Option<Secret>) -> Option<String> {
+    let login = app.auth.find_login(&secret?, Timestamp::now()).await;
+    login.ok().flatten().and_then(Actor::into_name)
 }
 
 fn to_login(address: &str) -> Response {
@@ -241,7 +266,7 @@ impl From<SessionError> for Refusal {
             SessionError::Refused(Refused::Ended { .. }) => Self::SessionEnded,
             SessionError::Refused(Refused::NotAsked | Refused::NotACandidate) => Self::NothingAsked,
             SessionError::Table(TableError::Unknown(_)) => Self::NoPage,
-            SessionError::Table(TableError::AlreadyOpen(computer)) => Self::ComputerBusy(computer),
+            SessionError::Table(TableError::AlreadyOpen(_)) => Self::ComputerBusy,
             SessionError::Refused(_) | SessionError::Table(_) => Self::internal(&error),
         }
     }
@@ -253,6 +278,7 @@ impl From<RequestError> for Refusal {
             RequestError::Computer(error) => error.into(),
             RequestError::Master(error) => error.into(),
             RequestError::Session(error) => error.into(),
+            RequestError::DisksChanged => Self::DisksChanged,
             RequestError::Store(_) | RequestError::Manifest { .. } => Self::internal(&error),
         }
     }

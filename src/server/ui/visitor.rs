@@ -18,7 +18,7 @@ use super::{
 use crate::{
     api::extract::{Administrator, cookie, require_own_page},
     app::App,
-    auth::{Actor, Peer},
+    auth::Peer,
 };
 
 /// Which language somebody chose. No secret, and of use to no other site.
@@ -97,11 +97,8 @@ impl FromRequestParts<App> for Visitor {
             Err(error) if error.status() == StatusCode::FORBIDDEN => return Err(Refusal::ForeignPage),
             Err(_) => return Err(Refusal::Failed),
         };
-        let account = match administrator.actor {
-            Actor::Account { name } | Actor::Token { name } => Some(name),
-            Actor::Local => None,
-        };
-        Ok(Self { words: Words::new(language_of(&parts.headers)), address, account })
+        let words = Words::new(language_of(&parts.headers));
+        Ok(Self { words, address, account: administrator.actor.into_name() })
     }
 }
 

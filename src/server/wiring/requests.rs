@@ -2,6 +2,7 @@
 
 use mimeo_core::{
     ids::ComputerId,
+    machine::MachineReport,
     manifest::{Manifest, ManifestError},
 };
 
@@ -14,6 +15,7 @@ use crate::{
             Session,
             plan::{DiskRule, ErasePreview, Need, Plan, plan, preview_erase},
             requests::{DeployVersion, SessionError},
+            shown::Shown,
         },
         store::error::StoreError,
     },
@@ -52,32 +54,39 @@ pub enum RequestError {
     Manifest { master: MasterRef, source: ManifestError },
     #[error(transparent)]
     Session(#[from] SessionError),
+    #[error("the disks of the computer, or the partitions on them, are not as they were shown: look again")]
+    DisksChanged,
 }
 
 impl Services {
     /// Asks for a disk of a computer to become a new version of a master. Nothing happens until the computer boots into
-    /// the client.
+    /// the client. With `shown`, refused where the disks are not what the person saw.
     pub async fn request_capture(
         &self,
         computer: ComputerId,
         master: MasterName,
         rule: Option<DiskRule>,
+        shown: Option<&Shown>,
         now: Timestamp,
     ) -> Result<Session, RequestError> {
         let report = load_computer(&self.pool, computer).await?.report;
+        check_shown(&report, Need::Source, rule.as_ref(), shown)?;
         Ok(self.sessions.request_capture(computer, &report, master, rule, now).await?)
     }
 
-    /// Asks for a version to be written to a disk of a computer. Refused here where no disk can hold it.
+    /// Asks for a version to be written to a disk of a computer. Refused here where no disk can hold it and, with
+    /// `shown`, where the disks are not what the person saw.
     pub async fn request_deploy(
         &self,
         computer: ComputerId,
         master: &MasterRef,
         rule: Option<DiskRule>,
+        shown: Option<&Shown>,
         now: Timestamp,
     ) -> Result<Session, RequestError> {
         let report = load_computer(&self.pool, computer).await?.report;
         let version = self.load_deployable(master).await?;
+        check_shown(&report, version.need, rule.as_ref(), shown)?;
         Ok(self.sessions.request_deploy(computer, &report, version, rule, now).await?)
     }
 
@@ -113,5 +122,21 @@ impl Services {
         let manifest = Manifest::decode(&signed.encoded)
             .map_err(|source| RequestError::Manifest { master: wanted.clone(), source })?;
         Ok(DeployVersion::new(master.name, version.number, version.manifest_root, &manifest))
+    }
+}
+
+/// Looks at the very report by which the session will be planned, so nothing can change in between.
+fn check_shown(
+    report: &MachineReport,
+    need: Need,
+    rule: Option<&DiskRule>,
+    shown: Option<&Shown>,
+) -> Result<(), RequestError> {
+    let Some(shown) = shown else { return Ok(()) };
+    match plan(report, need, rule) {
+        // Refused with the numbers a moment later, which says more.
+        Plan::Impossible(_) => Ok(()),
+        plan if Shown::of(&preview_erase(report, &plan)) == *shown => Ok(()),
+        _ => Err(RequestError::DisksChanged),
     }
 }

@@ -95,6 +95,31 @@ async fn a_restart_keeps_the_setup_code_and_the_authority() {
 }
 
 #[tokio::test]
+async fn a_first_start_that_was_cut_off_is_made_good_by_the_next() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let data = folder.join("data");
+    std::fs::create_dir_all(data.join("tls")).expect("a folder");
+    // The database was created and not yet written, the authority has a key and no certificate, and the socket of the
+    // killed server lies about.
+    for (name, content) in [
+        ("mimeo.db", ""),
+        ("tls/ca.key", "-----BEGIN PRIV"),
+        ("tls/ca.new", "-----BEGIN CERT"),
+        ("tls/server.json", "{"),
+        ("mimeo.sock", ""),
+    ] {
+        std::fs::write(data.join(name), content).expect("written");
+    }
+    let program = Program::start(folder).await;
+    let code = ask(folder, "/setup-code").await.expect("an answer");
+    assert!(code["code"].is_string(), "{code}");
+    let authority = std::fs::read_to_string(data.join("tls/ca.pem")).expect("it was made");
+    assert!(authority.starts_with("-----BEGIN CERTIFICATE-----"), "{authority}");
+    program.stop().await;
+}
+
+#[tokio::test]
 async fn a_second_server_on_the_same_folder_says_why_it_does_not_start() {
     let folder = tempfile::tempdir().expect("a folder");
     let program = Program::start(folder.path()).await;
@@ -123,7 +148,12 @@ async fn commands_reach_the_server_of_this_machine_and_say_when_there_is_none() 
         ("token list", true),
         ("token delete nightly", true),
         ("token delete nightly", false),
+        ("token create ..", false),
+        ("token create weekly --json", true),
+        ("token delete weekly --json", true),
         ("computers nobody", false),
+        ("computers nobody --json", false),
+        ("computers ..", false),
         ("capture nobody --name debian", false),
         ("deploy debian nobody --yes", false),
         ("cancel 7", false),

@@ -31,6 +31,7 @@ pub mod machine;
 pub mod orders;
 pub mod plan;
 pub mod requests;
+pub mod shown;
 pub mod table;
 
 /// One capture or deploy of one computer.

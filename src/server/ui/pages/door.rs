@@ -82,7 +82,7 @@ struct LanguageForm {
 }
 
 async fn show_setup(State(app): State<App>, guest: Guest) -> Result<Response, Refusal> {
-    if !code_waits(&app).await? {
+    if !app.auth.awaits_setup().await? {
         return Ok(Redirect::to("/login").into_response());
     }
     Ok(setup_page(&guest, String::new(), None)?.into_response())
@@ -117,7 +117,7 @@ async fn show_login(
     }
     // A code that waits beside an account is for one who forgot the password: others still log in.
     let exists = account::exists(&app.services.pool).await.map_err(|error| Refusal::internal(&error))?;
-    if !exists && code_waits(&app).await? {
+    if !exists {
         return Ok(Redirect::to("/setup").into_response());
     }
     Ok(login_page(&guest, String::new(), &query.next, None)?.into_response())
@@ -148,10 +148,6 @@ async fn switch_language(_: Guest, Filled(form): Filled<LanguageForm>) -> Result
     let language = language_from(&form.language).ok_or(Refusal::BadForm)?;
     let back = Redirect::to(&own_address(&form.back));
     Ok(([(SET_COOKIE, language_cookie(language))], back).into_response())
-}
-
-async fn code_waits(app: &App) -> Result<bool, Refusal> {
-    Ok(app.auth.setup_code().await?.is_some())
 }
 
 fn enter(login: &NewLogin, next: &str) -> Response {

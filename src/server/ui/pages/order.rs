@@ -9,7 +9,7 @@ use axum::{
     response::{Html, Redirect},
     routing::get,
 };
-use mimeo_core::{ids::ComputerId, messages::DiskPin};
+use mimeo_core::ids::ComputerId;
 use serde::Deserialize;
 
 use crate::{
@@ -22,7 +22,10 @@ use crate::{
     clock::Timestamp,
     imaging::{
         master::{MasterName, MasterRef},
-        session::plan::{DiskRule, ErasePreview, Plan},
+        session::{
+            plan::{DiskRule, ErasePreview, Plan},
+            shown::Shown,
+        },
     },
     inventory::computer::{Computer, load_computer},
     ui::{
@@ -51,9 +54,7 @@ struct OrderForm {
     master: String,
     #[serde(default)]
     disk: String,
-    /// The disk that was shown, as JSON; empty where the computer's disks were shown as a question.
-    #[serde(default)]
-    seen: String,
+    shown: Shown,
 }
 
 /// Asks for the master.
@@ -78,6 +79,8 @@ struct ConfirmPage {
     /// `NAME`, or `NAME@VERSION`.
     master: String,
     disks: Vec<DiskCard>,
+    /// All of them, to be sent back with the button.
+    shown: Shown,
     /// Why there is no button.
     refused: Option<String>,
 }
@@ -87,8 +90,8 @@ pub struct DiskCard {
     pub disk: ErasePreview,
     /// Its serial number or WWN, where it has one.
     pub rule: Option<String>,
-    /// The disk as it was shown, to be sent back with the answer.
-    pub seen: String,
+    /// This one, to be sent back with the answer.
+    pub shown: Shown,
 }
 
 /// An order whose parts are well formed.
@@ -150,16 +153,17 @@ async fn show(
         Err(refusal) => return ask_for_master(app, page, kind, &computer, master, Some(&refusal)).await,
     };
     let previewed = preview(app, id, kind, &wanted).await;
-    let busy = app.services.sessions.find_open(id).await?.map(|_| Refusal::ComputerBusy(id));
+    let busy = app.services.sessions.find_open(id).await?.map(|_| Refusal::ComputerBusy);
     let (master, disks, refused) = match previewed {
-        Ok((master, _, disks)) => (master.to_string(), disks, busy),
+        Ok((master, disks)) => (master.to_string(), disks, busy),
         // What the disks do not allow is shown beside the computer that has them.
         Err(refusal @ Refusal::NoDisk(_)) => (wanted.master.to_string(), Vec::new(), Some(refusal)),
         Err(refusal) => return Err(refusal),
     };
     let refused = refused.map(|refusal| refusal.sentence(&page.words));
+    let shown = Shown::of(&disks);
     let disks = disks.into_iter().map(DiskCard::from).collect();
-    html(&ConfirmPage { page, kind, computer: (&computer).into(), master, disks, refused })
+    html(&ConfirmPage { page, kind, computer: (&computer).into(), master, disks, shown, refused })
 }
 
 async fn ask_for_master(
@@ -178,20 +182,11 @@ async fn ask_for_master(
 /// Orders what was shown, and nothing else.
 async fn order(app: &App, id: ComputerId, kind: JobKind, form: OrderForm) -> Result<Redirect, Refusal> {
     let wanted = parse(kind, &form.master, &form.disk)?;
-    let seen: Option<DiskPin> = match form.seen.as_str() {
-        "" => None,
-        seen => Some(serde_json::from_str(seen).map_err(|_| Refusal::BadForm)?),
-    };
-    let (master, plan, _) = preview(app, id, kind, &wanted).await?;
-    match (plan, seen) {
-        (Plan::Pinned(pin), Some(seen)) if pin == seen => {}
-        (Plan::Ask(_), None) => {}
-        _ => return Err(Refusal::DisksChanged),
-    }
-    let now = Timestamp::now();
+    let Wanted { master, rule } = wanted;
+    let (shown, now) = (Some(&form.shown), Timestamp::now());
     let session = match kind {
-        JobKind::Capture => app.services.request_capture(id, master.name, wanted.rule, now).await?,
-        JobKind::Deploy => app.services.request_deploy(id, &master, wanted.rule, now).await?,
+        JobKind::Capture => app.services.request_capture(id, master.name, rule, shown, now).await?,
+        JobKind::Deploy => app.services.request_deploy(id, &master, rule, shown, now).await?,
     };
     Ok(Redirect::to(&format!("/sessions/{}", session.id)))
 }
@@ -205,13 +200,13 @@ fn parse(kind: JobKind, master: &str, disk: &str) -> Result<Wanted, Refusal> {
     Ok(Wanted { master, rule })
 }
 
-/// The master, for a deploy with the version that is meant now; what the disks allow; and what stands on them.
+/// The master, for a deploy with the version that is meant now, and what stands on the disks that could be meant.
 async fn preview(
     app: &App,
     id: ComputerId,
     kind: JobKind,
     wanted: &Wanted,
-) -> Result<(MasterRef, Plan, Vec<ErasePreview>), Refusal> {
+) -> Result<(MasterRef, Vec<ErasePreview>), Refusal> {
     let rule = wanted.rule.as_ref();
     let (master, plan, disks) = match kind {
         JobKind::Capture => {
@@ -227,16 +222,15 @@ async fn preview(
     };
     match plan {
         Plan::Impossible(cause) => Err(Refusal::NoDisk(cause)),
-        plan => Ok((master, plan, disks)),
+        Plan::Pinned(_) | Plan::Ask(_) => Ok((master, disks)),
     }
 }
 
 impl From<ErasePreview> for DiskCard {
     fn from(disk: ErasePreview) -> Self {
         let rule = disk.pin.serial.clone().or_else(|| disk.pin.wwn.clone());
-        // A disk's description is texts and numbers, which JSON always takes.
-        let seen = serde_json::to_string(&disk.pin).unwrap_or_default();
-        Self { disk, rule, seen }
+        let shown = Shown::of(std::slice::from_ref(&disk));
+        Self { disk, rule, shown }
     }
 }
 

@@ -7,11 +7,7 @@ use axum::{
     response::{Html, Redirect},
     routing::{get, post},
 };
-use mimeo_core::{
-    ids::SessionId,
-    messages::{DiskPin, Progress},
-    text::size,
-};
+use mimeo_core::{ids::SessionId, messages::Progress, text::size};
 use serde::Deserialize;
 
 use super::order::DiskCard;
@@ -21,6 +17,7 @@ use crate::{
     clock::Timestamp,
     imaging::session::{
         plan::{Plan, preview_erase},
+        shown::Shown,
         table::SessionFilter,
     },
     inventory::computer::load_computer,
@@ -62,8 +59,8 @@ struct SessionPage {
 
 #[derive(Deserialize)]
 struct AnswerForm {
-    /// The disk that is meant, as it was shown, in JSON.
-    disk: String,
+    /// The disk that is meant, as it was shown.
+    disk: Shown,
 }
 
 async fn list(State(app): State<App>, visitor: Visitor) -> Result<Html<String>, Refusal> {
@@ -98,8 +95,16 @@ async fn answer(
     InAddress(id): InAddress<SessionId>,
     Filled(form): Filled<AnswerForm>,
 ) -> Result<Redirect, Refusal> {
-    let disk: DiskPin = serde_json::from_str(&form.disk).map_err(|_| Refusal::BadForm)?;
-    app.services.sessions.answer(id, disk, Timestamp::now()).await?;
+    let SessionDetails { session, .. } = load_details(&app, id).await?;
+    if session.ended.is_some() {
+        return Err(Refusal::SessionEnded);
+    }
+    if session.question.is_empty() {
+        return Err(Refusal::NothingAsked);
+    }
+    let candidates = question_of(&app, &session).await?;
+    let meant = candidates.into_iter().find(|card| card.shown == form.disk).ok_or(Refusal::DisksChanged)?;
+    app.services.sessions.answer(id, meant.disk.pin, Timestamp::now()).await?;
     Ok(Redirect::to(&format!("/sessions/{id}")))
 }
 

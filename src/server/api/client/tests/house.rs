@@ -134,7 +134,7 @@ impl House {
 
     pub(super) async fn request_capture(&self, computer: ComputerId) -> SessionId {
         let name = "debian".parse().expect("a name");
-        let session = self.services.request_capture(computer, name, None, Timestamp::now()).await;
+        let session = self.services.request_capture(computer, name, None, None, Timestamp::now()).await;
         session.expect("requested").id
     }
 
@@ -144,7 +144,7 @@ impl House {
         master: &str,
     ) -> Result<SessionId, RequestError> {
         let master = master.parse().expect("a master");
-        Ok(self.services.request_deploy(computer, &master, None, Timestamp::now()).await?.id)
+        Ok(self.services.request_deploy(computer, &master, None, None, Timestamp::now()).await?.id)
     }
 
     /// A whole capture of a disk with this content.
