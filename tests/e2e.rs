@@ -1,5 +1,6 @@
 //! Whole-machine tests: real firmware, real boot, real disks. `make e2e-list` names them, `make e2e CASE=name` runs
-//! one. They run one after the other: each virtual PC takes both cores that the smallest machine has.
+//! one. As many run at once as there are cores (`RUST_TEST_THREADS` says otherwise): firmware keeps one core busy, and a
+//! classroom has a switch, an appliance and PCs of its own.
 
 #[path = "e2e/boot.rs"]
 mod boot;

@@ -10,7 +10,7 @@ use mimeo_lab::{
     process::Process,
 };
 
-use crate::support::{Outcome, alone, target, told};
+use crate::support::{Outcome, target, told};
 
 const FOREIGN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 
@@ -78,7 +78,6 @@ fn reaches_the_client(
     firmware: Firmware,
     first: BootFirst,
 ) -> Outcome {
-    let _alone = alone();
     let classroom = Classroom::open(label, settings)?;
     let _foreign = foreign.map(|foreign| foreign.start(&classroom)).transpose()?;
     let mut machine = target(&classroom, "machine", 9, firmware)?;

@@ -7,8 +7,8 @@ use mimeo_lab::{
 };
 
 use crate::support::{
-    DEBIAN, Outcome, QUICKEST, alone, boot_into_client, classroom_with, first_disk, is_in, own_disk_boots,
-    source, target, told,
+    DEBIAN, Outcome, QUICKEST, boot_into_client, classroom_with, first_disk, is_in, own_disk_boots, source,
+    target, told,
 };
 
 /// Whether the usual tools see a partition table on a disk.
@@ -18,7 +18,6 @@ fn has_table(image: &std::path::Path) -> bool {
 
 #[test]
 fn power_cut_while_writing_and_while_verifying() -> Outcome {
-    let _alone = alone();
     let classroom = classroom_with("cut", DEBIAN)?;
     let mut target = target(&classroom, "target", 2, QUICKEST)?;
     let computer = boot_into_client(&classroom, &mut target)?;
@@ -40,7 +39,6 @@ fn power_cut_while_writing_and_while_verifying() -> Outcome {
 
 #[test]
 fn server_killed_in_capture_and_deploy() -> Outcome {
-    let _alone = alone();
     let classroom = Classroom::open("kill", ALONE)?;
     let mut pc = source(&classroom, DEBIAN, QUICKEST)?;
     let computer = boot_into_client(&classroom, &mut pc)?;

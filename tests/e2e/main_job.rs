@@ -9,12 +9,11 @@ use mimeo_lab::{
 };
 
 use crate::support::{
-    DEBIAN, Outcome, QUICKEST, WINDOWS, alone, capture, deploy, first_disk, holds_the_master, own_disk_boots,
-    pc, source, target,
+    DEBIAN, Outcome, QUICKEST, WINDOWS, capture, deploy, first_disk, holds_the_master, own_disk_boots, pc,
+    source, target,
 };
 
 fn main_job(label: &str, firmware: Firmware) -> Outcome {
-    let _alone = alone();
     let classroom = Classroom::open(label, ALONE)?;
     let mut source = source(&classroom, DEBIAN, firmware)?;
     capture(&classroom, &mut source, DEBIAN)?;
@@ -44,7 +43,6 @@ fn main_job_secure_boot() -> Outcome {
 /// ESP, MSR, NTFS and recovery partition, from a SATA disk to an NVMe disk.
 #[test]
 fn main_job_windows_layout() -> Outcome {
-    let _alone = alone();
     let classroom = Classroom::open("windows", ALONE)?;
     let image = classroom.master_disk("source.raw", WINDOWS)?;
     let disk = Disk { bus: Bus::Ahci, ..Disk::new(&image, "SATA-DISK") };

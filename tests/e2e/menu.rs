@@ -8,7 +8,7 @@ use mimeo_lab::{
     vm::Machine,
 };
 
-use crate::support::{Outcome, alone, target, told};
+use crate::support::{Outcome, target, told};
 
 const SETTINGS: &str = "\
 [dhcp]
@@ -41,7 +41,6 @@ fn choose(machine: &mut Machine<'_>, downs: usize) -> Outcome {
 
 #[test]
 fn the_menu_on_a_bios() -> Outcome {
-    let _alone = alone();
     let classroom = Classroom::open("menu", SETTINGS)?;
     let mut machine = target(&classroom, "machine", 7, Firmware::Bios)?;
     machine.power_on()?;
@@ -60,7 +59,6 @@ fn the_menu_on_a_bios() -> Outcome {
 
 #[test]
 fn the_menu_on_uefi() -> Outcome {
-    let _alone = alone();
     let classroom = Classroom::open("menu-uefi", SETTINGS)?;
     let mut machine = target(&classroom, "machine", 7, Firmware::Uefi)?;
     machine.power_on()?;
@@ -79,7 +77,6 @@ fn the_menu_on_uefi() -> Outcome {
 /// The memory test is not signed, so it is not offered where it could not start.
 #[test]
 fn the_menu_under_secure_boot() -> Outcome {
-    let _alone = alone();
     let classroom = Classroom::open("menu-sb", SETTINGS)?;
     let mut machine = target(&classroom, "machine", 7, Firmware::UefiSecureBoot)?;
     machine.power_on()?;

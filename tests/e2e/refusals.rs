@@ -10,7 +10,7 @@ use mimeo_lab::{
 };
 
 use crate::support::{
-    DEBIAN, Outcome, QUICKEST, WINDOWS, alone, boot_into_client, classroom_with, holds_the_master, pc, told,
+    DEBIAN, Outcome, QUICKEST, WINDOWS, boot_into_client, classroom_with, holds_the_master, pc, told,
 };
 
 /// What stands at the start of a disk that nobody may write to.
@@ -33,7 +33,6 @@ fn assert_untouched(image: &Path) -> Outcome {
 
 #[test]
 fn a_disk_that_does_not_fit_is_refused_before_a_byte_is_written() -> Outcome {
-    let _alone = alone();
     let classroom = classroom_with("misfit", DEBIAN)?;
     let (small, coarse) = (classroom.folder().join("small.raw"), classroom.folder().join("coarse.raw"));
     make_precious(&small, 1 << 30)?;
@@ -64,7 +63,6 @@ fn a_disk_that_does_not_fit_is_refused_before_a_byte_is_written() -> Outcome {
 
 #[test]
 fn a_disk_that_was_exchanged_is_not_taken_for_the_planned_one() -> Outcome {
-    let _alone = alone();
     let classroom = classroom_with("missing", WINDOWS)?;
     let computer = classroom.appliance.computers()?.remove(0);
     // Planned by what the computer had when it was seen last.
@@ -87,7 +85,6 @@ fn a_disk_that_was_exchanged_is_not_taken_for_the_planned_one() -> Outcome {
 
 #[test]
 fn several_disks_are_a_question_and_a_stick_is_none_of_them() -> Outcome {
-    let _alone = alone();
     let classroom = classroom_with("question", WINDOWS)?;
     let (first, stick) = (classroom.folder().join("first.raw"), classroom.folder().join("stick.raw"));
     make_precious(&first, 2 << 30)?;

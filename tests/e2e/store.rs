@@ -16,7 +16,7 @@ use mimeo_lab::{
 };
 
 use crate::support::{
-    DEBIAN, Outcome, QUICKEST, WINDOWS, alone, boot_into_client, captured, classroom_with, first_disk,
+    DEBIAN, Outcome, QUICKEST, WINDOWS, boot_into_client, captured, classroom_with, first_disk,
     holds_the_master, source, target, told,
 };
 
@@ -25,7 +25,6 @@ const ROOM_BYTES: u64 = 100 * MIB;
 
 #[test]
 fn a_full_disk_of_the_server_fails_a_capture_and_leaves_the_store_sound() -> Outcome {
-    let _alone = alone();
     let data = captured(WINDOWS)?;
     let disk = SmallDisk::mount(used_bytes(&data)? + ROOM_BYTES)?;
     images::copy_folder(&data, disk.folder())?;
@@ -53,7 +52,6 @@ fn a_full_disk_of_the_server_fails_a_capture_and_leaves_the_store_sound() -> Out
 
 #[test]
 fn a_damaged_chunk_fails_the_deploy_by_name_and_nothing_wrong_is_written() -> Outcome {
-    let _alone = alone();
     let classroom = classroom_with("damaged", WINDOWS)?;
     damage(&largest_pack(&classroom.appliance.data_folder())?)?;
     let mut target = target(&classroom, "target", 2, QUICKEST)?;

@@ -5,7 +5,7 @@ use std::{
     error::Error,
     fs,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, PoisonError},
 };
 
 use mimeo_core::{messages::Phase, units::SectorSize};
@@ -32,12 +32,6 @@ pub(crate) const QUICKEST: Firmware = Firmware::Bios;
 
 /// The size of a disk that a master of 3 GiB goes to, larger than the master's own.
 pub(crate) const TARGET_BYTES: u64 = 4 << 30;
-
-/// One whole-machine test at a time.
-pub(crate) fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// A classroom whose appliance has captured a reference master already, and knows the PC that it came from: a
 /// [`source`] whose disk has the serial number SOURCE-DISK.
