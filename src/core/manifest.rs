@@ -23,6 +23,9 @@ pub const FORMAT_VERSION: u16 = 1;
 /// The largest manifest that is read: enough for 4 TB of content in the default chunk, and little enough to
 /// hold in memory.
 const BYTES_MAX: usize = 1 << 30;
+/// Most runs of a manifest: a disk of 1 TiB of which every second chunk is in use. A run of two bytes takes 24 in
+/// memory, so without a limit a manifest would take twelve times its length.
+const RUNS_MAX: usize = 8 << 20;
 
 /// A whole disk, as content addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,32 +122,49 @@ impl Region {
                     Run::DontCare(count) => Box::new((0..*count).map(|_| ChunkContent::DontCare)),
                 }
             });
-        contents.zip(0u64..).map(move |(content, index)| {
-            let offset = index * chunk_size.bytes();
-            let length_bytes = chunk_size.bytes().min(self.place.length_bytes.saturating_sub(offset));
-            (Extent { start_bytes: self.place.start_bytes + offset, length_bytes }, content)
+        contents.zip(0u64..).map(move |(content, index)| (self.chunk_place(index, chunk_size), content))
+    }
+
+    /// The chunks with content and their places. It steps over the other runs as wholes: a few bytes can claim that a
+    /// disk has more chunks than anybody could count.
+    fn data_chunks(&self, chunk_size: ChunkSize) -> impl Iterator<Item = (Extent, ChunkId)> + '_ {
+        self.runs_with_index().flat_map(move |(first, run)| {
+            let ids = if let Run::Chunks(ids) = run { ids.as_slice() } else { &[] };
+            (first..).zip(ids).map(move |(index, &id)| (self.chunk_place(index, chunk_size), id))
         })
+    }
+
+    fn carried_bytes(&self, chunk_size: ChunkSize) -> u64 {
+        let end_of = |index: u64| index.saturating_mul(chunk_size.bytes()).min(self.place.length_bytes);
+        let carried = self.runs_with_index().filter(|(_, run)| !matches!(run, Run::DontCare(_)));
+        carried.map(|(first, run)| end_of(first.saturating_add(run.chunk_count())) - end_of(first)).sum()
+    }
+
+    /// The runs, each with the index of its first chunk.
+    fn runs_with_index(&self) -> impl Iterator<Item = (u64, &Run)> {
+        self.runs.iter().scan(0u64, |next, run| {
+            let first = *next;
+            *next = next.saturating_add(run.chunk_count());
+            Some((first, run))
+        })
+    }
+
+    fn chunk_place(&self, index: u64, chunk_size: ChunkSize) -> Extent {
+        let offset = index * chunk_size.bytes();
+        let length_bytes = chunk_size.bytes().min(self.place.length_bytes.saturating_sub(offset));
+        Extent { start_bytes: self.place.start_bytes + offset, length_bytes }
     }
 }
 
 impl Manifest {
     /// Every chunk of the disk that carries content, with its place.
     pub fn data_chunks(&self) -> impl Iterator<Item = (Extent, ChunkId)> + '_ {
-        self.regions.iter().flat_map(|region| region.chunks(self.chunk_size)).filter_map(
-            |(place, content)| match content {
-                ChunkContent::Data(id) => Some((place, id)),
-                ChunkContent::Zero | ChunkContent::DontCare => None,
-            },
-        )
+        self.regions.iter().flat_map(|region| region.data_chunks(self.chunk_size))
     }
 
     /// The bytes that a deploy has to place: content and zeros, not what nobody cares about.
     pub fn carried_bytes(&self) -> u64 {
-        let carried = self.regions.iter().flat_map(|region| region.chunks(self.chunk_size));
-        carried
-            .filter(|(_, content)| *content != ChunkContent::DontCare)
-            .map(|(place, _)| place.length_bytes)
-            .sum()
+        self.regions.iter().map(|region| region.carried_bytes(self.chunk_size)).sum()
     }
 
     /// The size of the smallest disk that can hold this master: where its last region ends, and behind that
@@ -201,14 +221,39 @@ impl Manifest {
         if version != FORMAT_VERSION {
             return Err(ManifestError::UnknownFormat { found: version });
         }
-        let (manifest, rest): (Self, _) = postcard::take_from_bytes(body)
-            .map_err(|source| ManifestError::Undecodable(source.to_string()))?;
-        if !rest.is_empty() {
-            return Err(ManifestError::Undecodable(format!("{} bytes follow the end", rest.len())));
-        }
+        let manifest = Self::decode_body(body)?;
         manifest.check()?;
         Ok(manifest)
     }
+
+    /// Reads piece by piece what [`Manifest::encode`] wrote as a whole, so that the runs are counted before they take
+    /// memory.
+    fn decode_body(mut body: &[u8]) -> Result<Self, ManifestError> {
+        let (disk, chunk_size, table) = take(&mut body)?;
+        let mut regions = Vec::new();
+        let mut runs_left = RUNS_MAX;
+        for _ in 0..take::<usize>(&mut body)? {
+            let (place, kind, content) = take(&mut body)?;
+            let count: usize = take(&mut body)?;
+            // A region counts too: it takes more than a run.
+            runs_left =
+                runs_left.checked_sub(count.saturating_add(1)).ok_or(ManifestError::TooManyRuns { count })?;
+            let runs = (0..count).map(|_| take(&mut body)).collect::<Result<_, _>>()?;
+            regions.push(Region { place, kind, content, runs });
+        }
+        if !body.is_empty() {
+            return Err(ManifestError::Undecodable(format!("{} bytes follow the end", body.len())));
+        }
+        Ok(Self { disk, chunk_size, table, regions })
+    }
+}
+
+/// Takes one value off encoded bytes.
+fn take<'a, T: Deserialize<'a>>(bytes: &mut &'a [u8]) -> Result<T, ManifestError> {
+    let (value, rest) =
+        postcard::take_from_bytes(bytes).map_err(|source| ManifestError::Undecodable(source.to_string()))?;
+    *bytes = rest;
+    Ok(value)
 }
 
 /// The hash of an encoded manifest: the name of a version that nobody can change.
@@ -302,6 +347,8 @@ pub enum ManifestError {
     NotAManifest,
     #[error("a manifest of {bytes} bytes is longer than any disk needs")]
     TooLong { bytes: usize },
+    #[error("a region of {count} runs is more than a manifest may still have, of {RUNS_MAX} in all")]
+    TooManyRuns { count: usize },
     #[error("manifest format {found} is unknown, this version reads {FORMAT_VERSION}")]
     UnknownFormat { found: u16 },
     #[error("manifest cannot be decoded: {0}")]
