@@ -5,13 +5,14 @@ use mimeo_core::{
     chunk::{ChunkId, ChunkSize},
     disk::{
         filesystem::FileSystem,
-        gpt,
+        gpt::{self, GptError},
         table::{Partition, PartitionKind, PartitionTable, Scheme},
     },
     manifest::{Content, DiskGeometry, Manifest, Region, RegionKind, Run, SignedManifest},
     units::{Extent, MIB, SectorSize},
 };
 
+use super::partition_table::read_back;
 use crate::Target;
 
 pub(super) const TARGET: Target = Target {
@@ -26,8 +27,8 @@ pub(super) const TARGET: Target = Target {
         b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
     ],
     input_bytes_max: 4096,
-    // A run of two bytes takes 24 in memory, and a growing list holds its old and its new place at once.
-    memory_bytes_max: 1 << 20,
+    // The entries of a table take at most 1 MiB, and its writes hold several copies of them, beside a disk of 4 MiB.
+    memory_bytes_max: 16 << 20,
 };
 
 /// Most chunks that are walked one by one: a small manifest may describe a disk of any size.
@@ -62,15 +63,22 @@ fn check(input: &[u8]) {
     check_table(&manifest);
 }
 
-/// Whatever the table says, it is refused or its writes lie on the disk.
+/// Whatever the table says, it is refused, or its writes lie on the disk and both copies of it can be read back.
 fn check_table(manifest: &Manifest) {
     let (sector, needed) = (manifest.disk.logical_sector, manifest.target_min_bytes());
     let head = vec![0; sector.bytes() as usize];
-    for disk_bytes in [manifest.disk.size_bytes, needed, MIB] {
+    for disk_bytes in [manifest.disk.size_bytes, needed, 4 * MIB] {
         let Ok(writes) = gpt::fit_to_disk(&head, &manifest.table, sector, disk_bytes) else { continue };
         for write in writes.groups.iter().flatten() {
             let end = write.offset_bytes.checked_add(write.bytes.len() as u64);
             assert!(end.is_some_and(|end| end <= disk_bytes), "a write behind the disk");
+        }
+        if disk_bytes <= 4 * MIB && matches!(manifest.table.scheme, Scheme::Gpt { .. }) {
+            match read_back(&writes, sector, disk_bytes) {
+                Ok(read) => assert!(read.primary.is_ok() && read.backup.is_ok(), "{read:?}"),
+                Err(GptError::BadPartition { .. }) => {}
+                Err(error) => panic!("a table that cannot be read was written: {error}"),
+            }
         }
     }
 }

@@ -3,8 +3,9 @@
 use mimeo_core::{
     disk::{
         ReadAt,
-        gpt::{self, FitError},
+        gpt::{self, FitError, GptError, ParsedGpt},
         layout::{self, Layout},
+        table::{Scheme, TableWrites},
     },
     units::{Extent, MIB, SectorSize},
 };
@@ -88,7 +89,24 @@ fn check_fit(layout: &Layout, disk: &SparseDisk, sector: SectorSize) {
         for write in writes.groups.iter().flatten() {
             assert!(write.offset_bytes + write.bytes.len() as u64 <= disk_bytes, "a write behind the disk");
         }
+        if matches!(layout.table.scheme, Scheme::Gpt { .. }) {
+            let read = read_back(&writes, sector, disk_bytes).expect("the table that was written");
+            assert_eq!((&read.table, read.primary, read.backup), (&layout.table, Ok(()), Ok(())));
+        }
     }
+}
+
+/// What is read of a blank disk after these writes.
+pub(super) fn read_back(
+    writes: &TableWrites,
+    sector: SectorSize,
+    disk_bytes: u64,
+) -> Result<ParsedGpt, GptError> {
+    let mut disk = vec![0; disk_bytes as usize];
+    for write in writes.groups.iter().flatten() {
+        disk[write.offset_bytes as usize..][..write.bytes.len()].copy_from_slice(&write.bytes);
+    }
+    gpt::parse(&disk.as_slice(), sector)
 }
 
 /// Puts both checksums of the header at `at` as they should be: no fuzzer guesses one.
