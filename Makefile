@@ -1,5 +1,5 @@
 # The only entry point. Every target installs what it needs (Debian packages, the musl target of Rust).
-.PHONY: help demo run test e2e e2e-list bench fmt check artefacts masters packages clean
+.PHONY: help demo run test e2e e2e-list fuzz fuzz-list fuzz-build bench fmt check artefacts masters packages clean
 
 SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -12,6 +12,10 @@ CARGO := cargo --locked
 TARGET := $${CARGO_TARGET_DIR:-target}
 # Always the whole workspace: cargo would build dependencies again for the features of a part of it.
 BUILD := $(CARGO) build --workspace --bins
+# Seconds for each fuzz target: in `make fuzz`, and in `make test`. There, five are enough to replay a corpus and to find
+# what lies near the surface, and all targets together, two at a time, take less than a minute.
+FOR := 60
+FUZZ_TEST_SECONDS := 5
 
 help: ## Says what each target does
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -28,6 +32,7 @@ run: artefacts ## Starts the appliance for real PCs: make run INTERFACE=eth1
 test: check artefacts masters ## Runs every test, the ones with real firmware included
 	$(BUILD)
 	$(CARGO) test --workspace --lib --bins --test it
+	$(MAKE) fuzz FOR=$(FUZZ_TEST_SECONDS)
 	$(MAKE) e2e
 
 e2e: artefacts masters ## Runs the whole-machine tests, or one: make e2e CASE=name
@@ -36,6 +41,17 @@ e2e: artefacts masters ## Runs the whole-machine tests, or one: make e2e CASE=na
 
 e2e-list: packages ## Names the whole-machine tests
 	@$(CARGO) test -q --workspace --test e2e -- --list
+
+fuzz: fuzz-build ## Fuzzes every parser of foreign bytes, or one: make fuzz CASE=ntfs FOR=600
+	nice $(TARGET)/debug/fuzz run --seconds $(FOR) $(CASE)
+
+fuzz-list: fuzz-build ## Names the fuzz targets and says whose bytes they read
+	@$(TARGET)/debug/fuzz list
+
+# Only the packages of this workspace are built again; what they depend on comes from the ordinary build.
+fuzz-build: packages
+	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/rustc-for-fuzzing.sh \
+		$(CARGO) build --workspace --features mimeo-fuzz/libfuzzer --bin fuzz
 
 bench: artefacts ## Measures Mimeo and its peers: make bench CASE=boot.tftp
 	$(BUILD) --release
@@ -46,7 +62,7 @@ fmt: ## Formats the code
 
 check: packages ## Format and lints
 	cargo fmt --all --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --features mimeo-fuzz/libfuzzer -- -D warnings
 
 artefacts: packages ## Fetches boot loaders and kernel, builds the initramfs (build/artefacts)
 	scripts/build-artefacts.sh

@@ -10,22 +10,8 @@ mod dhcp;
 mod disk;
 #[path = "it/engine.rs"]
 mod engine;
-#[path = "fuzz/fuzz_dhcp.rs"]
-mod fuzz_dhcp;
-#[path = "fuzz/fuzz_ext.rs"]
-mod fuzz_ext;
-#[path = "fuzz/fuzz_fat.rs"]
-mod fuzz_fat;
-#[path = "fuzz/fuzz_gpt.rs"]
-mod fuzz_gpt;
-#[path = "fuzz/fuzz_mbr.rs"]
-mod fuzz_mbr;
-#[path = "fuzz/fuzz_ntfs.rs"]
-mod fuzz_ntfs;
-#[path = "fuzz/fuzz_pack.rs"]
-mod fuzz_pack;
-#[path = "fuzz/fuzz_tftp.rs"]
-mod fuzz_tftp;
+#[path = "it/fuzz.rs"]
+mod fuzz;
 #[path = "it/sessions.rs"]
 mod sessions;
 #[path = "it/store.rs"]

@@ -133,7 +133,7 @@ impl Region {
     fn numbered_runs(&self) -> impl Iterator<Item = (u64, &Run)> {
         self.runs.iter().scan(0, |next, run| {
             let first = *next;
-            *next += run.chunk_count();
+            *next = next.saturating_add(run.chunk_count());
             Some((first, run))
         })
     }
@@ -165,8 +165,11 @@ impl Manifest {
     pub fn carried_bytes(&self) -> u64 {
         let carried_of = |region: &Region| -> u64 {
             let carried = region.numbered_runs().filter(|(_, run)| !matches!(run, Run::DontCare(_)));
-            let end_of = |index: u64| (index * self.chunk_size.bytes()).min(region.place.length_bytes);
-            carried.map(|(first, run)| end_of(first + run.chunk_count()) - end_of(first)).sum()
+            let end_of = |index: u64| {
+                let end_bytes = index.saturating_mul(self.chunk_size.bytes());
+                end_bytes.min(region.place.length_bytes)
+            };
+            carried.map(|(first, run)| end_of(first.saturating_add(run.chunk_count())) - end_of(first)).sum()
         };
         self.regions.iter().map(carried_of).sum()
     }

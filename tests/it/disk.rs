@@ -7,8 +7,6 @@ mod ext;
 mod fat;
 #[path = "disk/image.rs"]
 mod image;
-#[path = "disk/mutation.rs"]
-pub(crate) mod mutation;
 #[path = "disk/ntfs.rs"]
 mod ntfs;
 #[path = "disk/oracle.rs"]

@@ -12,7 +12,7 @@ pub mod header;
 
 use std::io;
 
-use header::{ENTRIES_BYTES_MAX, Fault, Header};
+use header::{Fault, Header};
 
 use super::{
     ReadAt, mbr,
@@ -89,7 +89,7 @@ fn read_copy(disk: &dyn ReadAt, sector: SectorSize, lba: Lba) -> Result<(Header,
     let header = read_header(disk, sector, lba)?;
     let outside = Fault::EntriesOutside { lba: header.entries_lba().0 };
     let start = header.entries_lba().offset_bytes(sector).ok_or(outside)?;
-    // At most ENTRIES_BYTES_MAX: `Header::parse` has seen to it.
+    // At most 1 MiB: `Header::parse` has seen to it.
     let mut entries = vec![0; header.entries_bytes() as usize];
     disk.read_exact_at(&mut entries, start).map_err(|error| unreadable(&error))?;
     header.check_entries(&entries)?;
@@ -139,6 +139,10 @@ pub fn fit_to_disk(
 ) -> Result<TableWrites, FitError> {
     let sector_zero = head_sectors(head, 0, sector.bytes())?;
     let Scheme::Gpt { disk_guid, entry_count, entry_bytes } = table.scheme else {
+        let needed = content_end(table).max(sector.bytes());
+        if disk_bytes < needed {
+            return Err(FitError::DiskTooSmall { needed, actual: disk_bytes });
+        }
         let write = TableWrite { offset_bytes: 0, bytes: sector_zero.to_vec() };
         return Ok(TableWrites { groups: vec![vec![write]] });
     };
@@ -189,10 +193,10 @@ fn rebuild(
     entry_bytes: u32,
     sector: SectorSize,
 ) -> Result<(Header, Vec<u8>), FitError> {
-    let bytes = u64::from(entry_count) * u64::from(entry_bytes);
-    if bytes == 0 || bytes > ENTRIES_BYTES_MAX || entry_bytes < 128 {
+    if !header::is_entry_shape(entry_count, entry_bytes) {
         return Err(FitError::EntryShape { count: entry_count, bytes: entry_bytes });
     }
+    let bytes = u64::from(entry_count) * u64::from(entry_bytes);
     let mut entries = vec![0; bytes as usize];
     for partition in &table.partitions {
         header::put_partition(&mut entries, entry_bytes, partition, sector);
@@ -209,6 +213,10 @@ fn rebuild(
     Ok((header, entries))
 }
 
+fn content_end(table: &PartitionTable) -> u64 {
+    table.partitions.iter().map(|partition| partition.place.end_bytes()).max().unwrap_or(0)
+}
+
 /// The last sector of the disk, once it is sure that all partitions and the second copy fit before its end.
 fn last_sector(
     table: &PartitionTable,
@@ -216,11 +224,10 @@ fn last_sector(
     sector: SectorSize,
     disk_bytes: u64,
 ) -> Result<Lba, FitError> {
-    let content_end = table.partitions.iter().map(|partition| partition.place.end_bytes()).max().unwrap_or(0);
     // A disk with no partition still has sector 0, the header and the entries at its start.
     let start_bytes = entries_bytes.next_multiple_of(sector.bytes()) + 2 * sector.bytes();
     let copy_bytes = entries_bytes.next_multiple_of(sector.bytes()) + sector.bytes();
-    let needed = content_end.max(start_bytes).saturating_add(copy_bytes);
+    let needed = content_end(table).max(start_bytes).saturating_add(copy_bytes);
     let usable = disk_bytes - disk_bytes % sector.bytes();
     if usable < needed {
         return Err(FitError::DiskTooSmall { needed, actual: disk_bytes });

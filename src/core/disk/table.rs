@@ -68,7 +68,7 @@ pub struct TableWrite {
 
 impl PartitionTable {
     /// The bytes that a disk needs to hold content up to `content_end_bytes` under this table: a GPT keeps a
-    /// second copy of its header and entries behind everything else.
+    /// second copy of its header and entries behind everything else, a master boot record only its own sector.
     pub fn target_min_bytes(&self, content_end_bytes: u64, sector: SectorSize) -> u64 {
         match self.scheme {
             Scheme::Gpt { entry_count, entry_bytes, .. } => {
@@ -76,7 +76,7 @@ impl PartitionTable {
                 let copy_sectors = entries_bytes.div_ceil(sector.bytes()) + 1;
                 content_end_bytes.saturating_add(copy_sectors * sector.bytes())
             }
-            Scheme::Mbr { .. } => content_end_bytes,
+            Scheme::Mbr { .. } => content_end_bytes.max(sector.bytes()),
         }
     }
 }

@@ -148,6 +148,25 @@ fn a_signature_holds_for_one_manifest_and_one_key() {
     );
 }
 
+#[test]
+fn a_few_bytes_about_a_huge_disk_are_summed_up_at_once() {
+    let mut manifest = example();
+    manifest.disk.size_bytes = u64::MAX;
+    manifest.regions[1].place.length_bytes = u64::MAX - MIB;
+    let chunks = (u64::MAX - MIB).div_ceil(ChunkSize::DEFAULT.bytes()) - 1;
+    let runs = &mut manifest.regions[1].runs;
+    runs.truncate(0);
+    runs.resize((chunks / u64::from(u32::MAX)) as usize, Run::Zero(u32::MAX));
+    runs.push(Run::DontCare((chunks % u64::from(u32::MAX)) as u32));
+    runs.push(Run::Chunks(vec![ChunkId([2; 32])]));
+    let manifest = Manifest::decode(&manifest.encode()).expect("it covers its disk");
+    assert_eq!(manifest.data_chunks().count(), 2);
+    let (last, _) = manifest.data_chunks().last().expect("two chunks");
+    assert_eq!(last.end_bytes(), u64::MAX);
+    let zeros = (chunks / u64::from(u32::MAX)) * u64::from(u32::MAX) * ChunkSize::DEFAULT.bytes();
+    assert_eq!(manifest.carried_bytes(), MIB + zeros + last.length_bytes);
+}
+
 proptest! {
     #[test]
     fn bytes_that_are_no_manifest_give_an_error_and_nothing_worse(bytes in prop::collection::vec(any::<u8>(), 0..400)) {

@@ -3,13 +3,20 @@
 use std::net::SocketAddrV4;
 
 use mimeo_server::boot::dhcp::settings::Mode;
-use rand::{SeedableRng as _, rngs::StdRng};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 use super::{
     client::{Client, UEFI_PXE},
     net::{Net, US},
 };
-use crate::fuzz_dhcp::spoilt;
+
+/// Datagrams of real firmware.
+const SOUND: [&[u8]; 4] = [
+    include_bytes!("../../fixtures/dhcp/ipxe-bios-discover.bin"),
+    include_bytes!("../../fixtures/dhcp/ipxe-bios-request.bin"),
+    include_bytes!("../../fixtures/dhcp/ovmf-pxe-discover.bin"),
+    include_bytes!("../../fixtures/dhcp/ovmf-http-discover.bin"),
+];
 
 /// Datagrams of the burst: more than the kernel's buffer holds, so that some are lost too.
 const BURST: usize = 20_000;
@@ -33,4 +40,20 @@ fn a_burst_of_hostile_datagrams_leaves_the_service_working() {
     let offers = client.discover(UEFI_PXE, &[US]);
     assert!(offers.iter().any(|said| said.file == "snponly.efi" || said.file == "shimx64.efi"));
     service.stop();
+}
+
+/// A real datagram, somewhere spoilt. Half of the changes hit the options, where the parsing is.
+fn spoilt(random: &mut StdRng) -> Vec<u8> {
+    let mut bytes = SOUND[random.random_range(0..SOUND.len())].to_vec();
+    for _ in 0..random.random_range(0..16) {
+        let from = if random.random() { 236 } else { 0 };
+        let at = random.random_range(from..bytes.len());
+        bytes[at] = random.random();
+    }
+    match random.random_range(0..8) {
+        0 => bytes.truncate(random.random_range(0..bytes.len())),
+        1 => bytes.resize(random.random_range(bytes.len()..1400), random.random()),
+        _ => {}
+    }
+    bytes
 }

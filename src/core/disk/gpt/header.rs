@@ -17,7 +17,7 @@ const ENTRY_BYTES_MIN: u32 = 128;
 /// Largest entry that is read: 32 times what any known program writes.
 const ENTRY_BYTES_MAX: u32 = 4096;
 /// Most bytes of entries that are read: 8,192 ordinary entries; 16 KiB is what every installer writes.
-pub(super) const ENTRIES_BYTES_MAX: u64 = 1 << 20;
+const ENTRIES_BYTES_MAX: u64 = 1 << 20;
 /// UTF-16 units of a name.
 const NAME_UNITS: usize = 36;
 
@@ -83,8 +83,7 @@ impl Header {
             return Err(Fault::WrongPlace { found: lba.0, claimed: header.my_lba().0 });
         }
         let (count, bytes) = (header.entry_count(), header.entry_bytes());
-        let shaped = bytes.is_power_of_two() && (ENTRY_BYTES_MIN..=ENTRY_BYTES_MAX).contains(&bytes);
-        if !shaped || count == 0 || header.entries_bytes() > ENTRIES_BYTES_MAX {
+        if !is_entry_shape(count, bytes) {
             return Err(Fault::EntryShape { count, bytes });
         }
         Ok(header)
@@ -175,6 +174,14 @@ impl Header {
     fn put(&mut self, at: usize, bytes: &[u8]) {
         self.sector[at..at + bytes.len()].copy_from_slice(bytes);
     }
+}
+
+/// Whether a table may have so many entries of so many bytes: what is not read must not be written either.
+pub(super) fn is_entry_shape(count: u32, bytes: u32) -> bool {
+    let all_bytes = u64::from(count) * u64::from(bytes);
+    bytes.is_power_of_two()
+        && (ENTRY_BYTES_MIN..=ENTRY_BYTES_MAX).contains(&bytes)
+        && (1..=ENTRIES_BYTES_MAX).contains(&all_bytes)
 }
 
 /// Reads the entries that are in use: those whose type is not all zeros. `Err` names the number of one whose end

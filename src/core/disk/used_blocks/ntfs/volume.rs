@@ -12,8 +12,9 @@ use crate::disk::{
 
 /// Cluster sizes that Windows makes.
 const CLUSTER_BYTES: std::ops::RangeInclusive<u64> = 512..=2 << 20;
-/// Sizes of a file record: 1 KiB on disks of 512-byte sectors, 4 KiB on others.
-const RECORD_BYTES: std::ops::RangeInclusive<u64> = 512..=64 << 10;
+/// Sizes of a file record: 1 KiB on disks of 512-byte sectors, 4 KiB on others. Larger ones, which Linux' ntfs3 refuses
+/// too, would let a list of attributes that names one record ten thousand times have gigabytes read.
+const RECORD_BYTES: std::ops::RangeInclusive<u64> = 512..=4096;
 /// The largest attribute list that Windows writes.
 const ATTRIBUTE_LIST_BYTES_MAX: u64 = 256 << 10;
 /// A reference to a file record: 48 bits of number, 16 bits that count how often the record was used.

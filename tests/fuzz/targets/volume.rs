@@ -1,0 +1,81 @@
+//! Volumes: which file system they hold, and which of their bytes are in use.
+
+use mimeo_core::{
+    disk::{
+        ReadAt as _,
+        filesystem::{self, FileSystem},
+        used_blocks::{self, UsedMap},
+    },
+    units::MIB,
+};
+
+use super::volume_images;
+use crate::{Target, sparse::SparseDisk};
+
+pub(super) const EXT: Target = Target {
+    name: "ext",
+    whose: "the disk that is captured",
+    check: |input| check(FileSystem::Ext, input, 4 * MIB),
+    seeds: volume_images::ext,
+    words: &[b"\x53\xef", b"\x00\x04\x00\x00", b"\x02\x00", b"\x10\x00\x00\x00", b"\x01\x00\x00\x00"],
+    input_bytes_max: 64 << 10,
+    memory_bytes_max: 64 << 20,
+};
+
+pub(super) const FAT: Target = Target {
+    name: "fat",
+    whose: "the disk that is captured",
+    check: |input| check(FileSystem::Fat32, input, 4 * MIB),
+    seeds: volume_images::fat,
+    words: &[b"\xeb\x58\x90", b"\xf8\xff\xff\x0f", b"\x55\xaa", b"\xf7\xff\xff\x0f"],
+    input_bytes_max: 32 << 10,
+    memory_bytes_max: 64 << 20,
+};
+
+pub(super) const NTFS: Target = Target {
+    name: "ntfs",
+    whose: "the disk that is captured",
+    check: |input| check(FileSystem::Ntfs, input, NTFS_BYTES_READ),
+    seeds: volume_images::ntfs,
+    words: &[
+        b"NTFS    ",
+        b"FILE",
+        b"INDX",
+        b"RSTR",
+        b"$\x00I\x003\x000\x00",
+        b"h\0i\0b\0e\0r\0",
+        b"\xff\xff\xff\xff",
+    ],
+    input_bytes_max: 96 << 10,
+    memory_bytes_max: 64 << 20,
+};
+
+/// Most that is read of an NTFS volume beside its bitmap, whatever its size: the root directory, and for each of ten
+/// values an attribute list whose every entry names a file record of 4 KiB.
+const NTFS_BYTES_READ: u64 = 512 * MIB;
+/// Most reads of a volume.
+const READS_MAX: u64 = 200_000;
+
+/// A map is well formed, and took reading in proportion to the volume and `constant_bytes`.
+fn check(filesystem: FileSystem, input: &[u8], constant_bytes: u64) {
+    let volume = SparseDisk::parse(input);
+    filesystem::detect(&volume).expect("memory does not fail");
+    if let Ok(map) = used_blocks::map(filesystem, &volume) {
+        check_form(&map, volume.length_bytes());
+    }
+    let (reads, bytes_read) = volume.was_read();
+    assert!(reads <= READS_MAX, "{reads} reads");
+    let bytes_max = 4 * volume.length_bytes() + constant_bytes;
+    assert!(bytes_read <= bytes_max, "{bytes_read} bytes read of a volume of {}", volume.length_bytes());
+}
+
+/// A map is in order, merged, inside the volume, and counts what it covers.
+fn check_form(map: &UsedMap, volume_bytes: u64) {
+    let apart = map.extents.windows(2).all(|pair| pair[0].end_bytes() < pair[1].start_bytes);
+    assert!(apart, "extents touch or are out of order");
+    let inside =
+        map.extents.iter().all(|extent| extent.length_bytes > 0 && extent.end_bytes() <= volume_bytes);
+    assert!(inside, "an extent is empty or reaches out of the volume");
+    let covered: u64 = map.extents.iter().map(|extent| extent.length_bytes).sum();
+    assert!(map.used_bytes <= covered, "{} bytes in use, {covered} covered", map.used_bytes);
+}
