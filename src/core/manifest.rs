@@ -131,7 +131,7 @@ impl Region {
 
     /// Every run of the region with the number of its first chunk.
     fn numbered_runs(&self) -> impl Iterator<Item = (u64, &Run)> {
-        self.runs.iter().scan(0, |next, run| {
+        self.runs.iter().scan(0u64, |next, run| {
             let first = *next;
             *next = next.saturating_add(run.chunk_count());
             Some((first, run))
