@@ -173,7 +173,7 @@ async fn a_computer_whose_client_is_never_heard_of_gets_its_menu_back_and_the_se
     let computer = hello(&services, &client_token(asks().await)).await.boot.computer;
     let name = "debian".parse().expect("a name");
     let session =
-        services.request_capture(computer, name, None, Timestamp::now()).await.expect("requested").id;
+        services.request_capture(computer, name, None, None, Timestamp::now()).await.expect("requested").id;
     let now = Timestamp::now();
     let span_ms = BOOT_SPAN.as_millis() as i64;
     for boots_ago in (1..i64::from(UNHEARD_BOOTS_MAX)).rev() {
