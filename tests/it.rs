@@ -2,6 +2,10 @@
 
 #[path = "it/api.rs"]
 mod api;
+#[path = "it/artefacts.rs"]
+mod artefacts;
+#[path = "it/background.rs"]
+mod background;
 #[path = "it/boot_http.rs"]
 mod boot_http;
 #[path = "it/dhcp.rs"]
@@ -26,6 +30,8 @@ mod fuzz_ntfs;
 mod fuzz_pack;
 #[path = "fuzz/fuzz_tftp.rs"]
 mod fuzz_tftp;
+#[path = "it/listener.rs"]
+mod listener;
 #[path = "it/sessions.rs"]
 mod sessions;
 #[path = "it/store.rs"]
