@@ -139,8 +139,8 @@ impl Workshop {
     fn version(&self, artefact: &str) -> String {
         let text = fs::read(self.path("build/artefacts/manifest.json")).expect("a manifest");
         let manifest: Value = serde_json::from_slice(&text).expect("is JSON");
-        let listed = manifest["artefacts"].as_array().expect("a list").iter();
-        let entry = listed.filter(|entry| entry["name"] == artefact).next_back().expect("is listed");
+        let mut listed = manifest["artefacts"].as_array().expect("a list").iter();
+        let entry = listed.find(|entry| entry["name"] == artefact).expect("is listed");
         let version = entry["version"].as_str().expect("a version").to_owned();
         let content =
             fs::read_to_string(self.path(&format!("build/artefacts/{artefact}"))).expect("is there");
