@@ -86,19 +86,22 @@ tool_packages() {
         | sed 's/.* \([^ ]*\.deb\) .*/\1/' | sort
 }
 
+# Runs a program with a folder for its root. Who builds need not be root.
+in_root() { if [ "$(id -u)" -eq 0 ]; then chroot "$@"; else unshare --map-root-user chroot "$@"; fi; }
+
 # Copies each tool and the libraries that its own dynamic loader finds for it.
 install_tools() {
     local tree=$1 root=$work/tools tool deb loader=/lib64/ld-linux-x86-64.so.2
     rm -rf "$root"
     mkdir -p "$root"
-    apt_for_tools --download-only -o Dir::Cache::archives="$PWD/$work/packages/"
+    apt_for_tools --download-only -o Dir::Cache::archives="$PWD/$work/packages/" || exit "$LISTS_ARE_STALE"
     tool_packages | while read -r deb; do
         dpkg-deb -x "$work/packages/$deb" "$root"
     done
     awk '!/^#/ && NF { print $2 }' initramfs/tools.payload | while read -r tool; do
         [ -x "$root$tool" ] || die "initramfs/tools.payload: no package has $tool"
         printf '%s\n' "$tool" "$loader"
-        chroot "$root" "$loader" --list "$tool" | sed -n 's/^.* => \(\/[^ ]*\) .*/\1/p'
+        in_root "$root" "$loader" --list "$tool" | sed -n 's/^.* => \(\/[^ ]*\) .*/\1/p'
     done | sort -u >"$work/tools.list"
     sed 's,^/,,' "$work/tools.list" | (cd "$root" && cpio --quiet -pdmL "$OLDPWD/$tree")
 }

@@ -48,3 +48,4 @@ mkdir -p "$artefacts/.origin"
 while read -r name package path; do
     place_artefact "$name" "$package" "$path"
 done < <(list_artefacts)
+forget_other_packages

@@ -5,21 +5,42 @@
 # Trust: `apt-get download` refuses what is not covered by the signed package lists. No version is named anywhere, so
 # a security update replaces the old package without an edit here; what was taken is recorded in the manifest.
 
+# apt says "Candidat" where people speak French, and what it says is read here.
+export LC_ALL=C
+
 # Lists older than this are fetched again: Debian removes a superseded kernel from the mirrors within days.
 readonly PACKAGE_LISTS_MAX_AGE_MINUTES=1440
 
+# When they were fetched. The dates of the lists themselves are the mirror's, and may be months old.
+readonly PACKAGE_LISTS_STAMP=build/packages/.lists-fetched
+
+# Ends a recipe whose package lists name files that the mirror no longer has (EX_TEMPFAIL of sysexits.h): with new
+# lists it may succeed, but then all that it learned from the old ones is void (scripts/build-artefacts.sh).
+readonly LISTS_ARE_STALE=75
+
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 say() { printf '%s: %s\n' "${0##*/}" "$*"; }
+as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
 
-# Fetches apt's package lists if there are none or they are old. Old lists are better than none: a machine without
-# network can still build from them.
+package_lists() {
+    local folder
+    eval "$(apt-config shell folder Dir::State::lists/d)"
+    find "$folder" -maxdepth 1 -name '*Packages*' -print -quit
+}
+
+# Fetches apt's package lists if there are none or they are old; at once, if forced. Old lists are better than none: a
+# machine without network can still build from them.
 refresh_package_lists() {
     local fresh
-    fresh=$(find /var/lib/apt/lists -maxdepth 1 -name '*Packages*' -mmin "-$PACKAGE_LISTS_MAX_AGE_MINUTES" -print -quit)
-    [ -n "$fresh" ] && [ "${1:-}" != force ] && return
+    fresh=$(find "$PACKAGE_LISTS_STAMP" -mmin "-$PACKAGE_LISTS_MAX_AGE_MINUTES" 2>/dev/null || true)
+    [ -n "$fresh" ] && [ -n "$(package_lists)" ] && [ "${1:-}" != force ] && return
     say "fetching Debian's package lists"
-    apt-get -qq update && return
-    [ -n "$(find /var/lib/apt/lists -maxdepth 1 -name '*Packages*' -print -quit)" ] \
+    if as_root apt-get -qq update; then
+        mkdir -p "${PACKAGE_LISTS_STAMP%/*}"
+        touch "$PACKAGE_LISTS_STAMP"
+        return
+    fi
+    [ -n "$(package_lists)" ] \
         || die "apt-get update failed and there are no package lists: check the network and /etc/apt/sources.list"
     say "apt-get update failed: going on with the lists that are there"
 }
@@ -43,13 +64,11 @@ kernel_package() {
     printf '%s\n' "$package"
 }
 
-# Downloads one package into the current folder. A mirror that dropped the file since the lists were fetched gets a
-# second chance with new lists.
+# Downloads one package into the current folder.
 download_package() {
-    local apt=(apt-get -qq -o APT::Sandbox::User=root download)
-    "${apt[@]}" "$1" 2>/dev/null && return
-    refresh_package_lists force
-    "${apt[@]}" "$1" || die "Debian package '$1' could not be downloaded"
+    apt-get -qq -o APT::Sandbox::User=root download "$1" && return
+    say "Debian package '$1' could not be downloaded" >&2
+    exit "$LISTS_ARE_STALE"
 }
 
 # Unpacks one package into a folder of its own under build/packages, unless that version already is there, and sets
@@ -73,4 +92,15 @@ unpack_package() {
     chmod 755 "$work/tree"
     mv "$work/tree" "$package_tree"
     rm -rf "$work"
+}
+
+# Removes what was unpacked of packages that this recipe did not ask for: kernels of other days, by other names.
+forget_other_packages() {
+    local tree
+    for tree in build/packages/*/; do
+        case " ${unpacked_trees[*]} " in
+            *" ${tree%/} "*) ;;
+            *) rm -rf "$tree" ;;
+        esac
+    done
 }

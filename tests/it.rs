@@ -2,6 +2,10 @@
 
 #[path = "it/api.rs"]
 mod api;
+#[path = "it/artefacts.rs"]
+mod artefacts;
+#[path = "it/background.rs"]
+mod background;
 #[path = "it/boot_http.rs"]
 mod boot_http;
 #[path = "it/dhcp.rs"]
@@ -12,6 +16,8 @@ mod disk;
 mod engine;
 #[path = "it/fuzz.rs"]
 mod fuzz;
+#[path = "it/listener.rs"]
+mod listener;
 #[path = "it/sessions.rs"]
 mod sessions;
 #[path = "it/store.rs"]

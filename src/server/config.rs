@@ -6,6 +6,7 @@
 //! [`interface`], when the server starts: `mimeo doctor` reads configurations of servers that cannot start.
 
 pub mod interface;
+pub mod kernel_options;
 pub mod raw;
 
 use std::{
@@ -17,7 +18,10 @@ use std::{
 
 use mimeo_core::{ids::MacAddr, messages::Language};
 
-use self::raw::{ConfigError, RawConfig};
+use self::{
+    kernel_options::KernelOptions,
+    raw::{ConfigError, RawConfig},
+};
 
 /// Where the configuration lies unless `--config` names another file. It need not exist.
 pub const DEFAULT_FILE: &str = "/etc/mimeo/mimeo.toml";
@@ -27,9 +31,6 @@ pub const EXAMPLE: &str = include_str!("mimeo.example.toml");
 
 /// What a network interface's name may have: `IFNAMSIZ` is 16 with the closing zero.
 const INTERFACE_NAME_BYTES_MAX: usize = 15;
-
-/// x86 kernels take a command line of 2048 bytes, and we and the loaders need some of it ourselves.
-const KERNEL_OPTIONS_BYTES_MAX: usize = 1024;
 
 /// The validated configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,7 +110,7 @@ pub struct HttpsConfig {
 pub struct BootConfig {
     pub unknown: UnknownMachines,
     pub menu_timeout_seconds: u32,
-    pub kernel_options: String,
+    pub kernel_options: KernelOptions,
 }
 
 /// What a machine that nobody knows gets.
@@ -177,7 +178,9 @@ impl Config {
                     "a number from 1 to 600",
                     |value| number(value, 1..=600),
                 )?,
-                kernel_options: raw.get("boot.kernel_options", KERNEL_OPTIONS, kernel_options)?,
+                kernel_options: raw.get("boot.kernel_options", kernel_options::ALLOWED, |value| {
+                    KernelOptions::parse(value.as_str()?)
+                })?,
             },
             auth: AuthConfig {
                 login_lasts: raw.get("auth.session_hours", "a number from 1 to 720", |value| {
@@ -211,7 +214,6 @@ const ABSOLUTE_PATH: &str = "an absolute path";
 const ADDRESS: &str = "an IPv4 address such as \"192.168.77.1\"";
 const BOOLEAN: &str = "true or false";
 const PORT: &str = "a port from 1 to 65535";
-const KERNEL_OPTIONS: &str = "one line of at most 1024 printable ASCII characters";
 const RESERVATIONS: &str = "a table such as { \"52:54:00:12:34:56\" = \"192.168.77.20\" }, each address once";
 
 fn absolute_path(value: &toml::Value) -> Option<PathBuf> {
@@ -298,13 +300,6 @@ fn unknown_machines(value: &toml::Value) -> Option<UnknownMachines> {
         "register" => Some(UnknownMachines::Register),
         _ => None,
     }
-}
-
-/// Loaders paste this into a boot script, so it must not be able to end a line.
-fn kernel_options(value: &toml::Value) -> Option<String> {
-    let options = value.as_str()?;
-    let printable = options.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
-    (printable && options.len() <= KERNEL_OPTIONS_BYTES_MAX).then(|| options.to_owned())
 }
 
 #[cfg(test)]

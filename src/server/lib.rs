@@ -9,6 +9,8 @@ pub mod clock;
 pub mod config;
 pub mod db;
 pub mod events;
+pub mod listener;
+pub mod seats;
 pub mod tls;
 
 pub mod boot;

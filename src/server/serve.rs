@@ -4,6 +4,7 @@
 //! SIGINT. None of them holds anything that a power cut would lose.
 
 pub mod data_dir;
+mod descriptors;
 pub mod ports;
 pub(crate) mod settings;
 pub mod web;
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     data_dir::{DataDir, DataDirError},
+    descriptors::DescriptorError,
     ports::{PortError, Ports},
 };
 use crate::{
@@ -37,9 +39,7 @@ use crate::{
         dhcp,
         disk_image::DiskImageError,
         files::BootFiles,
-        http_listener,
         machines::Machines,
-        menu::KernelOptionsError,
         target::BootSource,
     },
     clock::Timestamp,
@@ -54,6 +54,7 @@ use crate::{
         keys::{self, LoadKeyError},
         store::{Store, StoreOptions, backend::Backend, error::StoreError},
     },
+    listener::{self, Transport},
     tls::{self, Tls, TlsError},
     ui,
     wiring::{Services, boot_source::HouseBootSource},
@@ -73,7 +74,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ServeErr
     let mut tasks = Tasks::new(stop.clone());
     if let Some(listener) = ports.boot_http {
         let router = boot::http::router(files.clone());
-        tasks.spawn("boot HTTP", infallible(http_listener::serve(listener, router, stop.clone())));
+        let limits = boot::http::LIMITS;
+        let boot_http = listener::serve(listener, Transport::Plain, router, limits, stop.clone());
+        tasks.spawn("boot HTTP", infallible(boot_http));
     }
     if let Some(tftp) = ports.tftp {
         tasks.spawn("TFTP", infallible(tftp.serve(files, stop.clone())));
@@ -91,7 +94,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ServeErr
     let clients = ClientApi::new(app.services.clone(), payload, config.server.language, logs).router();
     let https = administration.merge(ui::router(app.clone())).merge(clients);
     let https = web::serve_tls(ports.https, tls, https, stop.clone());
-    tasks.spawn("HTTPS", listening("HTTPS", https));
+    tasks.spawn("HTTPS", infallible(https));
 
     if greet(&app, &config, &served).await? == Greeted::ForTheFirstTime {
         tasks.spawn("first look", until(stop.clone(), first_look(config, served)));
@@ -121,6 +124,7 @@ struct Opened {
 /// Opens everything, the ports last: whoever reaches one is answered by a whole server.
 async fn open(config: &Config, stopping: CancellationToken) -> Result<Opened, ServeError> {
     let started = Timestamp::now();
+    descriptors::make_room()?;
     let served = interface::find(&config.network)?;
     let data = DataDir::claim(&config.server.data_dir)?;
     let logs = data.make("logs")?;
@@ -141,7 +145,7 @@ async fn open(config: &Config, stopping: CancellationToken) -> Result<Opened, Se
     };
     let source: Arc<dyn BootSource> = Arc::new(HouseBootSource::new(services, settings::boot_policy(config)));
     let machines = Machines::default();
-    let menu = settings::menu(config, &served)?;
+    let menu = settings::menu(config, &served);
     let files = Arc::new(BootFiles::new(artefacts, source.clone(), machines.clone(), events, menu)?);
     let ports = Ports::open(config, served.address, &local_socket(&config.server.data_dir)).await?;
     Ok(Opened { data, served, tls, app, source, machines, files, ports, logs })
@@ -283,6 +287,8 @@ pub fn page_address(config: &Config, served: &ServedInterface) -> String {
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     #[error(transparent)]
+    Descriptors(#[from] DescriptorError),
+    #[error(transparent)]
     Interface(#[from] InterfaceError),
     #[error(transparent)]
     DataDir(#[from] DataDirError),
@@ -296,8 +302,6 @@ pub enum ServeError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Keys(#[from] LoadKeyError),
-    #[error("[boot] kernel_options")]
-    KernelOptions(#[from] KernelOptionsError),
     #[error(transparent)]
     DiskImage(#[from] DiskImageError),
     #[error(transparent)]

@@ -12,6 +12,8 @@ mod full;
 mod hostile;
 #[path = "dhcp/load.rs"]
 mod load;
+#[path = "dhcp/loader.rs"]
+mod loader;
 #[path = "dhcp/net.rs"]
 mod net;
 #[path = "dhcp/snippets.rs"]

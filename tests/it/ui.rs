@@ -355,6 +355,8 @@ async fn a_computer_is_renamed_and_given_a_loader_or_told_why_not() {
     assert_eq!(seen.location.as_deref(), Some("/computers/1"));
     let page = person.read("/computers/1").await;
     assert!(page.contains("<h1>room-12-pc-1</h1>") && page.contains("value=\"ipxe\" checked"), "{page}");
+    assert!(page.contains("it refuses iPXE"), "Secure Boot is on: {page}");
+    assert!(!person.read("/computers/2").await.contains("it refuses iPXE"));
     for (form, status, sentence) in [
         (
             [("name", "room-12-pc-1"), ("loader", "ipxe")],

@@ -50,7 +50,7 @@ pub struct ComputerView {
 }
 
 /// Which boot loader a computer gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum LoaderView {
     Signed,

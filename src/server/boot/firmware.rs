@@ -101,6 +101,11 @@ impl BootHttp {
         format!("{self}/boot/ipxe/{}", hyphenated(mac))
     }
 
+    /// A boot file that is the same for all machines.
+    pub fn file(self, name: &str) -> String {
+        format!("{self}/boot/files/{name}")
+    }
+
     /// The RAM disk that UEFI's HTTP boot boots on this machine. Firmware takes it for a disk image by its suffix.
     pub fn uefi_image(self, mac: MacAddr) -> String {
         format!("{self}/boot/uefi/{}.img", hyphenated(mac))
@@ -135,6 +140,7 @@ pub fn boot_file(
         (Speaker::Pxe, UefiX64, LoaderChoice::Ipxe) => Some(BootFile::Tftp(IPXE_UEFI_X64)),
         // Debian has no snponly for ARM, so the signed chain is all there is.
         (Speaker::Pxe, UefiArm64, _) => Some(BootFile::Tftp(SHIM_ARM64)),
+        (Speaker::Http, UefiX64Http, LoaderChoice::Ipxe) => Some(BootFile::Url(http.file(IPXE_UEFI_X64))),
         (Speaker::Http, UefiX64Http | UefiArm64Http, _) => Some(BootFile::Url(http.uefi_image(mac))),
         (Speaker::Pxe, UefiX64Http | UefiArm64Http, _) | (Speaker::Http, Bios | UefiX64 | UefiArm64, _) => {
             None
@@ -160,6 +166,7 @@ mod tests {
         let http = BootHttp { address: [10, 0, 0, 1].into(), port: 8080 };
         let script = "http://10.0.0.1:8080/boot/ipxe/52-54-00-12-34-56";
         let image = "http://10.0.0.1:8080/boot/uefi/52-54-00-12-34-56.img";
+        let ipxe = "http://10.0.0.1:8080/boot/files/snponly.efi";
         let table = [
             (Speaker::Pxe, 0, Signed, Some("undionly.kpxe")),
             (Speaker::Pxe, 0, Ipxe, Some("undionly.kpxe")),
@@ -173,7 +180,9 @@ mod tests {
             (Speaker::Ipxe, 7, Signed, Some(script)),
             (Speaker::Ipxe, 11, Ipxe, Some(script)),
             (Speaker::Http, 16, Signed, Some(image)),
+            (Speaker::Http, 16, Ipxe, Some(ipxe)),
             (Speaker::Http, 19, Signed, Some(image)),
+            (Speaker::Http, 19, Ipxe, Some(image)),
             (Speaker::Http, 7, Signed, None),
             (Speaker::Http, 15, Signed, None),
         ];

@@ -8,7 +8,7 @@
 //!
 //! Errors have a body and end the connection: shim was seen to hang on an empty 404 that kept it open.
 
-use std::{net::SocketAddr, ops::Range, sync::Arc};
+use std::{net::SocketAddr, ops::Range, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -23,9 +23,21 @@ use mimeo_core::ids::MacAddr;
 use serde::Deserialize;
 
 use super::{content::Content, files::BootFiles, firmware::Architecture, target::Machine};
+use crate::{listener::Limits, seats::SeatLimits};
 
-/// What UEFI firmware knows a disk image by (UEFI 2.10, section 24.7.3.1).
+/// At gigabit speed so many machines have kernel and initramfs in less than a minute. A loader uses one connection or
+/// two, and there may be several machines behind one address.
+pub const LIMITS: Limits = Limits {
+    connections: SeatLimits { in_all: 256, per_address: 32 },
+    head: Duration::from_secs(15),
+    stall: Duration::from_secs(30),
+    // 30 MB over 500 kbit/s take eight minutes.
+    lifetime: Duration::from_secs(15 * 60),
+};
+
+/// What UEFI firmware knows a disk image and a program by (UEFI 2.10, section 24.7.3.1).
 const DISK_IMAGE_TYPE: &str = "application/vnd.efi-img";
+const PROGRAM_TYPE: &str = "application/efi";
 
 /// The routes. The connection's `ConnectInfo<SocketAddr>` is used where there is one.
 pub fn router(files: Arc<BootFiles>) -> Router {
@@ -68,7 +80,10 @@ async fn artefact(
     headers: HeaderMap,
 ) -> Response {
     match files.artefact(&name) {
-        Some(content) => send(&content.into(), "application/octet-stream", &headers),
+        Some(content) => {
+            let content_type = if name.ends_with(".efi") { PROGRAM_TYPE } else { "application/octet-stream" };
+            send_part(&content.into(), content_type, &headers)
+        }
         None => (StatusCode::NOT_FOUND, "there is no such boot file\n").into_response(),
     }
 }
@@ -78,7 +93,6 @@ async fn disk_image(
     Path(image): Path<String>,
     method: Method,
     peer: Option<axum::Extension<ConnectInfo<SocketAddr>>>,
-    headers: HeaderMap,
 ) -> Response {
     let Some(mac) = image.strip_suffix(".img").and_then(|mac| mac.parse().ok()) else {
         return bad_hardware_address();
@@ -93,7 +107,8 @@ async fn disk_image(
         return (headers, Body::empty()).into_response();
     }
     match files.disk_image(&machine(mac, Architecture::UefiX64Http, peer)).await {
-        Ok(content) => send(&content, DISK_IMAGE_TYPE, &headers),
+        // Never a part of it: the rest of a download that broke off would carry another token than its beginning.
+        Ok(content) => send(content, DISK_IMAGE_TYPE),
         Err(error) => {
             tracing::error!(machine.mac = %mac, error = %error, "making a boot image");
             (StatusCode::INTERNAL_SERVER_ERROR, "the boot image could not be made\n").into_response()
@@ -126,30 +141,36 @@ fn usual_uuid(text: &str) -> Option<String> {
 }
 
 /// Answers with the content, or the part of it that was asked for.
-fn send(content: &Content, content_type: &'static str, headers: &HeaderMap) -> Response {
+fn send_part(content: &Content, content_type: &'static str, headers: &HeaderMap) -> Response {
     let length = content.length_bytes();
     let asked = headers.get(header::RANGE).and_then(|range| range.to_str().ok());
-    let (status, range) = match asked.map_or(Asked::All, |range| parse_range(range, length)) {
-        Asked::All => (StatusCode::OK, 0..length),
-        Asked::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
+    let range = match asked.map_or(Asked::All, |range| parse_range(range, length)) {
+        Asked::All => None,
+        Asked::Part(range) => Some(range),
         Asked::Nothing => {
             let header = [(header::CONTENT_RANGE, format!("bytes */{length}"))];
             return (StatusCode::RANGE_NOT_SATISFIABLE, header, "there is no such part\n").into_response();
         }
     };
-    let pieces =
-        content.slice(range.clone()).into_pieces().into_iter().map(Ok::<_, std::convert::Infallible>);
+    let mut response = send(content.slice(range.clone().unwrap_or(0..length)), content_type);
+    response.headers_mut().insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if let Some(range) = range {
+        let part = format!("bytes {}-{}/{length}", range.start, range.end - 1);
+        let part = HeaderValue::try_from(part).expect("digits are a header's value");
+        response.headers_mut().insert(header::CONTENT_RANGE, part);
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    response
+}
+
+/// Answers with all of the content.
+fn send(content: Content, content_type: &'static str) -> Response {
+    let length = content.length_bytes();
+    let pieces = content.into_pieces().into_iter().map(Ok::<_, std::convert::Infallible>);
     let mut response = Response::new(Body::from_stream(futures_util::stream::iter(pieces)));
-    *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
-    if status == StatusCode::PARTIAL_CONTENT {
-        let part = format!("bytes {}-{}/{length}", range.start, range.end - 1);
-        headers
-            .insert(header::CONTENT_RANGE, HeaderValue::try_from(part).expect("digits are a header's value"));
-    }
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     response
 }
 

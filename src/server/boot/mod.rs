@@ -15,7 +15,6 @@ mod fat;
 pub mod files;
 pub mod firmware;
 pub mod http;
-pub mod http_listener;
 pub mod machines;
 pub mod menu;
 pub mod target;

@@ -1,19 +1,42 @@
-//! `mimeo computers`.
+//! `mimeo computers`: all of them, one, or what is set for one.
 
 use std::fmt::Write;
 
+use mimeo_core::machine::SecureBoot;
+
 use super::{
+    ComputersOptions,
     connection::{Connection, in_path, understand},
     failure::CliError,
     format::{ago, bytes, or_dash, table, word},
     screen::{plain, print, print_json},
 };
 use crate::{
-    api::computers::{ComputerSummary, ComputerView},
+    api::computers::{ComputerChange, ComputerSummary, ComputerView, LoaderView},
     clock::Timestamp,
 };
 
-pub(super) async fn list(connection: &Connection, json: bool) -> Result<(), CliError> {
+pub(super) async fn run(
+    connection: &Connection,
+    options: ComputersOptions,
+    json: bool,
+) -> Result<(), CliError> {
+    let ComputersOptions { computer, name, loader } = options;
+    let Some(computer) = computer else { return list(connection, json).await };
+    let path = format!("/computers/{}", in_path(&computer));
+    let answer = match name.is_some() || loader.is_some() {
+        true => connection.patch(&path, &ComputerChange { name, loader }).await?,
+        false => connection.get(&path).await?,
+    };
+    if json {
+        print_json(&answer);
+        return Ok(());
+    }
+    print(&describe(&understand(&answer)?, Timestamp::now()));
+    Ok(())
+}
+
+async fn list(connection: &Connection, json: bool) -> Result<(), CliError> {
     let answer = connection.get("/computers").await?;
     if json {
         print_json(&answer);
@@ -25,16 +48,6 @@ pub(super) async fn list(connection: &Connection, json: bool) -> Result<(), CliE
     let none =
         "There are no computers yet: start one from the network and choose \"register this computer\".";
     print(&table(&["ID", "NAME", "MODEL", "SERIAL", "FIRMWARE", "MEMORY", "SEEN"], &rows, none));
-    Ok(())
-}
-
-pub(super) async fn show(connection: &Connection, name_or_id: &str, json: bool) -> Result<(), CliError> {
-    let answer = connection.get(&format!("/computers/{}", in_path(name_or_id))).await?;
-    if json {
-        print_json(&answer);
-        return Ok(());
-    }
-    print(&describe(&understand(&answer)?, Timestamp::now()));
     Ok(())
 }
 
@@ -57,6 +70,15 @@ fn firmware(computer: &ComputerSummary) -> String {
     }
 }
 
+fn loader(computer: &ComputerSummary) -> String {
+    match (computer.loader, computer.secure_boot) {
+        (LoaderView::Ipxe, SecureBoot::On) => {
+            "ipxe, which Secure Boot refuses: switch it off in this computer's firmware".to_owned()
+        }
+        (loader, _) => word(&loader),
+    }
+}
+
 fn describe(computer: &ComputerView, now: Timestamp) -> String {
     let ComputerView { summary, report } = computer;
     let mut text = String::new();
@@ -69,7 +91,7 @@ fn describe(computer: &ComputerView, now: Timestamp) -> String {
     line("model", or_dash(summary.model.as_deref()));
     line("serial", or_dash(summary.serial.as_deref()));
     line("firmware", firmware(summary));
-    line("loader", word(&summary.loader));
+    line("loader", loader(summary));
     line("processor", format!("{}, {} threads", report.processor.model, report.processor.threads));
     line("memory", bytes(report.memory_bytes));
     line("seen", ago(summary.seen, now));

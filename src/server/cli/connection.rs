@@ -83,6 +83,10 @@ impl Connection {
         self.send(Method::POST, path, Some(body)).await
     }
 
+    pub(super) async fn patch(&self, path: &str, body: &impl Serialize) -> Result<Value, CliError> {
+        self.send(Method::PATCH, path, Some(body)).await
+    }
+
     pub(super) async fn delete(&self, path: &str) -> Result<Value, CliError> {
         self.send(Method::DELETE, path, None::<&()>).await
     }

@@ -19,7 +19,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 
 use self::{connection::Connection, failure::CliError};
-use crate::config::Config;
+use crate::{api::computers::LoaderView, config::Config};
 
 /// Network boot and imaging: one master, a classroom of copies.
 #[derive(Debug, Parser)]
@@ -56,11 +56,8 @@ pub struct Options {
 pub enum Command {
     /// Run the server
     Serve(ServeOptions),
-    /// List computers, or show one
-    Computers {
-        /// Name or id
-        computer: Option<String>,
-    },
+    /// List computers, show one, or change what is set for it
+    Computers(ComputersOptions),
     /// List masters and their versions
     Masters,
     /// Read a computer's disk into a new version of a master
@@ -110,6 +107,18 @@ pub struct ServeOptions {
     /// Where boot loaders, kernel and initramfs are, instead of the configured folder
     #[arg(long, value_name = "FOLDER")]
     pub artefacts: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ComputersOptions {
+    /// Name or id
+    pub computer: Option<String>,
+    /// Give it another name
+    #[arg(long, value_name = "NAME", requires = "computer")]
+    pub name: Option<String>,
+    /// What it boots with: "signed" is shim and GRUB under UEFI; "ipxe" is iPXE everywhere, for difficult firmware
+    #[arg(long, requires = "computer")]
+    pub loader: Option<LoaderView>,
 }
 
 #[derive(Debug, Args)]
@@ -172,10 +181,7 @@ async fn execute(options: Options, command: Command) -> Result<(), CliError> {
     let connection = Connection::open(&options)?;
     match command {
         Command::Serve(_) | Command::Doctor => Err(CliError::Refused("this command needs no server".into())),
-        Command::Computers { computer: None } => computers::list(&connection, json).await,
-        Command::Computers { computer: Some(computer) } => {
-            computers::show(&connection, &computer, json).await
-        }
+        Command::Computers(options) => computers::run(&connection, options, json).await,
         Command::Masters => masters::list(&connection, json).await,
         Command::Capture(capture) => deploy::capture(&connection, capture, json).await,
         Command::Deploy(deploy) => deploy::deploy(&connection, deploy, json).await,

@@ -40,6 +40,8 @@ fn what_cannot_be_meant_is_a_usage_error() {
         "mimeo cancel seven",
         "mimeo token",
         "mimeo computers --token x",
+        "mimeo computers --loader ipxe",
+        "mimeo computers pc-1 --loader lilo",
     ] {
         let error = Cli::try_parse_from(line.split(' ')).expect_err(line);
         assert_eq!(error.exit_code(), 2, "{line}");

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use crate::{
     boot::{
         dhcp::settings::{BOOT_LEASE_DEFAULT, Mode, Settings as DhcpSettings},
-        menu::{KernelOptions, KernelOptionsError, Settings as MenuSettings},
+        menu::Settings as MenuSettings,
     },
     config::{Config, DhcpMode, interface::ServedInterface},
     wiring::boot_source::BootPolicy,
@@ -19,13 +19,13 @@ pub(super) fn boot_policy(config: &Config) -> BootPolicy {
     }
 }
 
-pub(super) fn menu(config: &Config, served: &ServedInterface) -> Result<MenuSettings, KernelOptionsError> {
-    Ok(MenuSettings {
+pub(super) fn menu(config: &Config, served: &ServedInterface) -> MenuSettings {
+    MenuSettings {
         boot_http: SocketAddrV4::new(served.address, config.http.port),
         api: SocketAddrV4::new(served.address, config.https.port),
-        kernel_options: KernelOptions::parse(&config.boot.kernel_options)?,
+        kernel_options: config.boot.kernel_options.clone(),
         language: config.server.language,
-    })
+    }
 }
 
 pub(super) fn dhcp(config: &Config, served: &ServedInterface) -> DhcpSettings {

@@ -1,43 +1,35 @@
 //! The listeners of the API and the pages: over TLS for the network, and the local socket for root.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, time::Duration};
 
-use axum::{Extension, Router, ServiceExt, extract::Request};
-use axum_server::Handle;
-use hyper_util::rt::TokioTimer;
+use axum::{Extension, Router};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
-use crate::{api::extract::ThroughLocalSocket, tls::Tls};
+use crate::{
+    api::extract::ThroughLocalSocket,
+    listener::{self, Limits, Transport},
+    seats::SeatLimits,
+    tls::Tls,
+};
 
-/// How long a request's head may take; browsers send it in one piece.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// A client of ours has ten connections at most, a browser over HTTP/2 one or two: room for two hundred computers at
+/// work, two dozen of them behind one address.
+pub const HTTPS_LIMITS: Limits = Limits {
+    connections: SeatLimits { in_all: 2048, per_address: 256 },
+    head: Duration::from_secs(15),
+    // A client whose disk is slow reads nothing meanwhile.
+    stall: Duration::from_secs(120),
+    // A page that is left open asks again by itself.
+    lifetime: Duration::from_secs(24 * 3600),
+};
 
 /// How long answers may go on after the server was told to stop.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// Serves over TLS until `stop`.
-///
-/// Tasks: one per connection, which ends with it or [`STOP_GRACE`] after `stop`; one that waits for `stop`.
-pub async fn serve_tls(
-    listener: TcpListener,
-    tls: Tls,
-    router: Router,
-    stop: CancellationToken,
-) -> io::Result<()> {
-    let handle = Handle::new();
-    let mut server = axum_server::from_tcp_rustls(listener.into_std()?, tls.config())?.handle(handle.clone());
-    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    let stopper = async {
-        stop.cancelled().await;
-        handle.graceful_shutdown(Some(STOP_GRACE));
-        std::future::pending::<()>().await;
-    };
-    let service = ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(router);
-    tokio::select! {
-        served = server.serve(service) => served,
-        () = stopper => Ok(()),
-    }
+pub async fn serve_tls(listener: TcpListener, tls: Tls, router: Router, stop: CancellationToken) {
+    listener::serve(listener, Transport::Tls(tls), router, HTTPS_LIMITS, stop).await;
 }
 
 /// Serves whoever can open the socket, as root, until `stop`.

@@ -80,6 +80,7 @@ computer-keep = Save
 computer-no-sessions = No sessions yet.
 loader-signed = Signed chain (shim and GRUB) under UEFI, iPXE under BIOS
 loader-ipxe = iPXE everywhere, for difficult firmware; without Secure Boot
+loader-refused = Secure Boot was on when this computer was last seen, and it refuses iPXE: switch it off in the firmware, or choose the signed chain.
 firmware-bios = BIOS
 firmware-uefi = UEFI
 firmware-uefi-secure = UEFI, Secure Boot on

@@ -80,6 +80,7 @@ computer-keep = Enregistrer
 computer-no-sessions = Aucune session encore.
 loader-signed = Chaîne signée (shim et GRUB) en UEFI, iPXE en BIOS
 loader-ipxe = iPXE partout, pour un micrologiciel difficile ; sans Secure Boot
+loader-refused = Secure Boot était actif quand cet ordinateur a été vu pour la dernière fois, et il refuse iPXE : désactivez-le dans le micrologiciel, ou choisissez la chaîne signée.
 firmware-bios = BIOS
 firmware-uefi = UEFI
 firmware-uefi-secure = UEFI, Secure Boot actif

@@ -19,10 +19,11 @@ use mimeo_server::{
         files::BootFiles,
         http,
         machines::Machines,
-        menu::{KernelOptions, Settings},
+        menu::Settings,
         target::{BootSource, BootTarget, LoaderChoice, Machine, Menu},
     },
     clock::Timestamp,
+    config::kernel_options::KernelOptions,
     events::Events,
 };
 use tokio::runtime::Runtime;

@@ -32,7 +32,7 @@ fn check(input: &[u8]) {
             assert!(config.dhcp.pool.is_none_or(|pool| pool.first <= pool.last));
             assert!(config.http.port > 0 && config.https.port > 0);
             assert!(config.server.data_dir.is_absolute() && config.store.path.is_absolute());
-            assert!(!config.boot.kernel_options.contains(['\n', '\r']));
+            assert!(config.boot.kernel_options.words().iter().all(|word| !word.contains(['\n', '\r', ' '])));
         }
         Err(error) => assert!(error.to_string().contains("fuzzed.toml"), "{error}"),
     }

@@ -3,16 +3,24 @@
 use std::{path::Path, time::Duration};
 
 use clap::Parser;
+use mimeo_core::ids::MacAddr;
 use mimeo_server::{
     cli::{self, Cli},
+    clock::Timestamp,
     config::Config,
+    db,
+    events::Events,
+    inventory::{
+        admission::admit,
+        boot_token::{Purpose, mint},
+    },
     serve,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::house::write_artefacts;
+use super::house::{report, write_artefacts};
 
 /// How long a server may take to come up on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -127,6 +135,35 @@ async fn a_second_server_on_the_same_folder_says_why_it_does_not_start() {
     let error = second.expect_err("the folder is in use").to_string();
     assert!(error.contains("another server uses"), "{error}");
     assert!(about(folder.path()).await.is_some(), "the first goes on");
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn a_computer_is_given_another_name_and_another_loader_on_the_command_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let program = Program::start(folder).await;
+    let pool = db::open(&folder.join("data/mimeo.db")).await.expect("the server's database");
+    let mac = MacAddr([0x52, 0x54, 0, 0, 0, 0xa]);
+    let token = mint(&pool, mac, Purpose::Register, Timestamp::now()).await.expect("a token");
+    let report = report(mac, &["AAA"]);
+    admit(&pool, &Events::new(), &token, &report, Timestamp::now()).await.expect("registered");
+
+    let computer = async || ask(folder, "/computers/1").await.expect("an answer");
+    let name = computer().await["name"].as_str().expect("a name").to_owned();
+    assert_eq!(computer().await["loader"], "signed");
+    for (arguments, expect) in [
+        (format!("computers {name} --loader ipxe --json"), true),
+        ("computers 1 --name room-12-pc-1".to_owned(), true),
+        ("computers nobody --loader ipxe".to_owned(), false),
+        ("computers 1 --name salle_12".to_owned(), false),
+    ] {
+        assert_eq!(mimeo(folder, &arguments).await, expect, "mimeo {arguments}");
+    }
+    let changed = computer().await;
+    assert_eq!((&changed["name"], &changed["loader"]), (&json!("room-12-pc-1"), &json!("ipxe")));
+    assert!(mimeo(folder, "computers room-12-pc-1 --loader signed").await);
+    assert_eq!(computer().await["loader"], "signed");
     program.stop().await;
 }
 

@@ -76,6 +76,16 @@ pub(crate) struct Service {
 impl Service {
     /// Starts it with the database at that path.
     pub(crate) fn start(host: &Host, settings: Settings, database: &Path) -> Self {
+        Self::start_for(host, settings, database, Arc::new(Everybody))
+    }
+
+    /// Starts it for machines that boot what `source` says.
+    pub(crate) fn start_for(
+        host: &Host,
+        settings: Settings,
+        database: &Path,
+        source: Arc<dyn BootSource>,
+    ) -> Self {
         let (cancel, machines, events) = (CancellationToken::new(), Machines::default(), Events::new());
         let path = database.to_owned();
         let told = events.listen();
@@ -87,7 +97,7 @@ impl Service {
                 runtime.block_on(async {
                     let (cancel, machines, events) = handles;
                     let db = db::open(&path).await.unwrap();
-                    serve(settings, Arc::new(Everybody), machines, events, db, cancel).await
+                    serve(settings, source, machines, events, db, cancel).await
                 })
             })
         });

@@ -193,10 +193,10 @@ impl Service {
 
     async fn decide(&mut self, request: Request, port: Port, from: SocketAddrV4) -> Decision {
         let loader = match request.speaker {
-            Some(Speaker::Pxe) => {
+            Some(Speaker::Pxe | Speaker::Http) => {
                 timeout(LOADER_WAIT, self.source.loader(request.mac)).await.unwrap_or_default()
             }
-            Some(Speaker::Http | Speaker::Ipxe) | None => LoaderChoice::default(),
+            Some(Speaker::Ipxe) | None => LoaderChoice::default(),
         };
         let heard = Heard { request, port, from, loader };
         let decision = self.server.hear(&heard, Timestamp::now());

@@ -8,15 +8,14 @@ use std::{fmt, net::SocketAddrV4};
 
 use mimeo_core::{ids::Secret, messages::Language};
 
+use crate::config::kernel_options::KernelOptions;
+
 pub mod grub;
 pub mod ipxe;
 mod words;
 
 /// Longest name of a computer that is shown: with the title around it, it fits a line of 80 columns.
 const LABEL_CHARS_MAX: usize = 48;
-
-/// Longest configured kernel options. x86 kernels take 2048 bytes in all, and ours need about 120.
-const KERNEL_OPTIONS_BYTES_MAX: usize = 1024;
 
 /// What every menu of this appliance has in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,42 +28,6 @@ pub struct Settings {
     pub kernel_options: KernelOptions,
     /// What messages are in where a target names no language.
     pub language: Language,
-}
-
-/// Options for the client's kernel, as configured: words of letters, digits and `_-.,:=/+@%`, which neither loader
-/// interprets.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KernelOptions(Vec<String>);
-
-/// Configured kernel options that a boot loader would misread.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum KernelOptionsError {
-    #[error("kernel option {0:?} has a character other than letters, digits and _-.,:=/+@%")]
-    Character(String),
-    #[error("kernel option {0:?} is the appliance's own to set")]
-    Reserved(String),
-    #[error("kernel options of {found} bytes, expected at most {KERNEL_OPTIONS_BYTES_MAX}")]
-    Length { found: usize },
-}
-
-impl KernelOptions {
-    pub fn parse(text: &str) -> Result<Self, KernelOptionsError> {
-        if text.len() > KERNEL_OPTIONS_BYTES_MAX {
-            return Err(KernelOptionsError::Length { found: text.len() });
-        }
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "_-.,:=/+@%".contains(c);
-        let mut words = Vec::new();
-        for word in text.split_ascii_whitespace() {
-            if !word.chars().all(allowed) {
-                return Err(KernelOptionsError::Character(word.into()));
-            }
-            if word.starts_with("mimeo.") || word.starts_with("initrd=") {
-                return Err(KernelOptionsError::Reserved(word.into()));
-            }
-            words.push(word.into());
-        }
-        Ok(Self(words))
-    }
 }
 
 /// A name as both loaders can show it: printable ASCII without anything that either gives a meaning to.
@@ -93,7 +56,7 @@ impl fmt::Display for Label {
 /// What the client's kernel is told: where the server is, and the token that proves that it booted from it.
 fn kernel_arguments(settings: &Settings, token: &Secret) -> String {
     let mut arguments = format!("mimeo.server={} mimeo.token={}", settings.api, token.reveal());
-    for word in &settings.kernel_options.0 {
+    for word in settings.kernel_options.words() {
         arguments.push(' ');
         arguments.push_str(word);
     }

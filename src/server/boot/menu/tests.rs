@@ -6,11 +6,14 @@ use mimeo_core::{
 };
 use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 
-use super::{KernelOptions, KernelOptionsError, Label, Settings, grub, ipxe};
-use crate::boot::{
-    firmware::Architecture,
-    menu::grub::Origin,
-    target::{BootTarget, Machine, Menu},
+use super::{Label, Settings, grub, ipxe};
+use crate::{
+    boot::{
+        firmware::Architecture,
+        menu::grub::Origin,
+        target::{BootTarget, Machine, Menu},
+    },
+    config::kernel_options::KernelOptions,
 };
 
 fn settings() -> Settings {
@@ -85,21 +88,6 @@ fn names_are_shown_in_what_both_loaders_have_letters_for() {
     check("a\"b$(c)`d`\\e${f}&&g||h\n#", "a?b??c??d??e??f???g??h??");
     check("日本", "??");
     check(&"x".repeat(500), &"x".repeat(48));
-}
-
-#[test]
-fn kernel_options_have_no_meaning_to_a_loader() {
-    let words = |text| KernelOptions::parse(text).map(|options| options.0);
-    assert_eq!(words("  quiet   nomodeset "), Ok(vec!["quiet".into(), "nomodeset".into()]));
-    assert_eq!(words(""), Ok(vec![]));
-    for bad in ["a;b", "$(x)", "${x}", "a\"", "a'", "#", "a&b", "a|b", "x{", "\\", "é"] {
-        assert_eq!(words(bad), Err(KernelOptionsError::Character(bad.into())));
-    }
-    assert_eq!(
-        words("mimeo.server=1.2.3.4"),
-        Err(KernelOptionsError::Reserved("mimeo.server=1.2.3.4".into()))
-    );
-    assert!(words(&"x".repeat(1025)).is_err());
 }
 
 #[test]

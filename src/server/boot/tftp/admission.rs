@@ -1,44 +1,34 @@
 //! Which requests are served when more come than can be: pure bookkeeping.
 //!
-//! A request costs its sender one packet, and its address may be forged; a transfer costs us a socket. So there are
-//! limits, and transfers that nobody has answered yet give way to new ones: a real client answers within a few
-//! milliseconds and is safe from then on, a flood only pushes itself out.
+//! The sender of a request may be forged, so transfers that nobody has answered yet give way to new ones ([`Seats`]).
 
-use std::{collections::HashMap, net::SocketAddrV4};
+use std::net::{IpAddr, SocketAddrV4};
 
 use super::packet::ReadRequest;
+use crate::seats::{SeatId, SeatLimits, Seats};
 
-/// Most transfers at once. Each holds a file descriptor, of which a process usually may have 1024; the rest stay
-/// for HTTP and the database. At lock-step speeds this many saturate a gigabit.
-pub const TRANSFERS_MAX: usize = 512;
-
-/// Most transfers of one address: a PC needs one, but behind address translation there may be a classroom.
-pub const TRANSFERS_PER_ADDRESS_MAX: usize = 64;
-
-/// The number of a transfer: later ones are higher.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TransferId(u64);
+/// How many transfers there may be, each with a socket. At lock-step speeds this many saturate a gigabit. A PC needs
+/// one, but behind address translation there may be a classroom.
+pub const TRANSFERS_MAX: SeatLimits = SeatLimits { in_all: 512, per_address: 64 };
 
 /// The transfers under way. `H` is what ends one from outside.
 #[derive(Debug)]
 pub struct Admission<H> {
-    transfers: HashMap<TransferId, Entry<H>>,
-    next: u64,
+    transfers: Seats<Booked<H>>,
 }
 
 #[derive(Debug)]
-struct Entry<H> {
+struct Booked<H> {
     peer: SocketAddrV4,
     request: ReadRequest,
     handle: H,
-    confirmed: bool,
 }
 
 /// What to do about a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decision<H> {
     /// Serve it, and end the transfer that gave way.
-    Serve { id: TransferId, ended: Option<H> },
+    Serve { id: SeatId, ended: Option<H> },
     /// Its answer is on the way: the client was quicker to repeat itself than the network to deliver.
     Repeated,
     /// Nothing can give way. Not answered: the client asks again in a few seconds.
@@ -47,56 +37,38 @@ pub enum Decision<H> {
 
 impl<H> Default for Admission<H> {
     fn default() -> Self {
-        Self { transfers: HashMap::new(), next: 0 }
+        Self { transfers: Seats::new(TRANSFERS_MAX) }
     }
 }
 
 impl<H> Admission<H> {
-    /// Decides about a request and, if it is served, books it with what `handle` makes.
+    /// Decides about a request and, if it is served, books it with what ends it.
     pub fn admit(&mut self, peer: SocketAddrV4, request: &ReadRequest, handle: H) -> Decision<H> {
-        let before = self.transfers.iter().find(|(_, entry)| entry.peer == peer);
-        let yields = match before {
-            Some((_, entry)) if !entry.confirmed && entry.request == *request => return Decision::Repeated,
-            // A port carries one transfer: the client has turned to another file, or begun anew.
-            Some((id, _)) => Some(*id),
-            None if self.count_of(peer) >= TRANSFERS_PER_ADDRESS_MAX => {
-                match self.oldest_unconfirmed(|entry| entry.peer.ip() == peer.ip()) {
-                    Some(id) => Some(id),
-                    None => return Decision::Full,
-                }
+        let before = match self.transfers.find(|booked| booked.peer == peer) {
+            Some((id, booked)) if !self.transfers.is_heard(id) && booked.request == *request => {
+                return Decision::Repeated;
             }
-            None if self.transfers.len() >= TRANSFERS_MAX => match self.oldest_unconfirmed(|_| true) {
-                Some(id) => Some(id),
-                None => return Decision::Full,
-            },
+            // A port carries one transfer: the client has turned to another file, or begun anew.
+            Some((id, _)) => self.transfers.release(id),
             None => None,
         };
-        let ended = yields.and_then(|id| self.transfers.remove(&id)).map(|entry| entry.handle);
-        let id = TransferId(self.next);
-        self.next += 1;
-        self.transfers.insert(id, Entry { peer, request: request.clone(), handle, confirmed: false });
-        Decision::Serve { id, ended }
-    }
-
-    /// The client has answered, so it is there: this transfer no longer gives way.
-    pub fn confirm(&mut self, id: TransferId) {
-        if let Some(entry) = self.transfers.get_mut(&id) {
-            entry.confirmed = true;
+        let booked = Booked { peer, request: request.clone(), handle };
+        match self.transfers.take(IpAddr::V4(*peer.ip()), booked) {
+            Ok(seated) => {
+                Decision::Serve { id: seated.id, ended: before.or(seated.ended).map(|ended| ended.handle) }
+            }
+            Err(_full) => Decision::Full,
         }
     }
 
+    /// The client has answered, so it is there: this transfer no longer gives way.
+    pub fn confirm(&mut self, id: SeatId) {
+        self.transfers.hear(id);
+    }
+
     /// The transfer has ended. One that had to give way is gone already.
-    pub fn release(&mut self, id: TransferId) {
-        self.transfers.remove(&id);
-    }
-
-    fn count_of(&self, peer: SocketAddrV4) -> usize {
-        self.transfers.values().filter(|entry| entry.peer.ip() == peer.ip()).count()
-    }
-
-    fn oldest_unconfirmed(&self, matches: impl Fn(&Entry<H>) -> bool) -> Option<TransferId> {
-        let candidates = self.transfers.iter().filter(|(_, entry)| !entry.confirmed && matches(entry));
-        candidates.map(|(id, _)| *id).min()
+    pub fn release(&mut self, id: SeatId) {
+        self.transfers.release(id);
     }
 }
 
@@ -104,8 +76,11 @@ impl<H> Admission<H> {
 mod tests {
     use std::net::{Ipv4Addr, SocketAddrV4};
 
-    use super::{Admission, Decision, TRANSFERS_MAX, TRANSFERS_PER_ADDRESS_MAX, TransferId};
-    use crate::boot::tftp::packet::{FileName, Options, ReadRequest};
+    use super::{Admission, Decision, TRANSFERS_MAX};
+    use crate::{
+        boot::tftp::packet::{FileName, Options, ReadRequest},
+        seats::SeatId,
+    };
 
     fn request(name: &str) -> ReadRequest {
         let name = FileName::parse(name.as_bytes()).expect("a name");
@@ -122,7 +97,7 @@ mod tests {
         peer: SocketAddrV4,
         name: &str,
         handle: u32,
-    ) -> (TransferId, Option<u32>) {
+    ) -> (SeatId, Option<u32>) {
         match admission.admit(peer, &request(name), handle) {
             Decision::Serve { id, ended } => (id, ended),
             other => panic!("expected to be served, found {other:?}"),
@@ -149,38 +124,25 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_pushes_out_its_own_oldest_and_never_a_client_that_answered() {
+    fn a_flood_of_forged_requests_leaves_the_client_that_answered() {
         let mut admission = Admission::default();
         let (client, _) = serve(&mut admission, peer(0, 1), "loader", 0);
         admission.confirm(client);
-        for number in 1..TRANSFERS_MAX as u32 {
-            assert_eq!(serve(&mut admission, peer(number, 1), "flood", number).1, None);
-        }
-        for number in 0..5000 {
-            let ended = serve(&mut admission, peer(10_000 + number, 1), "flood", 10_000 + number).1;
-            assert!(ended.is_some_and(|handle| handle != 0));
-            assert_eq!(admission.transfers.len(), TRANSFERS_MAX);
-        }
+        let flood = TRANSFERS_MAX.in_all as u32 + 5000;
+        let ended: Vec<_> = (1..flood)
+            .filter_map(|number| serve(&mut admission, peer(number, 1), "flood", number).1)
+            .collect();
+        assert_eq!(ended, (1..=5000).collect::<Vec<_>>());
     }
 
     #[test]
-    fn one_address_has_a_share_of_its_own() {
+    fn a_new_wish_needs_no_second_place() {
         let mut admission = Admission::default();
-        for port in 0..TRANSFERS_PER_ADDRESS_MAX as u16 {
-            assert_eq!(serve(&mut admission, peer(1, port), "f", port.into()).1, None);
+        for port in 0..TRANSFERS_MAX.per_address as u16 {
+            let (id, _) = serve(&mut admission, peer(1, port), "a", port.into());
+            admission.confirm(id);
         }
-        assert_eq!(serve(&mut admission, peer(1, 9999), "f", 9999).1, Some(0), "the oldest gives way");
-        assert_eq!(serve(&mut admission, peer(2, 1), "f", 5).1, None, "another address loses nothing");
-    }
-
-    #[test]
-    fn when_all_are_busy_nobody_gives_way() {
-        let mut admission = Admission::default();
-        let ids: Vec<_> =
-            (0..TRANSFERS_MAX as u32).map(|n| serve(&mut admission, peer(n, 1), "f", n).0).collect();
-        ids.iter().for_each(|id| admission.confirm(*id));
-        assert_eq!(admission.admit(peer(100_000, 1), &request("f"), 7), Decision::Full);
-        admission.release(ids[3]);
-        assert_eq!(serve(&mut admission, peer(100_000, 1), "f", 7).1, None);
+        assert_eq!(admission.admit(peer(1, 9999), &request("a"), 9999), Decision::Full);
+        assert_eq!(serve(&mut admission, peer(1, 7), "b", 70).1, Some(7));
     }
 }

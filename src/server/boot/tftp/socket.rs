@@ -22,11 +22,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Files,
-    admission::{Admission, Decision, TransferId},
+    admission::{Admission, Decision},
     packet::{self, ErrorCode, REQUEST_BYTES_MAX, ReadRequest, RequestError},
     segments::SegmentSender,
     transfer::{Action, End, Terms, Transfer},
 };
+use crate::seats::SeatId;
 
 /// Room for requests that arrive while the listener is busy: several thousand machines asking in the same instant.
 const LISTEN_BUFFER_BYTES: usize = 2 << 20;
@@ -106,7 +107,7 @@ struct Asker {
 
 /// A transfer's place in the book, given back when its task ends in whatever way.
 struct Place {
-    id: TransferId,
+    id: SeatId,
     transfers: Transfers,
 }
 

@@ -133,6 +133,11 @@ impl ComputerView {
     fn is_signed(&self) -> bool {
         self.summary.loader == LoaderView::Signed
     }
+
+    /// Whether its firmware, as it last was, starts nothing of what was chosen for it.
+    fn refuses_its_loader(&self) -> bool {
+        self.summary.loader == LoaderView::Ipxe && self.summary.secure_boot == SecureBoot::On
+    }
 }
 
 impl Page {
