@@ -76,6 +76,7 @@ fn report() -> MachineReport {
             mac: MAC,
             driver: None,
             speed_mbps: None,
+            usb: false,
             booted: true,
         }],
     }
@@ -90,7 +91,7 @@ fn client_token(target: BootTarget) -> Secret {
 }
 
 async fn hello(services: &Services, token: &Secret) -> Admission {
-    admit(&services.pool, &services.events, token, &report(), Timestamp::now()).await.expect("let in")
+    admit(&services.pool, &services.events, token, report(), Timestamp::now()).await.expect("let in")
 }
 
 #[tokio::test]
