@@ -1,14 +1,16 @@
 //! The client's whole life once it reaches the server: say hello, then do what is ordered until told to leave.
 
 use std::{
+    net::SocketAddr,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
 use mimeo_core::{
+    ids::SessionId,
     machine::MachineReport,
-    messages::{Hello, Orders, PROTOCOL_VERSION, Welcome},
+    messages::{DiskPin, Hello, Orders, PROTOCOL_VERSION, Welcome},
 };
 
 use crate::{
@@ -16,6 +18,7 @@ use crate::{
     console::{
         journal::Journal,
         screen::{Screen, Status, Step, Work},
+        trouble::Trouble,
     },
     disk::probe::DiskProbe,
     imaging::{
@@ -41,10 +44,12 @@ const SCREEN_EVERY: Duration = Duration::from_millis(250);
 /// How long the client asks for orders without an answer before it gives up.
 const ORDERS_PATIENCE: Duration = Duration::from_secs(600);
 
-/// Pause between two tries to reach a server that does not answer.
-const TRY_AGAIN_AFTER: Duration = Duration::from_secs(2);
+/// Pauses between two tries to reach a server that does not answer: the first is short, each further one twice as
+/// long, up to the last. A room that waits for one server must not keep it busy with knocking.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
-/// Talks with the server until it says how to leave; `Err` is the reason why that is not possible.
+/// Talks with the server until it says how to leave.
 pub fn converse(
     server: &Server,
     boot: &BootOrders,
@@ -52,10 +57,10 @@ pub fn converse(
     probe: &dyn DiskProbe,
     screen: &Screen,
     journal: &Journal,
-) -> Result<Leave, String> {
+) -> Result<Leave, Trouble> {
     screen.show(Status::Starting(Step::Hello));
     let hello = Hello { protocol: PROTOCOL_VERSION, token: boot.token.clone(), report };
-    let welcome = persist(|| server.hello(&hello))?;
+    let welcome = persist(boot.server, || server.hello(&hello))?;
     screen.introduce(welcome.language, &welcome.computer_name);
     tracing::info!(computer = %welcome.computer, name = welcome.computer_name, "the server knows this computer");
     let conversation = server.converse(welcome.credential.clone());
@@ -63,7 +68,9 @@ pub fn converse(
     thread::scope(|scope| {
         let _end = SetOnDrop(&over);
         scope.spawn(|| deliver_log(&conversation, journal, &over));
-        obey(&conversation, welcome, probe, screen)
+        let told = Told { conversation: &conversation, server: boot.server, probe, screen };
+        // Told to the log while that still is brought to the server.
+        told.obey(welcome).inspect_err(|trouble| tracing::error!(?trouble, "cannot go on"))
     })
 }
 
@@ -76,89 +83,92 @@ impl Drop for SetOnDrop<'_> {
     }
 }
 
-/// Does what is ordered, order by order.
-fn obey(
-    conversation: &Conversation,
-    welcome: Welcome,
-    probe: &dyn DiskProbe,
-    screen: &Screen,
-) -> Result<Leave, String> {
-    let mut orders = welcome.orders;
-    loop {
-        tracing::info!(?orders, "orders");
-        orders = match orders {
-            Orders::Reboot => return Ok(Leave::Reboot),
-            Orders::PowerOff => return Ok(Leave::PowerOff),
-            Orders::Wait => {
-                screen.show(Status::Waiting);
-                persist(|| conversation.orders())?
+/// Who does what is ordered.
+struct Told<'a> {
+    conversation: &'a Conversation,
+    server: SocketAddr,
+    probe: &'a dyn DiskProbe,
+    screen: &'a Screen,
+}
+
+impl Told<'_> {
+    /// Does what is ordered, order by order.
+    fn obey(&self, welcome: Welcome) -> Result<Leave, Trouble> {
+        let mut orders = welcome.orders;
+        loop {
+            tracing::info!(?orders, "orders");
+            orders = match orders {
+                Orders::Reboot => return Ok(Leave::Reboot),
+                Orders::PowerOff => return Ok(Leave::PowerOff),
+                Orders::Refused(failure) => {
+                    self.screen.show(Status::Failed(failure));
+                    thread::sleep(SHOW_REASON_FOR);
+                    self.next_orders()?
+                }
+                Orders::Wait => {
+                    self.screen.show(Status::Waiting);
+                    self.next_orders()?
+                }
+                Orders::Question(question) => {
+                    self.screen.show(Status::Question(question.candidates));
+                    self.next_orders()?
+                }
+                Orders::Capture(order) => {
+                    let work = work(true, order.master_name.clone(), order.source.clone());
+                    self.run(Order::Capture(&order), order.session, work)?
+                }
+                Orders::Deploy(order) => {
+                    let master = format!("{}@{}", order.master_name, order.version);
+                    let work = work(false, master, order.target.clone());
+                    self.run(Order::Deploy(&order), order.session, work)?
+                }
+            };
+        }
+    }
+
+    fn next_orders(&self) -> Result<Orders, Trouble> {
+        persist(self.server, || self.conversation.orders())
+    }
+
+    /// Runs one session and tells the server how it ended; gives back what to do next.
+    fn run(&self, order: Order<'_>, session: SessionId, work: Work) -> Result<Orders, Trouble> {
+        self.screen.show(Status::Working(work));
+        let board = Board::default();
+        let server = self.conversation.session(session);
+        let over = AtomicBool::new(false);
+        let ending = thread::scope(|scope| {
+            let _end = SetOnDrop(&over);
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    self.screen.progress(board.standing());
+                    thread::sleep(SCREEN_EVERY);
+                }
+            });
+            imaging::run(order, &server as &dyn SessionServer, self.probe, &board, Patience::default())
+        });
+        match ending {
+            Ending::Stopped => {
+                self.screen.show(Status::Stopped);
+                thread::sleep(SHOW_STOPPED_FOR);
+                self.next_orders()
             }
-            Orders::Question(question) => {
-                screen.show(Status::Question(question.candidates));
-                persist(|| conversation.orders())?
+            Ending::Over(outcome) => {
+                if let Some(failure) = &outcome.failure {
+                    tracing::error!(?failure, "the session failed");
+                    self.screen.show(Status::Failed(failure.clone()));
+                }
+                let next = persist(self.server, || self.conversation.outcome(session, &outcome))?;
+                if outcome.failure.is_some() {
+                    thread::sleep(SHOW_REASON_FOR);
+                }
+                Ok(next)
             }
-            Orders::Capture(order) => {
-                let work = Work {
-                    capture: true,
-                    master: order.master_name.clone(),
-                    disk: order.source.clone(),
-                    standing: Board::default().standing(),
-                    phase_began: Instant::now(),
-                };
-                run(conversation, Order::Capture(&order), order.session, work, probe, screen)?
-            }
-            Orders::Deploy(order) => {
-                let work = Work {
-                    capture: false,
-                    master: format!("{}@{}", order.master_name, order.version),
-                    disk: order.target.clone(),
-                    standing: Board::default().standing(),
-                    phase_began: Instant::now(),
-                };
-                run(conversation, Order::Deploy(&order), order.session, work, probe, screen)?
-            }
-        };
+        }
     }
 }
 
-/// Runs one session and tells the server how it ended; gives back what to do next.
-fn run(
-    conversation: &Conversation,
-    order: Order<'_>,
-    session: mimeo_core::ids::SessionId,
-    work: Work,
-    probe: &dyn DiskProbe,
-    screen: &Screen,
-) -> Result<Orders, String> {
-    screen.show(Status::Working(work));
-    let board = Board::default();
-    let server = conversation.session(session);
-    let over = AtomicBool::new(false);
-    let ending = thread::scope(|scope| {
-        let _end = SetOnDrop(&over);
-        scope.spawn(|| {
-            while !over.load(Ordering::Relaxed) {
-                screen.progress(board.standing());
-                thread::sleep(SCREEN_EVERY);
-            }
-        });
-        imaging::run(order, &server as &dyn SessionServer, probe, &board, Patience::default())
-    });
-    match ending {
-        Ending::Stopped => {
-            screen.show(Status::Stopped);
-            thread::sleep(SHOW_STOPPED_FOR);
-            persist(|| conversation.orders())
-        }
-        Ending::Over(outcome) => {
-            let next = persist(|| conversation.outcome(session, &outcome))?;
-            if let Some(failure) = outcome.failure {
-                screen.show(Status::Failed(failure));
-                thread::sleep(SHOW_REASON_FOR);
-            }
-            Ok(next)
-        }
-    }
+fn work(capture: bool, master: String, disk: DiskPin) -> Work {
+    Work { capture, master, disk, standing: Board::default().standing(), phase_began: Instant::now() }
 }
 
 /// Brings the log to the server until the conversation is over, and what is left once more after that.
@@ -187,15 +197,17 @@ fn deliver_log(conversation: &Conversation, journal: &Journal, over: &AtomicBool
 }
 
 /// Repeats a request while the server does not answer; a server that is restarted takes seconds.
-fn persist<T>(request: impl Fn() -> Result<T, ServerError>) -> Result<T, String> {
+pub fn persist<T>(server: SocketAddr, request: impl Fn() -> Result<T, ServerError>) -> Result<T, Trouble> {
     let started = Instant::now();
+    let mut pause = FIRST_PAUSE;
     loop {
         match request() {
             Err(ServerError::Unreachable(reason)) if started.elapsed() < ORDERS_PATIENCE => {
                 tracing::warn!(reason, "the server does not answer, trying again");
-                thread::sleep(TRY_AGAIN_AFTER);
+                thread::sleep(pause);
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
-            answer => return answer.map_err(|error| error.to_string()),
+            answer => return answer.map_err(|error| Trouble::server(server, error)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The client: the program that runs as PID 1 on a computer that booted from the network.
+//! The client: the program that runs on a computer that booted from the network.
 //!
 //! Reading order: [`boot`] makes a bare kernel usable, [`network`] gets an address, [`inventory`] looks at the
 //! machine, [`conversation`] talks with the [`server`] until there is nothing left to do, [`imaging`] is what there

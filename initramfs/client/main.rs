@@ -1,26 +1,28 @@
-//! `mimeo-client`: PID 1 of a computer that booted from the network.
+//! `mimeo-client`: the initramfs' `/init`, in three roles: PID 1, its child that does the work, and what the kernel
+//! runs to have a module loaded.
 
 use std::{
-    fs,
+    env, fs,
     panic::{self, AssertUnwindSafe},
     path::Path,
+    process::{self, ExitCode},
     thread,
     time::Duration,
 };
 
-use anyhow::Context;
 use mimeo_client::{
     boot::{
-        clock,
         cmdline::BootOrders,
-        modules::Modules,
+        init,
+        modules::{self, Modules},
         mounts, payload,
-        power::{Leave, leave},
+        power::Leave,
     },
     console::{
         journal::Journal,
         screen::{Screen, Status, Step},
         terminal,
+        trouble::{Trouble, chain},
     },
     conversation::{SHOW_REASON_FOR, converse},
     disk::probe::SysProbe,
@@ -29,64 +31,85 @@ use mimeo_client::{
 };
 use mimeo_core::appliance::{self, Appliance};
 
-fn main() {
-    let mounted = mounts::mount_all();
+/// PID 1.
+const INIT_PID: u32 = 1;
+
+fn main() -> ExitCode {
+    if process::id() == INIT_PID {
+        init::run();
+    }
+    let arguments: Vec<String> = env::args().collect();
+    if let Some(name) = modules::kernel_request(&arguments) {
+        return match Modules::of_running_kernel() {
+            Ok(mut modules) => {
+                modules.load_meant(name);
+                ExitCode::SUCCESS
+            }
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
     let cmdline = fs::read_to_string("/proc/cmdline").unwrap_or_default();
     let journal = Journal::new(&cmdline);
     tracing_subscriber::fmt().with_writer(journal.clone()).with_ansi(false).with_target(false).init();
     panic::set_hook(Box::new(|info| tracing::error!("{info}")));
     let screen = Screen::new(String::new());
     terminal::run(&screen);
-    // PID 1 must not die: a defect is shown and told like any other reason not to go on.
-    let story = || mounted.map_err(anyhow::Error::from).and_then(|()| run(&cmdline, &screen, &journal));
-    let result = panic::catch_unwind(AssertUnwindSafe(story));
-    match result.unwrap_or_else(|_| Err(anyhow::anyhow!("Mimeo's client has a defect; its log says where"))) {
-        Ok(how) => {
-            screen.show(Status::Leaving { power_off: how == Leave::PowerOff });
-            leave(how)
-        }
-        Err(error) => {
-            tracing::error!("{error:#}");
-            count_down(&screen, &format!("{error:#}"));
-            leave(Leave::Reboot)
-        }
-    }
+    // A defect is shown and told like any other reason not to go on.
+    let result = panic::catch_unwind(AssertUnwindSafe(|| run(&cmdline, &screen, &journal)));
+    let defect = |_| Err(Trouble::Defect { detail: "panic".to_owned() });
+    let how = result.unwrap_or_else(defect).unwrap_or_else(|trouble| {
+        tracing::error!(?trouble, "cannot go on");
+        count_down(&screen, &trouble);
+        Leave::Reboot
+    });
+    screen.show(Status::Leaving { power_off: how == Leave::PowerOff });
+    thread::sleep(terminal::REDRAW_EVERY * 2);
+    how.exit_code().into()
 }
 
 /// From a bare kernel to the server's last order.
-fn run(cmdline: &str, screen: &Screen, journal: &Journal) -> anyhow::Result<Leave> {
-    let boot = BootOrders::parse(cmdline)?;
+fn run(cmdline: &str, screen: &Screen, journal: &Journal) -> Result<Leave, Trouble> {
+    let not_our_boot = |detail| Trouble::NotOurBoot { detail };
+    let boot = BootOrders::parse(cmdline).map_err(|error| not_our_boot(chain(&error)))?;
     screen.connect_to(&boot.server.to_string());
-    let appliance: Appliance = serde_json::from_slice(&fs::read(appliance::PATH).context(appliance::PATH)?)?;
-    clock::not_before(appliance.started_unix_seconds);
-    let mut modules = Modules::of_running_kernel().context("reading the kernel's modules")?;
-    let loaded = modules.load_for_devices();
-    tracing::info!(?loaded, "drivers");
+    let file = fs::read(appliance::PATH);
+    let file = file.map_err(|error| not_our_boot(format!("{}: {error}", appliance::PATH)))?;
+    let appliance: Appliance = serde_json::from_slice(&file).map_err(|error| Trouble::defect(&error))?;
+    if let Err(error) = modules::answer_kernel() {
+        tracing::error!(%error, "the kernel cannot ask for modules");
+    }
+    let mut modules = Modules::of_running_kernel().map_err(|error| Trouble::defect(&error))?;
+    modules.load_for_devices();
     modules.load_named(&["efivarfs"]);
     mounts::mount_firmware_variables();
+    let mut cards = || {
+        modules.load_for_devices();
+        network::interface::wired()
+    };
+    let say = |progress| screen.show(Status::Starting(Step::Network(progress)));
     let connection =
-        network::connect(boot.server, &|card| screen.show(Status::Starting(Step::Network(card.to_owned()))))?;
+        network::connect(boot.server, &mut cards, &say).map_err(|error| Trouble::network(&error))?;
     tracing::info!(card = connection.interface.name, address = %connection.lease.address, "connected");
 
     screen.show(Status::Starting(Step::Payload));
-    let server = Server::new(&format!("https://{}", boot.server), appliance.ca_pem.as_bytes())?;
-    let bytes = server.payload(payload::PAYLOAD_BYTES_MAX)?;
-    payload::unpack(&bytes, &appliance.payload_blake3, appliance.payload_bytes, Path::new("/"))?;
-    drop(bytes);
-    let loaded = Modules::of_running_kernel().context("reading the kernel's modules")?.load_for_devices();
-    tracing::info!(?loaded, "drivers");
+    let server = Server::new(&format!("https://{}", boot.server), appliance.ca_pem.as_bytes())
+        .map_err(|error| Trouble::defect(&error))?;
+    screen.watch(server.contact());
+    payload::fetch(&server, boot.server, &appliance, Path::new("/"))?;
+    let mut modules = Modules::of_running_kernel().map_err(|error| Trouble::defect(&error))?;
+    modules.load_for_devices();
 
     screen.show(Status::Starting(Step::Inventory));
     let probe = SysProbe::default();
-    inventory::disks::settle(&probe);
-    let report = inventory::report(&probe, &connection.interface).context("looking at this computer")?;
-    converse(&server, &boot, report, &probe, screen, journal).map_err(anyhow::Error::msg)
+    inventory::disks::settle(&probe, &mut || drop(modules.load_for_devices()));
+    let report = inventory::report(&probe, &connection.interface).map_err(|error| Trouble::defect(&error))?;
+    converse(&server, &boot, report, &probe, screen, journal)
 }
 
 /// Shows why the computer cannot go on, until it restarts.
-fn count_down(screen: &Screen, reason: &str) {
+fn count_down(screen: &Screen, trouble: &Trouble) {
     for left in (1..=SHOW_REASON_FOR.as_secs()).rev() {
-        screen.show(Status::Stuck { reason: reason.to_owned(), restart_in: Duration::from_secs(left) });
+        screen.show(Status::Stuck { trouble: trouble.clone(), restart_in: Duration::from_secs(left) });
         thread::sleep(Duration::from_secs(1));
     }
 }

@@ -3,7 +3,13 @@
 //! HTTPS, TLS 1.3 only, and no certificate counts but those of the appliance's own CA, which travels in the
 //! initramfs. What a session moves is `crate::transfer`'s part.
 
-use std::{sync::Arc, time::Duration};
+pub mod contact;
+pub mod validity;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use mimeo_core::{
     failure::FailureCause,
@@ -17,6 +23,7 @@ use ureq::{
     tls::{PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem},
 };
 
+use self::contact::Contact;
 use crate::{imaging::link::ServerError, transfer::SessionTransfer};
 
 /// How long a connection may take to come about. A switch port that has just come up forwards after up to 30 s of
@@ -41,6 +48,7 @@ const DETAIL_CHARS_MAX: usize = 200;
 pub struct Server {
     agent: Agent,
     base: String,
+    contact: Contact,
 }
 
 /// The certificates given as the appliance's CA are none.
@@ -85,7 +93,16 @@ impl Server {
             .max_idle_connections(CONNECTIONS_MAX)
             .max_idle_connections_per_host(CONNECTIONS_MAX)
             .build();
-        Ok(Self { agent: config.new_agent(), base: base.trim_end_matches('/').to_owned() })
+        Ok(Self {
+            agent: config.new_agent(),
+            base: base.trim_end_matches('/').to_owned(),
+            contact: Contact::default(),
+        })
+    }
+
+    /// Whether it answers.
+    pub fn contact(&self) -> &Contact {
+        &self.contact
     }
 
     /// Says who this computer is. The token is used up by it.
@@ -96,7 +113,8 @@ impl Server {
 
     /// Fetches the second part of the initramfs, of at most `bytes_max`. Its hash is the caller's to check.
     pub fn payload(&self, bytes_max: u64) -> Result<Vec<u8>, ServerError> {
-        answer(paths::PAYLOAD, self.agent.get(format!("{}{}", self.base, paths::PAYLOAD)).call(), bytes_max)
+        let request = self.agent.get(format!("{}{}", self.base, paths::PAYLOAD));
+        self.noted(answer(paths::PAYLOAD, request.call(), bytes_max))
     }
 
     /// Goes on as the one whom the server welcomed.
@@ -115,13 +133,18 @@ impl Server {
         if let Some(credential) = credential {
             request = request.header("authorization", format!("Bearer {}", credential.reveal()));
         }
-        answer(path, request.send(body), answer_bytes_max)
+        self.noted(answer(path, request.send(body), answer_bytes_max))
     }
 
     fn get(&self, path: &str, credential: &Secret, answer_bytes_max: u64) -> Result<Vec<u8>, ServerError> {
         let request = self.agent.get(format!("{}{path}", self.base));
         let request = request.header("authorization", format!("Bearer {}", credential.reveal()));
-        answer(path, request.call(), answer_bytes_max)
+        self.noted(answer(path, request.call(), answer_bytes_max))
+    }
+
+    fn noted<T>(&self, result: Result<T, ServerError>) -> Result<T, ServerError> {
+        self.contact.note(!matches!(result, Err(ServerError::Unreachable(_))), Instant::now());
+        result
     }
 }
 
@@ -182,7 +205,7 @@ fn answer(
     response: Result<Response<Body>, ureq::Error>,
     bytes_max: u64,
 ) -> Result<Vec<u8>, ServerError> {
-    // Nothing that goes wrong on the way is final: the certificate of a server is wrong while its clock is.
+    // Nothing that goes wrong on the way is final: a certificate is wrong while a clock is.
     let unreachable = |error: ureq::Error| ServerError::Unreachable(format!("{path}: {error}"));
     let mut response = response.map_err(unreachable)?;
     let status = response.status();

@@ -1,5 +1,8 @@
 //! What a booted computer says of itself, and what of it can tell one computer from another.
 
+mod placeholder;
+pub mod printable;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -94,7 +97,9 @@ pub struct NicReport {
     pub driver: Option<String>,
     /// Megabits per second, where there is a link and it says.
     pub speed_mbps: Option<u32>,
-    /// Whether this card carried the boot.
+    /// Whether it is an adapter or a dock, which somebody may carry to the next machine.
+    pub usb: bool,
+    /// Whether this card reached the server.
     pub booted: bool,
 }
 
@@ -120,43 +125,10 @@ impl Identity {
     }
 }
 
-/// Texts that manufacturers leave where a number should be, as far as they were seen (FOG ADR 0039, fwupd's
-/// and GLPI's lists), lower case.
-const PLACEHOLDERS: [&str; 16] = [
-    "to be filled by o.e.m.",
-    "to be filled",
-    "default string",
-    "system serial number",
-    "base board serial number",
-    "chassis serial number",
-    "not specified",
-    "not applicable",
-    "not available",
-    "none",
-    "n/a",
-    "unknown",
-    "oem",
-    "o.e.m.",
-    "invalid",
-    "serial",
-];
-
-/// Well-known UUIDs that thousands of boards share.
-const SHARED_UUIDS: [&str; 2] =
-    ["03000200-0400-0500-0006-000700080009", "12345678-1234-5678-90ab-cddeefaabbcc"];
-
 /// The value in canonical spelling, or `None` where it says nothing about which machine this is.
 fn distinguishing(value: &str) -> Option<String> {
     let value = value.trim().to_lowercase();
-    let mut meaningful = value.chars().filter(|c| c.is_alphanumeric());
-    let first = meaningful.next()?;
-    let repeated = meaningful.clone().all(|c| c == first);
-    let counting = ["0123456789", "123456789"]
-        .iter()
-        .any(|digits| *digits == value || digits.starts_with(&value) && value.len() > 3);
-    let placeholder = PLACEHOLDERS.iter().any(|text| value == *text || value.starts_with("to be filled"));
-    let shared = SHARED_UUIDS.contains(&value.as_str());
-    (!repeated && !counting && !placeholder && !shared).then_some(value)
+    (!placeholder::is_placeholder(&value)).then_some(value)
 }
 
 #[cfg(test)]
@@ -165,25 +137,7 @@ mod tests {
 
     #[test]
     fn placeholders_count_for_nothing() {
-        for junk in [
-            "",
-            "  ",
-            "0",
-            "00000000",
-            "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF",
-            "00000000-0000-0000-0000-000000000000",
-            "To be filled by O.E.M.",
-            "To Be Filled By O.E.M. by More",
-            "Default string",
-            "System Serial Number",
-            "None",
-            "03000200-0400-0500-0006-000700080009",
-            "123456789",
-            "0123456789",
-            "12345",
-            "xxxxxxx",
-            "........",
-        ] {
+        for junk in ["  ", "To be filled by O.E.M.", "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF", " None "] {
             assert_eq!(distinguishing(junk), None, "{junk:?}");
         }
     }

@@ -125,6 +125,9 @@ pub enum Orders {
     Question(DiskQuestion),
     Capture(CaptureOrder),
     Deploy(DeployOrder),
+    /// The session that the computer came for failed before it could begin. The console shows why, then the client asks
+    /// again.
+    Refused(Failure),
     /// Leave, and start the computer from its own disk.
     Reboot,
     PowerOff,

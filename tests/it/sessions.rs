@@ -79,6 +79,7 @@ fn report() -> MachineReport {
             mac: MAC,
             driver: None,
             speed_mbps: None,
+            usb: false,
             booted: true,
         }],
     }
@@ -93,7 +94,7 @@ fn client_token(target: BootTarget) -> Secret {
 }
 
 async fn hello(services: &Services, token: &Secret) -> Admission {
-    admit(&services.pool, &services.events, token, &report(), Timestamp::now()).await.expect("let in")
+    admit(&services.pool, &services.events, token, report(), Timestamp::now()).await.expect("let in")
 }
 
 #[tokio::test]

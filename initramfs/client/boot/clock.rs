@@ -7,16 +7,17 @@ use nix::{
     time::{ClockId, clock_settime},
 };
 
-/// Puts a clock that lies before `unix_seconds` there: the battery of an old PC is dead, and a certificate that the
-/// server made yesterday would not be valid yet.
+/// What the clock says, in seconds since 1970; 0 where it lies before that.
 #[expect(clippy::disallowed_methods, reason = "the wall clock itself is the subject")]
-pub fn not_before(unix_seconds: u64) {
-    let earliest = Duration::from_secs(unix_seconds);
-    if SystemTime::now().duration_since(UNIX_EPOCH).is_ok_and(|now| now >= earliest) {
-        return;
-    }
-    match clock_settime(ClockId::CLOCK_REALTIME, TimeSpec::from_duration(earliest)) {
-        Ok(()) => tracing::warn!(unix_seconds, "this computer's clock was behind the server's"),
+pub fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
+}
+
+/// Sets the clock of this boot. The one on the main board stays as it is: it belongs to the computer's own system.
+pub fn set(unix_seconds: u64) {
+    let was = self::unix_seconds();
+    match clock_settime(ClockId::CLOCK_REALTIME, TimeSpec::from_duration(Duration::from_secs(unix_seconds))) {
+        Ok(()) => tracing::warn!(was, unix_seconds, "this computer's clock did not fit the server's"),
         Err(errno) => tracing::error!(%errno, "setting the clock"),
     }
 }

@@ -3,7 +3,7 @@
 //! The kernel writes a line such as `pci:v00008086d0000100Esv…` into every device's `modalias`; depmod collects
 //! the patterns that drivers claim. This is the matching of `modprobe`, as a pure function.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// The tables that depmod wrote for one kernel.
 #[derive(Debug, Default)]
@@ -13,6 +13,9 @@ pub struct ModuleTables {
     aliases: HashMap<String, Vec<(String, String)>>,
     /// Module name → path below the module folder, and the paths of what must be loaded before it.
     dependencies: HashMap<String, Dependencies>,
+    /// Module name → names or aliases of what its driver asks for while it starts, without a symbol that says so:
+    /// the PHY driver of a Realtek adapter, the checksum of a file system.
+    soft: HashMap<String, Vec<String>>,
 }
 
 #[derive(Debug, Clone)]
@@ -22,8 +25,9 @@ struct Dependencies {
 }
 
 impl ModuleTables {
-    /// Reads `modules.alias` and `modules.dep`. Lines of any other form are passed over, as modprobe does.
-    pub fn parse(alias: &str, dep: &str) -> Self {
+    /// Reads `modules.alias`, `modules.dep` and `modules.softdep`. Lines of any other form are passed over, as
+    /// modprobe does.
+    pub fn parse(alias: &str, dep: &str, softdep: &str) -> Self {
         let mut tables = Self::default();
         for line in alias.lines() {
             let mut words = line.split_ascii_whitespace();
@@ -38,6 +42,14 @@ impl ModuleTables {
                 tables.dependencies.insert(name_of(path), Dependencies { path: path.to_owned(), needs });
             }
         }
+        for line in softdep.lines() {
+            let mut words = line.split_ascii_whitespace();
+            if let (Some("softdep"), Some(module)) = (words.next(), words.next()) {
+                let before =
+                    words.skip_while(|word| *word != "pre:").skip(1).take_while(|word| *word != "post:");
+                tables.soft.entry(canonical(module)).or_default().extend(before.map(str::to_owned));
+            }
+        }
         tables
     }
 
@@ -48,14 +60,35 @@ impl ModuleTables {
         patterns.iter().filter(claim).map(|(_, module)| module.as_str()).collect()
     }
 
+    /// The modules that somebody means who names a module or an alias, as the kernel does when it asks for one.
+    pub fn meant(&self, name: &str) -> BTreeSet<&str> {
+        match self.dependencies.get_key_value(&canonical(name)) {
+            Some((module, _)) => BTreeSet::from([module.as_str()]),
+            None => self.claimants(name),
+        }
+    }
+
     /// The files to load for a module, in the order in which to load them; empty where the module is not here.
-    ///
-    /// depmod lists what a module needs with the deepest need last.
     pub fn load_order(&self, module: &str) -> Vec<&str> {
-        let Some(Dependencies { path, needs }) = self.dependencies.get(&canonical(module)) else {
-            return vec![];
-        };
-        needs.iter().rev().map(String::as_str).chain([path.as_str()]).collect()
+        let mut order = Vec::new();
+        self.add_to_order(&canonical(module), &mut HashSet::new(), &mut order);
+        order
+    }
+
+    /// Soft dependencies may lead back to where they came from; what was `seen` is not gone into again.
+    fn add_to_order<'a>(&'a self, module: &str, seen: &mut HashSet<String>, order: &mut Vec<&'a str>) {
+        let Some(Dependencies { path, needs }) = self.dependencies.get(module) else { return };
+        if !seen.insert(module.to_owned()) {
+            return;
+        }
+        for name in self.soft.get(module).into_iter().flatten() {
+            self.meant(name).into_iter().for_each(|needed| self.add_to_order(needed, seen, order));
+        }
+        // depmod lists what a module needs with the deepest need last.
+        for needed in needs.iter().rev() {
+            self.add_to_order(&name_of(needed), seen, order);
+        }
+        order.push(path);
     }
 }
 
@@ -144,16 +177,36 @@ alias pci:v00008086d0000100Esv*sd*bc*sc*i* e1000
 alias pci:v00008086d0000015[0-5]*sv*sd*bc*sc*i* e1000e
 alias virtio:d00000001v* virtio_net
 alias usb:v*p*d*dc*dsc*dp*ic08isc06ip50in* usb-storage
+alias mdio:0000000000011100110010?????????? realtek
+alias crypto-crc32c crc32c_generic
 ";
     const DEP: &str = "\
 kernel/drivers/net/ethernet/intel/e1000/e1000.ko:
 kernel/drivers/net/virtio_net.ko: kernel/drivers/net/net_failover.ko kernel/net/core/failover.ko
 kernel/drivers/usb/storage/usb-storage.ko: kernel/drivers/scsi/scsi_mod.ko
+kernel/drivers/scsi/scsi_mod.ko:
+kernel/net/core/failover.ko:
+kernel/drivers/net/net_failover.ko: kernel/net/core/failover.ko
+kernel/drivers/net/ethernet/realtek/r8169.ko: kernel/drivers/net/phy/libphy.ko
+kernel/drivers/net/phy/realtek.ko: kernel/drivers/net/phy/libphy.ko
+kernel/drivers/net/phy/libphy.ko:
+kernel/fs/xfs/xfs.ko: kernel/lib/libcrc32c.ko
+kernel/lib/libcrc32c.ko:
+kernel/crypto/crc32c_generic.ko:
+";
+
+    const SOFTDEP: &str = "\
+# Soft dependencies extracted from modules themselves.
+softdep r8169 pre: realtek
+softdep realtek post: r8169
+softdep libcrc32c pre: crypto-crc32c post: nothing
+softdep crc32c_generic pre: libcrc32c
+softdep cifs gcm
 ";
 
     #[test]
     fn a_device_finds_its_drivers() {
-        let tables = ModuleTables::parse(ALIAS, DEP);
+        let tables = ModuleTables::parse(ALIAS, DEP, SOFTDEP);
         let e1000 = "pci:v00008086d0000100Esv00001AF4sd00001100bc02sc00i00";
         assert_eq!(tables.claimants(e1000).into_iter().collect::<Vec<_>>(), ["e1000"]);
         assert_eq!(
@@ -166,7 +219,7 @@ kernel/drivers/usb/storage/usb-storage.ko: kernel/drivers/scsi/scsi_mod.ko
 
     #[test]
     fn what_a_module_needs_is_loaded_before_it_deepest_first() {
-        let tables = ModuleTables::parse(ALIAS, DEP);
+        let tables = ModuleTables::parse(ALIAS, DEP, SOFTDEP);
         assert_eq!(
             tables.load_order("virtio_net"),
             [
@@ -177,6 +230,32 @@ kernel/drivers/usb/storage/usb-storage.ko: kernel/drivers/scsi/scsi_mod.ko
         );
         assert_eq!(tables.load_order("usb_storage").len(), 2);
         assert!(tables.load_order("no_such_module").is_empty());
+    }
+
+    #[test]
+    fn what_a_driver_asks_for_while_it_starts_is_there_before_it() {
+        let tables = ModuleTables::parse(ALIAS, DEP, SOFTDEP);
+        // Without its PHY driver r8169 gives the adapter up.
+        let realtek = "kernel/drivers/net/phy/realtek.ko";
+        assert_eq!(
+            tables.load_order("r8169"),
+            ["kernel/drivers/net/phy/libphy.ko", realtek, "kernel/drivers/net/ethernet/realtek/r8169.ko"]
+        );
+        // Named by an alias, needed by what the module needs, and in a circle.
+        assert_eq!(
+            tables.load_order("xfs"),
+            ["kernel/crypto/crc32c_generic.ko", "kernel/lib/libcrc32c.ko", "kernel/fs/xfs/xfs.ko"]
+        );
+    }
+
+    #[test]
+    fn the_kernel_asks_by_name_or_by_alias() {
+        let tables = ModuleTables::parse(ALIAS, DEP, SOFTDEP);
+        let meant = |name| tables.meant(name).into_iter().collect::<Vec<_>>();
+        assert_eq!(meant("usb-storage"), ["usb_storage"]);
+        assert_eq!(meant("mdio:00000000000111001100100100010101"), ["realtek"]);
+        assert_eq!(meant("crypto-crc32c"), ["crc32c_generic"]);
+        assert!(meant("net-pf-10").is_empty());
     }
 
     #[test]

@@ -1,10 +1,64 @@
 //! The second part of the initramfs: storage drivers and tools, fetched over TLS and checked before it is unpacked.
 
-use std::{io, path::Path};
+use std::{io, net::SocketAddr, path::Path, thread, time::Duration};
+
+use mimeo_core::appliance::Appliance;
+
+use super::clock;
+use crate::{
+    console::trouble::{Trouble, chain},
+    conversation::persist,
+    imaging::link::ServerError,
+    server::{
+        Server,
+        validity::{ClockCheck, check_clock},
+    },
+};
 
 /// Largest payload that is taken, well above the 60 MB that the recipe allows: it is held in memory while it is
 /// unpacked.
-pub const PAYLOAD_BYTES_MAX: u64 = 256 << 20;
+const PAYLOAD_BYTES_MAX: u64 = 256 << 20;
+
+/// How often a payload that is not the announced one is fetched anew. A server that was started again with other
+/// artefacts announces other ones, which only a new boot hears of; anything else is a fault that may pass.
+const TRIES: u32 = 3;
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(2);
+
+/// Fetches the second part from `server` and unpacks it below `root`. The server's certificate is met here for the
+/// first time, so a clock that does not fit it is mended here.
+pub fn fetch(
+    server: &Server,
+    address: SocketAddr,
+    appliance: &Appliance,
+    root: &Path,
+) -> Result<(), Trouble> {
+    let mut tries = 1;
+    loop {
+        let bytes = persist(address, || {
+            let answer = server.payload(PAYLOAD_BYTES_MAX);
+            if let Err(ServerError::Unreachable(_)) = answer {
+                mend_clock(address, appliance);
+            }
+            answer
+        })?;
+        match unpack(&bytes, &appliance.payload_blake3, appliance.payload_bytes, root) {
+            Ok(()) => return Ok(()),
+            Err(error) if tries < TRIES => tracing::warn!(tries, "{}", chain(&error)),
+            Err(error) => return Err(Trouble::Payload { detail: chain(&error) }),
+        }
+        tries += 1;
+        thread::sleep(TRY_AGAIN_AFTER);
+    }
+}
+
+fn mend_clock(address: SocketAddr, appliance: &Appliance) {
+    let (now, floor) = (clock::unix_seconds(), appliance.started_unix_seconds);
+    match check_clock(address, appliance.ca_pem.as_bytes(), now, floor) {
+        Ok(ClockCheck::Fits) => {}
+        Ok(ClockCheck::Wrong { valid_at_unix_seconds }) => clock::set(valid_at_unix_seconds),
+        Err(error) => tracing::debug!("{}", chain(&error)),
+    }
+}
 
 /// The second part is not what the server announced, or cannot be unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -19,12 +73,7 @@ pub enum PayloadError {
 
 /// Checks the bytes against what the server announced and unpacks them below `root`. Nothing is unpacked of bytes
 /// that differ.
-pub fn unpack(
-    bytes: &[u8],
-    expected_blake3: &str,
-    expected_bytes: u64,
-    root: &Path,
-) -> Result<(), PayloadError> {
+fn unpack(bytes: &[u8], expected_blake3: &str, expected_bytes: u64, root: &Path) -> Result<(), PayloadError> {
     let actual_bytes = bytes.len() as u64;
     if actual_bytes != expected_bytes {
         return Err(PayloadError::WrongLength { expected: expected_bytes, actual: actual_bytes });

@@ -1,24 +1,34 @@
 //! Puts the screen's content on a terminal of any size: a title, what is happening, a bar, what to know.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mimeo_core::{
-    messages::DiskPin,
+    messages::{DiskPin, Language},
     text::{Texts, failure, size, texts},
 };
 use ratatui::{
     Frame,
-    layout::{Constraint, Layout, Margin},
+    layout::{Constraint, Layout, Margin, Rect},
     style::{Color, Modifier, Style},
     text::{Line, Text},
     widgets::{Block, BorderType, Gauge, Paragraph, Wrap},
 };
 
-use super::screen::{Shown, Status, Step, Work};
+use super::{
+    screen::{Shown, Status, Step, Work},
+    trouble::{self, Trouble},
+};
+use crate::network::Progress;
+
+/// A silence as short as this is a busy server; a longer one is told.
+const SILENCE_TOLD_AFTER: Duration = Duration::from_secs(5);
+
+/// What little is said in one language before the server named one.
+const LANGUAGE_DEFAULT: Language = Language::Fr;
 
 /// Draws everything anew.
 pub fn draw(frame: &mut Frame, shown: &Shown, now: Instant) {
-    let texts = texts(shown.language);
+    let texts = texts(shown.language.unwrap_or(LANGUAGE_DEFAULT));
     let title = match &shown.computer_name {
         Some(name) => format!(" Mimeo · {name} "),
         None => " Mimeo ".to_owned(),
@@ -29,19 +39,34 @@ pub fn draw(frame: &mut Frame, shown: &Shown, now: Instant) {
         .title_bottom(Line::raw(format!(" {} ", shown.server)).right_aligned());
     let inside = block.inner(frame.area()).inner(Margin { horizontal: 2, vertical: 1 });
     frame.render_widget(block, frame.area());
-    if let Status::Working(work) = &shown.status {
-        let [head, bar, figures] =
-            Layout::vertical([Constraint::Length(5), Constraint::Length(1), Constraint::Fill(1)])
-                .areas(inside);
-        frame.render_widget(paragraph(work_head(texts, work)), head);
-        let percent = format!("{:.0} %", work.ratio() * 100.0);
-        let gauge =
-            Gauge::default().ratio(work.ratio()).label(percent).gauge_style(Style::new().fg(Color::Cyan));
-        frame.render_widget(gauge, bar);
-        frame.render_widget(paragraph(work_figures(texts, work, now)), figures);
-    } else {
-        frame.render_widget(paragraph(text(texts, &shown.status)), inside);
+    let [inside, notice] = Layout::vertical([Constraint::Fill(1), Constraint::Length(2)]).areas(inside);
+    match &shown.status {
+        Status::Working(work) => draw_work(frame, texts, work, inside, now),
+        status => frame.render_widget(paragraph(text(texts, shown.language, status)), inside),
     }
+    if let Some(silence) = silence(texts, shown, now) {
+        frame.render_widget(paragraph(Text::from(alarm(silence))), notice);
+    }
+}
+
+fn draw_work(frame: &mut Frame, texts: &Texts, work: &Work, inside: Rect, now: Instant) {
+    let [head, bar, figures] =
+        Layout::vertical([Constraint::Length(5), Constraint::Length(1), Constraint::Fill(1)]).areas(inside);
+    frame.render_widget(paragraph(work_head(texts, work)), head);
+    let percent = format!("{:.0} %", work.ratio() * 100.0);
+    let gauge = Gauge::default().ratio(work.ratio()).label(percent).gauge_style(Style::new().fg(Color::Cyan));
+    frame.render_widget(gauge, bar);
+    frame.render_widget(paragraph(work_figures(texts, work, now)), figures);
+}
+
+/// That the server does not answer, and for how long, where that is so and nothing worse is on the screen.
+fn silence(texts: &Texts, shown: &Shown, now: Instant) -> Option<String> {
+    if matches!(shown.status, Status::Stuck { .. } | Status::Leaving { .. }) {
+        return None;
+    }
+    let silence = now.saturating_duration_since(shown.contact.lost_since()?);
+    let told = || texts.say_with("console-silence", &[("time", &size::duration(silence))]);
+    (silence >= SILENCE_TOLD_AFTER).then(told)
 }
 
 fn paragraph(text: Text<'_>) -> Paragraph<'_> {
@@ -49,7 +74,7 @@ fn paragraph(text: Text<'_>) -> Paragraph<'_> {
 }
 
 /// Everything but a running session is one piece of text.
-fn text<'a>(texts: &Texts, status: &Status) -> Text<'a> {
+fn text<'a>(texts: &Texts, language: Option<Language>, status: &Status) -> Text<'a> {
     match status {
         Status::Starting(step) => Text::raw(starting(texts, step)),
         Status::Waiting => Text::from(vec![
@@ -68,22 +93,39 @@ fn text<'a>(texts: &Texts, status: &Status) -> Text<'a> {
             Line::default(),
             Line::raw(texts.say("console-stopped-hint")),
         ]),
-        Status::Stuck { reason, restart_in } => Text::from(vec![
-            alarm(texts.say("console-stuck")),
-            Line::default(),
-            Line::raw(reason.clone()),
-            Line::default(),
-            Line::raw(texts.say_with("console-restarts-in", &[("time", &size::duration(*restart_in))])),
-        ]),
+        Status::Stuck { trouble, restart_in } => stuck(language, trouble, *restart_in),
         Status::Leaving { power_off: true } => Text::raw(texts.say("console-power-off")),
         Status::Leaving { power_off: false } => Text::raw(texts.say("console-reboot")),
     }
 }
 
+/// Nobody may know which language is meant yet, and here it matters: then both are shown.
+fn stuck<'a>(language: Option<Language>, trouble: &Trouble, restart_in: Duration) -> Text<'a> {
+    let languages = match language {
+        Some(language) => vec![language],
+        None => vec![Language::Fr, Language::En],
+    };
+    let mut lines = Vec::new();
+    for language in languages {
+        let texts = texts(language);
+        lines.push(alarm(texts.say("console-stuck")));
+        lines.push(Line::raw(trouble::sentence(texts, trouble)));
+        lines
+            .push(Line::raw(texts.say_with("console-restarts-in", &[("time", &size::duration(restart_in))])));
+        lines.push(Line::default());
+    }
+    Text::from(lines)
+}
+
 fn starting(texts: &Texts, step: &Step) -> String {
     match step {
         Step::Drivers => texts.say("console-drivers"),
-        Step::Network(card) => texts.say_with("console-network", &[("card", card)]),
+        Step::Network(Progress::NoCard) => texts.say("console-no-card"),
+        Step::Network(Progress::NoLink(cards)) => texts.say_with("console-no-link", &[("cards", cards)]),
+        Step::Network(Progress::Asking(cards)) => texts.say_with("console-network", &[("card", cards)]),
+        Step::Network(Progress::Reaching { card, address }) => {
+            texts.say_with("console-reaching", &[("card", card), ("address", &address.to_string())])
+        }
         Step::Payload => texts.say("console-payload"),
         Step::Inventory => texts.say("console-inventory"),
         Step::Hello => texts.say("console-hello"),
@@ -151,7 +193,13 @@ mod tests {
     use ratatui::{Terminal, backend::TestBackend};
 
     use super::draw;
-    use crate::console::screen::{Shown, Status, Work};
+    use crate::{
+        console::{
+            screen::{Shown, Status, Work},
+            trouble::Trouble,
+        },
+        server::contact::Contact,
+    };
 
     fn disk() -> DiskPin {
         DiskPin {
@@ -167,9 +215,15 @@ mod tests {
     fn seen(language: Language, status: Status) -> String {
         let mut terminal = Terminal::new(TestBackend::new(80, 25)).expect("a test terminal");
         let shown =
-            Shown { language, computer_name: Some("pc-17".into()), server: "10.0.0.1:443".into(), status };
+            Shown { computer_name: Some("pc-17".into()), language: Some(language), ..nameless(status) };
         terminal.draw(|frame| draw(frame, &shown, Instant::now())).expect("drawn");
         terminal.backend().to_string()
+    }
+
+    /// Before the server said anything.
+    fn nameless(status: Status) -> Shown {
+        let server = "10.0.0.1:443".into();
+        Shown { language: None, computer_name: None, server, contact: Contact::default(), status }
     }
 
     #[test]
@@ -233,15 +287,49 @@ mod tests {
     }
 
     #[test]
+    fn every_trouble_fits_the_screen_in_both_languages_at_once_and_says_when_it_restarts() {
+        let long = || "eth0: no DHCP server gave an address within 15s; eth1: no link; ".repeat(3);
+        for trouble in [
+            Trouble::NotOurBoot { detail: long() },
+            Trouble::NoCard,
+            Trouble::NoLink { cards: "eth0, eth1".into() },
+            Trouble::NoAddress { attempts: long() },
+            Trouble::ServerSilent { server: "10.0.0.1:443".into(), detail: long() },
+            Trouble::Payload { detail: long() },
+            Trouble::Refused(FailureCause::ServerLost { detail: long() }),
+            Trouble::NotLetIn { detail: long() },
+            Trouble::Defect { detail: long() },
+        ] {
+            let mut terminal = Terminal::new(TestBackend::new(80, 25)).expect("a test terminal");
+            let shown = nameless(Status::Stuck { trouble, restart_in: Duration::from_secs(90) });
+            terminal.draw(|frame| draw(frame, &shown, Instant::now())).expect("drawn");
+            let seen = terminal.backend().to_string();
+            for part in ["Il redémarre dans 1 min 30 s", "It restarts in 1 min 30 s"] {
+                assert!(seen.contains(part), "{part} is missing:\n{seen}");
+            }
+            assert!(!seen.contains("trouble-") && !seen.contains("{ $"), "{seen}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_keeps_silent_is_told_whatever_else_is_shown() {
+        let start = Instant::now();
+        let shown = nameless(Status::Waiting);
+        shown.contact.note(false, start);
+        let seen_after = |seconds| {
+            let mut terminal = Terminal::new(TestBackend::new(80, 25)).expect("a test terminal");
+            terminal.draw(|frame| draw(frame, &shown, start + Duration::from_secs(seconds))).expect("drawn");
+            terminal.backend().to_string()
+        };
+        assert!(!seen_after(2).contains("ne répond pas"));
+        assert!(seen_after(72).contains("ne répond pas depuis 1 min 12 s"), "{}", seen_after(72));
+    }
+
+    #[test]
     fn a_terminal_of_any_size_will_do() {
         for (width, height) in [(1, 1), (10, 3), (40, 10), (200, 60)] {
             let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a test terminal");
-            let shown = Shown {
-                language: Language::En,
-                computer_name: None,
-                server: "10.0.0.1:443".into(),
-                status: Status::Waiting,
-            };
+            let shown = nameless(Status::Waiting);
             terminal.draw(|frame| draw(frame, &shown, Instant::now())).expect("drawn");
         }
     }

@@ -7,10 +7,16 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use mimeo_core::messages::LOG_BYTES_MAX;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Lines that are kept for the server while it does not answer: an hour of a session's chatter. Older ones go first.
 const LINES_MAX: usize = 4096;
+
+/// The longest line that is kept: what is beyond stays on the serial console. A line longer than the server takes at
+/// once would never leave, nor any after it.
+const LINE_BYTES_MAX: usize = 16 << 10;
+const _: () = assert!(LINE_BYTES_MAX < LOG_BYTES_MAX);
 
 /// The log. Cloning gives another handle to the same.
 #[derive(Clone, Default)]
@@ -43,13 +49,13 @@ impl Journal {
         text
     }
 
-    /// Puts back what could not be delivered.
+    /// Puts back what could not be delivered, as far as what was said since leaves room for it.
     pub fn put_back(&self, text: &str) {
         let mut kept = self.lock();
-        for line in text.split_inclusive('\n').rev().take(LINES_MAX) {
+        let room = LINES_MAX.saturating_sub(kept.unsent.len());
+        for line in text.split_inclusive('\n').rev().take(room) {
             kept.unsent.push_front(line.to_owned());
         }
-        kept.unsent.truncate(LINES_MAX);
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -59,7 +65,7 @@ impl Journal {
 }
 
 /// The device of the last serial `console=` on the kernel command line.
-fn serial_console(cmdline: &str) -> Option<String> {
+pub(crate) fn serial_console(cmdline: &str) -> Option<String> {
     let mut consoles = cmdline.split_ascii_whitespace().filter_map(|word| word.strip_prefix("console="));
     let name = consoles.rfind(|name| name.starts_with("ttyS"))?.split(',').next()?;
     Some(format!("/dev/{name}"))
@@ -84,11 +90,15 @@ impl Write for Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        let line = String::from_utf8_lossy(&self.bytes).into_owned();
+        let mut line = String::from_utf8_lossy(&self.bytes).into_owned();
         let mut kept = self.journal.lock();
         if let Some(serial) = &mut kept.serial {
             // A serial port that nobody reads must not stop a deploy.
             let _written = serial.write_all(line.replace('\n', "\r\n").as_bytes());
+        }
+        if line.len() > LINE_BYTES_MAX {
+            line.truncate(line.floor_char_boundary(LINE_BYTES_MAX - 1));
+            line.push('\n');
         }
         if kept.unsent.len() >= LINES_MAX {
             kept.unsent.pop_front();
@@ -111,7 +121,7 @@ mod tests {
 
     use tracing_subscriber::fmt::MakeWriter;
 
-    use super::{Journal, LINES_MAX, serial_console};
+    use super::{Journal, LINES_MAX, LOG_BYTES_MAX, serial_console};
 
     fn say(journal: &Journal, line: &str) {
         journal.make_writer().write_all(line.as_bytes()).expect("memory takes it");
@@ -145,6 +155,27 @@ mod tests {
             say(&journal, &format!("{number}\n"));
         }
         assert!(journal.take(100).starts_with("10\n"));
+    }
+
+    #[test]
+    fn what_was_said_since_is_dropped_last() {
+        let journal = Journal::default();
+        for number in 0..LINES_MAX {
+            say(&journal, &format!("{number}\n"));
+        }
+        let taken = journal.take(8);
+        say(&journal, "newest\n");
+        journal.put_back(&taken);
+        assert!(journal.take(usize::MAX).ends_with("newest\n"));
+    }
+
+    #[test]
+    fn a_line_too_long_for_the_server_does_not_block_the_lines_after_it() {
+        let journal = Journal::default();
+        say(&journal, &format!("{}\n", "é".repeat(LOG_BYTES_MAX)));
+        say(&journal, "two\n");
+        let taken = journal.take(LOG_BYTES_MAX);
+        assert!(taken.starts_with("éé") && taken.ends_with("é\ntwo\n"));
     }
 
     #[test]

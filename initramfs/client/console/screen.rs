@@ -10,6 +10,9 @@ use mimeo_core::{
     messages::{DiskPin, Heartbeat, Language},
 };
 
+use super::trouble::Trouble;
+use crate::{network::Progress, server::contact::Contact};
+
 /// The screen's content. Cloning gives another handle to the same.
 #[derive(Clone)]
 pub struct Screen {
@@ -19,11 +22,13 @@ pub struct Screen {
 /// Everything on the screen.
 #[derive(Debug, Clone)]
 pub struct Shown {
-    pub language: Language,
+    /// `None` until the server says it: until then, what matters is said in both.
+    pub language: Option<Language>,
     /// The computer's name, once the server told it.
     pub computer_name: Option<String>,
     /// The server's address.
     pub server: String,
+    pub contact: Contact,
     pub status: Status,
 }
 
@@ -43,7 +48,7 @@ pub enum Status {
     Stopped,
     /// The client cannot go on.
     Stuck {
-        reason: String,
+        trouble: Trouble,
         restart_in: Duration,
     },
     Leaving {
@@ -55,8 +60,7 @@ pub enum Status {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     Drivers,
-    /// The card that is being tried.
-    Network(String),
+    Network(Progress),
     Payload,
     Inventory,
     Hello,
@@ -75,11 +79,11 @@ pub struct Work {
 
 impl Screen {
     pub fn new(server: String) -> Self {
-        // Nobody knows the language before the server says it; the name of the field of work is short either way.
         let shown = Shown {
-            language: Language::Fr,
+            language: None,
             computer_name: None,
             server,
+            contact: Contact::default(),
             status: Status::Starting(Step::Drivers),
         };
         Self { shown: Arc::new(Mutex::new(shown)) }
@@ -97,9 +101,14 @@ impl Screen {
         self.lock().server = server.to_owned();
     }
 
+    /// From now on the screen says when the server does not answer.
+    pub fn watch(&self, contact: &Contact) {
+        self.lock().contact = contact.clone();
+    }
+
     pub fn introduce(&self, language: Language, computer_name: &str) {
         let mut shown = self.lock();
-        shown.language = language;
+        shown.language = Some(language);
         shown.computer_name = Some(computer_name.to_owned());
     }
 

@@ -16,7 +16,7 @@ use super::{draw::draw, screen::Screen};
 const CONSOLE: &str = "/dev/tty1";
 
 /// Four pictures a second are as many as a person reads, and cost an old PC nothing.
-const REDRAW_EVERY: Duration = Duration::from_millis(250);
+pub const REDRAW_EVERY: Duration = Duration::from_millis(250);
 
 /// Takes the console over and keeps it drawn until the machine leaves. A machine without a screen does without: the
 /// thread ends, and the log says why.

@@ -5,7 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mimeo_core::{failure::FailureCause, messages::DiskPin, units::SectorSize};
+use mimeo_core::{
+    failure::FailureCause, machine::printable::printable, messages::DiskPin, units::SectorSize,
+};
 
 use super::device::{Access, BlockDevice, KernelDevice, OpenDeviceError};
 
@@ -137,8 +139,13 @@ fn describe(folder: &Path, name: &str, dev: &Path) -> Option<FoundDisk> {
 fn text(folder: &Path, path: &str) -> Option<String> {
     let text = fs::read(folder.join(path)).ok()?;
     let text = String::from_utf8_lossy(&text);
+    harmless(&text)
+}
+
+/// The text as the server keeps it, by which a plan pins the disk; `None` where nothing is left of it.
+fn harmless(text: &str) -> Option<String> {
     let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
-    (!text.is_empty()).then(|| text.to_owned())
+    (!text.is_empty()).then(|| printable(text))
 }
 
 /// The serial number of a SCSI or SATA disk: vital product data page 0x80 (SPC-4, 7.8.15), which the kernel
@@ -148,8 +155,7 @@ fn unit_serial(folder: &Path) -> Option<String> {
     let (&[_, 0x80, high, low], rest) = page.split_first_chunk()? else { return None };
     let serial = rest.get(..usize::from(u16::from_be_bytes([high, low])))?;
     let serial = String::from_utf8_lossy(serial);
-    let serial = serial.trim_matches(|c: char| c.is_whitespace() || c == '\0');
-    (!serial.is_empty()).then(|| serial.to_owned())
+    harmless(&serial)
 }
 
 /// How the disk is attached, from the path of the bus that it hangs on.

@@ -17,11 +17,14 @@ use crate::disk::probe::{DiskProbe, FoundDisk};
 const SETTLE_MAX: Duration = Duration::from_secs(15);
 /// Disks that have not changed in number for this long are all there are.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// One look reads a few hundred small files of the kernel's.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// Waits until the disks have appeared: drivers look for them on their own after they are loaded, and nothing says
 /// that they are done. A machine that shows at least one disk is waited for only until their number is stable.
-pub fn settle(probe: &dyn DiskProbe) {
+///
+/// `load_drivers` is called now and then: what hangs behind a bus is seen only after the bus's driver has looked.
+pub fn settle(probe: &dyn DiskProbe, load_drivers: &mut dyn FnMut()) {
     let started = Instant::now();
     let (mut seen, mut since) = (0, started);
     while started.elapsed() < SETTLE_MAX {
@@ -31,6 +34,7 @@ pub fn settle(probe: &dyn DiskProbe) {
         } else if count > 0 && since.elapsed() >= SETTLED_AFTER {
             return;
         }
+        load_drivers();
         thread::sleep(LOOK_AGAIN_AFTER);
     }
 }

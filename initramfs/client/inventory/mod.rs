@@ -1,4 +1,4 @@
-//! What this machine is: read from the kernel, told to the server as it is.
+//! What this machine is: read from the kernel, told to the server as it is, but for characters that steer terminals.
 
 pub mod disks;
 pub mod facts;
@@ -14,7 +14,7 @@ use crate::{
 
 /// Looks at the whole machine. `booted` is the card that reaches the server.
 pub fn report(probe: &dyn DiskProbe, booted: &Interface) -> io::Result<MachineReport> {
-    Ok(MachineReport {
+    let report = MachineReport {
         identity: facts::identity(),
         firmware: facts::firmware(),
         secure_boot: facts::secure_boot(),
@@ -22,7 +22,8 @@ pub fn report(probe: &dyn DiskProbe, booted: &Interface) -> io::Result<MachineRe
         memory_bytes: facts::memory_bytes(),
         disks: disks::reports(probe)?,
         nics: interface::wired().iter().map(|interface| nic(interface, booted)).collect(),
-    })
+    };
+    Ok(report.into_printable())
 }
 
 fn nic(interface: &Interface, booted: &Interface) -> NicReport {
@@ -31,6 +32,7 @@ fn nic(interface: &Interface, booted: &Interface) -> NicReport {
         mac: interface.mac,
         driver: interface.driver(),
         speed_mbps: interface.speed_mbps(),
+        usb: interface.on_usb(),
         booted: interface.mac == booted.mac,
     }
 }

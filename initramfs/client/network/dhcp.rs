@@ -9,7 +9,7 @@
 //! Time is the time since the machine was made. The machine is a plain DHCP client to every server: it sends no
 //! PXE class, so that a boot pool for PXE clients leaves it alone.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{net::Ipv4Addr, ops::Range, time::Duration};
 
 use dhcproto::{
     Decodable, Decoder, Encodable,
@@ -25,11 +25,19 @@ const RETRY_MAX: Duration = Duration::from_secs(16);
 /// Requests for one offer before the client starts again with DISCOVER.
 const REQUESTS_MAX: u32 = 3;
 
-/// A renewal is repeated after half of what is left, but not more often than this (RFC 2131 section 4.4.5).
+/// A renewal is repeated after half of what is left, but not more often than this (RFC 2131 section 4.4.5), or than
+/// an eighth of a lease that is shorter than the RFC thought of.
 const RENEW_RETRY_MIN: Duration = Duration::from_secs(60);
 
 /// A lease shorter than this would have the client renew without end; it is taken for this long.
-const LEASE_MIN: Duration = Duration::from_secs(60);
+const LEASE_MIN: Duration = Duration::from_secs(10);
+
+/// A mask that is missing or empty stands for the network of a classroom.
+const PREFIX_LENGTH_DEFAULT: u8 = 24;
+
+/// The MTU that every IPv4 network has at least (RFC 2132 section 5.1 allows down to 68, on which nothing works), and
+/// that of Ethernet, which every card has from the start.
+const MTU_RANGE: Range<u16> = 576..1500;
 
 /// Where a message says how long its hardware address is (RFC 2131 section 2).
 const HLEN_OFFSET: usize = 2;
@@ -40,6 +48,8 @@ pub struct Lease {
     pub address: Ipv4Addr,
     pub prefix_length: u8,
     pub router: Option<Ipv4Addr>,
+    /// Where the network carries less than Ethernet does (a tunnel between sites), the longest packet.
+    pub mtu: Option<u16>,
     pub server: Ipv4Addr,
     pub duration: Duration,
 }
@@ -172,7 +182,8 @@ impl Machine {
             return Some(Action::Lost);
         }
         let left = expires - now;
-        self.deadline = (now + (left / 2).max(RENEW_RETRY_MIN)).min(expires);
+        let retry_min = RENEW_RETRY_MIN.min(lease.duration / 8);
+        self.deadline = (now + (left / 2).max(retry_min)).min(expires);
         let request = self.request_renewal(lease);
         let rebinding = left <= lease.duration / 8;
         Some(if rebinding { Action::Broadcast(request) } else { Action::Unicast(lease.server, request) })
@@ -203,7 +214,12 @@ impl Machine {
             // Without an address of its own the kernel takes only broadcasts.
             message.set_flags(Flags::default().set_broadcast());
         }
-        let wanted = vec![OptionCode::SubnetMask, OptionCode::Router, OptionCode::AddressLeaseTime];
+        let wanted = vec![
+            OptionCode::SubnetMask,
+            OptionCode::Router,
+            OptionCode::InterfaceMtu,
+            OptionCode::AddressLeaseTime,
+        ];
         message.opts_mut().insert(DhcpOption::MessageType(kind));
         message.opts_mut().insert(DhcpOption::ParameterRequestList(wanted));
         options.into_iter().for_each(|option| {
@@ -230,11 +246,15 @@ fn lease(message: &Message) -> Option<Lease> {
         return None;
     }
     let prefix_length = match option(OptionCode::SubnetMask) {
-        Some(DhcpOption::SubnetMask(mask)) => u32::from(*mask).leading_ones() as u8,
-        _ => 24,
+        Some(DhcpOption::SubnetMask(mask)) if !mask.is_unspecified() => u32::from(*mask).leading_ones() as u8,
+        _ => PREFIX_LENGTH_DEFAULT,
     };
     let router = match option(OptionCode::Router) {
         Some(DhcpOption::Router(routers)) => routers.first().copied(),
+        _ => None,
+    };
+    let mtu = match option(OptionCode::InterfaceMtu) {
+        Some(DhcpOption::InterfaceMtu(mtu)) if MTU_RANGE.contains(mtu) => Some(*mtu),
         _ => None,
     };
     let seconds = match option(OptionCode::AddressLeaseTime) {
@@ -242,7 +262,7 @@ fn lease(message: &Message) -> Option<Lease> {
         _ => u32::MAX,
     };
     let duration = Duration::from_secs(seconds.into()).max(LEASE_MIN);
-    Some(Lease { address, prefix_length, router, server, duration })
+    Some(Lease { address, prefix_length, router, mtu, server, duration })
 }
 
 #[cfg(test)]

@@ -57,6 +57,12 @@ impl Interface {
         self.read("speed")?.parse().ok()
     }
 
+    /// Whether the card hangs on USB: an adapter or a dock, which somebody carries to the next machine.
+    pub fn on_usb(&self) -> bool {
+        let device = fs::canonicalize(Path::new(SYS_NET).join(&self.name).join("device"));
+        device.is_ok_and(|path| path.iter().any(|part| part.to_string_lossy().starts_with("usb")))
+    }
+
     /// The driver's name.
     pub fn driver(&self) -> Option<String> {
         let link = fs::read_link(Path::new(SYS_NET).join(&self.name).join("device/driver")).ok()?;
@@ -93,10 +99,14 @@ impl Setup {
         self.run("switching on the card", interface, self.handle.link().set(message).execute())
     }
 
-    /// Gives a card its address, and the way to other networks where the lease names one.
+    /// Gives a card its address, and what else the lease names: the way to other networks, the longest packet.
     pub fn configure(&self, interface: &Interface, lease: &Lease) -> Result<(), SetupError> {
         let address = self.handle.address().add(interface.index, lease.address.into(), lease.prefix_length);
         self.run("setting the address", interface, address.replace().execute())?;
+        if let Some(mtu) = lease.mtu {
+            let message = LinkUnspec::new_with_index(interface.index).mtu(mtu.into()).build();
+            self.run("setting the MTU", interface, self.handle.link().set(message).execute())?;
+        }
         if let Some(router) = lease.router {
             let route = RouteMessageBuilder::<Ipv4Addr>::new()
                 .destination_prefix(Ipv4Addr::UNSPECIFIED, 0)
@@ -112,8 +122,8 @@ impl Setup {
         Ok(())
     }
 
-    /// Takes the address away again; the routes go with it.
-    pub fn deconfigure(&self, interface: &Interface, lease: &Lease) -> Result<(), SetupError> {
+    /// Takes the card's addresses away again; the routes go with them.
+    pub fn deconfigure(&self, interface: &Interface) -> Result<(), SetupError> {
         let remove = async {
             let mut addresses = self.handle.address().get().set_link_index_filter(interface.index).execute();
             while let Some(address) = addresses.try_next().await? {
@@ -121,7 +131,6 @@ impl Setup {
             }
             Ok(())
         };
-        tracing::info!(interface = interface.name, address = %lease.address, "giving the address up");
         self.run("taking the address away", interface, remove)
     }
 

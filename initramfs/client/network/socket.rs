@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{self, Read},
     net::{Ipv4Addr, SocketAddrV4},
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -25,18 +26,18 @@ const PACKET_BYTES_MAX: usize = 1500;
 pub enum DhcpError {
     #[error("no DHCP server gave an address within {0:?}")]
     NoAnswer(Duration),
-    #[error("the lease of {0} was not renewed")]
+    #[error("the lease of {0} was refused or not renewed")]
     LeaseLost(Ipv4Addr),
     #[error("speaking DHCP on {interface}")]
     Io { interface: String, source: io::Error },
 }
 
-/// Asks for an address.
-pub fn acquire(interface: &Interface, within: Duration) -> Result<Lease, DhcpError> {
+/// Asks for an address, unless `over` says that nobody needs it any more.
+pub fn acquire(interface: &Interface, within: Duration, over: &AtomicBool) -> Result<Lease, DhcpError> {
     let started = Instant::now();
     let channel = Channel::open(interface)?;
     let mut machine = Machine::new(interface.mac, channel.random()?);
-    while started.elapsed() < within {
+    while started.elapsed() < within && !over.load(Ordering::Relaxed) {
         if let Some(Action::Bound(lease)) = channel.step(&mut machine, started, within)? {
             return Ok(lease);
         }
@@ -44,7 +45,8 @@ pub fn acquire(interface: &Interface, within: Duration) -> Result<Lease, DhcpErr
     Err(DhcpError::NoAnswer(within))
 }
 
-/// Renews `lease` until that fails, and says why it did.
+/// Renews `lease` until that fails, and says why it did. An address that changes without having been lost counts as
+/// lost: its user sets it up anew.
 pub fn keep(interface: &Interface, lease: Lease) -> DhcpError {
     let started = Instant::now();
     let address = lease.address;
@@ -52,8 +54,12 @@ pub fn keep(interface: &Interface, lease: Lease) -> DhcpError {
         let channel = Channel::open(interface)?;
         let mut machine = Machine::bound(interface.mac, channel.random()?, lease, Duration::ZERO);
         loop {
-            if let Some(Action::Lost) = channel.step(&mut machine, started, Duration::MAX)? {
-                return Err(DhcpError::LeaseLost(address));
+            match channel.step(&mut machine, started, Duration::MAX)? {
+                Some(Action::Lost) => return Err(DhcpError::LeaseLost(address)),
+                Some(Action::Bound(renewed)) if renewed.address != address => {
+                    return Err(DhcpError::LeaseLost(address));
+                }
+                _ => {}
             }
         }
     };

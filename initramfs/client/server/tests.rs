@@ -3,6 +3,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     sync::{Arc, Mutex},
     thread,
+    time::Duration,
 };
 
 use mimeo_core::{
@@ -22,12 +23,12 @@ type Expected = fn(&ServerError) -> bool;
 /// What the little server heard: request line, `authorization`, body.
 type Heard = Arc<Mutex<Vec<(String, String, Vec<u8>)>>>;
 
-struct Ca {
-    certificate: rcgen::Certificate,
+pub(crate) struct Ca {
+    pub(crate) certificate: rcgen::Certificate,
     issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
 }
 
-fn ca() -> Ca {
+pub(crate) fn ca() -> Ca {
     let key = rcgen::KeyPair::generate().unwrap();
     let mut params = rcgen::CertificateParams::default();
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -35,11 +36,31 @@ fn ca() -> Ca {
     Ca { certificate, issuer: rcgen::Issuer::new(params, key) }
 }
 
+/// A TLS server on the loopback with a certificate valid between two moments, for one connection.
+pub(crate) fn serve_valid(ca: &Ca, from_unix_seconds: u64, until_unix_seconds: u64) -> SocketAddr {
+    let moment = |seconds| rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds);
+    let mut params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    params.not_before = moment(from_unix_seconds);
+    params.not_after = moment(until_unix_seconds);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = params.signed_by(&key, &ca.issuer).unwrap();
+    serve_as(certificate, &key, vec![(200, vec![])], false).0
+}
+
 /// A TLS server on the loopback that gives each request the answer of the same place. It ends with the last.
 fn serve(ca: &Ca, answers: Vec<(u16, Vec<u8>)>, tls12_only: bool) -> (SocketAddr, Heard) {
     let key = rcgen::KeyPair::generate().unwrap();
     let params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
     let certificate = params.signed_by(&key, &ca.issuer).unwrap();
+    serve_as(certificate, &key, answers, tls12_only)
+}
+
+fn serve_as(
+    certificate: rcgen::Certificate,
+    key: &rcgen::KeyPair,
+    answers: Vec<(u16, Vec<u8>)>,
+    tls12_only: bool,
+) -> (SocketAddr, Heard) {
     let versions: &[&rustls::SupportedProtocolVersion] =
         if tls12_only { &[&rustls::version::TLS12] } else { &[&rustls::version::TLS13] };
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))

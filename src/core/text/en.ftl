@@ -39,7 +39,10 @@ failure-tool = The program { $name } failed: { $detail }.
 failure-internal = Mimeo made a mistake: { $detail }. Please report it with the log of this session.
 
 console-drivers = Loading drivers...
+console-no-card = No network card has appeared yet...
+console-no-link = Waiting for a link on { $cards }. Is the cable plugged in at both ends?
 console-network = Asking for an address through { $card }...
+console-reaching = { $card } has the address { $address }. Connecting to the server...
 console-payload = Fetching storage drivers and tools...
 console-inventory = Looking at this computer...
 console-hello = Talking with the server...
@@ -61,3 +64,14 @@ console-stuck = This computer cannot go on.
 console-restarts-in = It restarts in { $time }.
 console-reboot = The computer restarts.
 console-power-off = The computer switches off.
+console-silence = The server has not answered for { $time }. Trying again: check the cable and the server.
+console-died = Mimeo's program ended unexpectedly ({ $reason }). If this comes again, report it; where memory ran out, the computer needs more of it.
+
+trouble-not-our-boot = This computer was not started by Mimeo's boot menu ({ $detail }). Start it from the network again; if this comes again, run "mimeo doctor" on the server.
+trouble-no-card = No network card of this computer works here. Use another card or a USB adapter, and start from it.
+trouble-no-link = No network card has a link ({ $cards }). Check the cable and the switch.
+trouble-no-address = No DHCP server gives an address ({ $attempts }). Check where the cable leads to, and that the DHCP server has addresses left.
+trouble-server-silent = The server { $server } does not answer ({ $detail }). Check that Mimeo runs, and that this network leads to it.
+trouble-payload = The server sent something else than it announced ({ $detail }). If this comes again, start Mimeo again on the server.
+trouble-not-let-in = The server does not let this computer in ({ $detail }). It tries again from the beginning.
+trouble-defect = Mimeo made a mistake: { $detail }. Please report it with this computer's log.

@@ -39,7 +39,10 @@ failure-tool = Le programme { $name } a échoué : { $detail }.
 failure-internal = Mimeo s'est trompé : { $detail }. Merci de le signaler avec le journal de cette session.
 
 console-drivers = Chargement des pilotes...
+console-no-card = Aucune carte réseau n'est encore apparue...
+console-no-link = Attente d'un lien sur { $cards }. Le câble est-il branché aux deux bouts ?
 console-network = Demande d'une adresse par { $card }...
+console-reaching = { $card } a l'adresse { $address }. Connexion au serveur...
 console-payload = Récupération des pilotes de disque et des outils...
 console-inventory = Inventaire de cet ordinateur...
 console-hello = Échange avec le serveur...
@@ -61,3 +64,14 @@ console-stuck = Cet ordinateur ne peut pas continuer.
 console-restarts-in = Il redémarre dans { $time }.
 console-reboot = L'ordinateur redémarre.
 console-power-off = L'ordinateur s'éteint.
+console-silence = Le serveur ne répond pas depuis { $time }. Nouvel essai : vérifiez le câble et le serveur.
+console-died = Le programme de Mimeo s'est arrêté brusquement ({ $reason }). Si cela se répète, signalez-le ; si la mémoire a manqué, il en faut davantage à l'ordinateur.
+
+trouble-not-our-boot = Cet ordinateur n'a pas été démarré par le menu de Mimeo ({ $detail }). Démarrez-le à nouveau par le réseau ; si cela se répète, exécutez « mimeo doctor » sur le serveur.
+trouble-no-card = Aucune carte réseau de cet ordinateur ne fonctionne ici. Utilisez une autre carte ou un adaptateur USB, et démarrez par elle.
+trouble-no-link = Aucune carte réseau n'a de lien ({ $cards }). Vérifiez le câble et le commutateur.
+trouble-no-address = Aucun serveur DHCP ne donne d'adresse ({ $attempts }). Vérifiez où mène le câble, et qu'il reste des adresses au serveur DHCP.
+trouble-server-silent = Le serveur { $server } ne répond pas ({ $detail }). Vérifiez que Mimeo tourne et que ce réseau mène à lui.
+trouble-payload = Le serveur a envoyé autre chose que ce qu'il avait annoncé ({ $detail }). Si cela se répète, relancez Mimeo sur le serveur.
+trouble-not-let-in = Le serveur n'admet pas cet ordinateur ({ $detail }). Il recommence depuis le début.
+trouble-defect = Mimeo s'est trompé : { $detail }. Merci de le signaler avec le journal de cet ordinateur.

@@ -9,8 +9,8 @@ use sqlx::SqlitePool;
 use super::{
     boot_token::{Minted, Purpose, SpendError, check, spend},
     client_boot::{ClientBoot, begin_boot},
-    computer::{ComputerError, find_candidates, insert_computer, load_computer, traits_of, update_report},
-    identity::{Recognition, Sight, recognise},
+    computer::{ComputerError, find_candidates, insert_computer, load_computer, update_report},
+    identity::{Recognition, Sight, Traits, recognise},
     name::ComputerName,
 };
 use crate::{
@@ -21,6 +21,10 @@ use crate::{
 /// Network cards in one report: several times what a server has. A report is foreign input and costs a look-up for
 /// each.
 const NICS_MAX: usize = 64;
+
+/// The longest report that is kept, as JSON: some hundred disks with a dozen partitions each. Every list of computers
+/// reads the reports of all.
+const REPORT_BYTES_MAX: usize = 256 << 10;
 
 /// A client that was let in.
 #[derive(Debug)]
@@ -39,13 +43,19 @@ pub async fn admit(
     pool: &SqlitePool,
     events: &Events,
     token: &Secret,
-    report: &MachineReport,
+    report: MachineReport,
     now: Timestamp,
 ) -> Result<Admission, AdmitError> {
-    let machine = traits_of(report);
     if report.nics.len() > NICS_MAX {
         return Err(AdmitError::TooManyNics { found: report.nics.len() });
     }
+    // Here foreign text comes in; from here on, nothing in it steers a terminal.
+    let report = &report.into_printable();
+    let report_bytes = serde_json::to_vec(report).map_or(usize::MAX, |json| json.len());
+    if report_bytes > REPORT_BYTES_MAX {
+        return Err(AdmitError::ReportTooLong { found_bytes: report_bytes });
+    }
+    let machine = Traits::of(report);
     check(&mut *pool.acquire().await.map_err(ComputerError::from)?, token, now).await?;
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(ComputerError::from)?;
     let Minted { mac: booted, purpose } = spend(&mut transaction, token, now).await?;
@@ -89,6 +99,8 @@ pub enum AdmitError {
     OtherMachine,
     #[error("the machine reports {found} network cards, at most {NICS_MAX} are taken")]
     TooManyNics { found: usize },
+    #[error("the machine's report has {found_bytes} bytes, at most {REPORT_BYTES_MAX} are taken")]
+    ReportTooLong { found_bytes: usize },
     #[error(
         "this machine has no serial number, UUID or network card of its own and may be one of the computers \
          {candidates:?}: boot it once with its built-in network card"
@@ -100,7 +112,7 @@ pub enum AdmitError {
 
 #[cfg(test)]
 mod tests {
-    use mimeo_core::ids::MacAddr;
+    use mimeo_core::{ids::MacAddr, machine::DiskReport};
 
     use super::{AdmitError, SpendError, admit};
     use crate::{
@@ -110,7 +122,7 @@ mod tests {
         inventory::{
             boot_token::{Purpose, mint},
             client_boot::{CREDENTIAL_LIFE, find_boot},
-            computer::tests::report,
+            computer::{load_computer, tests::report},
         },
     };
 
@@ -125,7 +137,7 @@ mod tests {
         let events = Events::new();
         let mut heard = events.listen();
         let token = mint(&pool, MAC, Purpose::Register, NOW).await.expect("minted");
-        let first = admit(&pool, &events, &token, &report(UUID, &[MAC]), NOW).await.expect("let in");
+        let first = admit(&pool, &events, &token, report(UUID, &[MAC]), NOW).await.expect("let in");
         assert_eq!(first.name.as_str(), "pc-010203");
         let registered =
             Event::ComputerRegistered { computer: first.boot.computer, name: "pc-010203".into() };
@@ -133,7 +145,7 @@ mod tests {
 
         // The card was swapped meanwhile.
         let token = mint(&pool, OTHER_MAC, Purpose::Session, NOW).await.expect("minted");
-        let second = admit(&pool, &events, &token, &report(UUID, &[OTHER_MAC]), NOW).await.expect("let in");
+        let second = admit(&pool, &events, &token, report(UUID, &[OTHER_MAC]), NOW).await.expect("let in");
         assert_eq!((second.boot.computer, second.name), (first.boot.computer, first.name));
         let whose = async |credential, now| find_boot(&pool, credential, now).await.expect("looked up");
         assert_eq!(whose(&first.credential, NOW).await, None);
@@ -147,11 +159,37 @@ mod tests {
         let pool = db::open_in_memory().await.expect("a database");
         let events = Events::new();
         let token = mint(&pool, MAC, Purpose::Session, NOW).await.expect("minted");
-        let thief = admit(&pool, &events, &token, &report(None, &[OTHER_MAC]), NOW).await;
+        let thief = admit(&pool, &events, &token, report(None, &[OTHER_MAC]), NOW).await;
         assert!(matches!(thief, Err(AdmitError::OtherMachine)), "{thief:?}");
-        admit(&pool, &events, &token, &report(UUID, &[MAC]), NOW).await.expect("let in");
-        let again = admit(&pool, &events, &token, &report(UUID, &[MAC]), NOW).await;
+        admit(&pool, &events, &token, report(UUID, &[MAC]), NOW).await.expect("let in");
+        let again = admit(&pool, &events, &token, report(UUID, &[MAC]), NOW).await;
         assert!(matches!(again, Err(AdmitError::Token(SpendError::Used))), "{again:?}");
+    }
+
+    #[tokio::test]
+    async fn a_hostile_report_is_kept_harmless_or_not_at_all() {
+        let pool = db::open_in_memory().await.expect("a database");
+        let events = Events::new();
+        let token = mint(&pool, MAC, Purpose::Register, NOW).await.expect("minted");
+        let mut huge = report(UUID, &[MAC]);
+        let disk: DiskReport = serde_json::from_value(serde_json::json!({
+            "kernel_name": "sda", "model": "\u{1b}]0;owned\u{7}", "serial": "x".repeat(10_000), "wwn": null,
+            "size_bytes": u64::MAX, "logical_sector": 512, "physical_sector": 512, "removable": false,
+            "transport": null, "rotational": false, "partitions": []
+        }))
+        .expect("a disk");
+        huge.disks = vec![disk.clone(); 2000];
+        let refused = admit(&pool, &events, &token, huge, NOW).await;
+        assert!(matches!(refused, Err(AdmitError::ReportTooLong { .. })), "{refused:?}");
+
+        let mut hostile = report(UUID, &[MAC]);
+        hostile.identity.system_serial = Some("S1\u{1b}[2J\0".into());
+        hostile.disks = vec![disk];
+        let admitted =
+            admit(&pool, &events, &token, hostile, NOW).await.expect("the token is as good as before");
+        let kept = load_computer(&pool, admitted.boot.computer).await.expect("kept").report;
+        let text = serde_json::to_string(&kept).expect("json");
+        assert!(!text.contains("\\u00") && text.len() < 2000, "{text}");
     }
 
     #[tokio::test]
@@ -159,9 +197,9 @@ mod tests {
         let pool = db::open_in_memory().await.expect("a database");
         let events = Events::new();
         let token = mint(&pool, MAC, Purpose::Register, NOW).await.expect("minted");
-        let owner = admit(&pool, &events, &token, &report(UUID, &[MAC]), NOW).await.expect("let in");
+        let owner = admit(&pool, &events, &token, report(UUID, &[MAC]), NOW).await.expect("let in");
         let token = mint(&pool, MAC, Purpose::Register, NOW).await.expect("minted");
-        match admit(&pool, &events, &token, &report(None, &[MAC]), NOW).await {
+        match admit(&pool, &events, &token, report(None, &[MAC]), NOW).await {
             Err(AdmitError::Ambiguous { candidates }) => assert_eq!(candidates, [owner.boot.computer]),
             other => panic!("{other:?}"),
         }

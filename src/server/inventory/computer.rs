@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use mimeo_core::{
     ids::{ComputerId, MacAddr},
-    machine::{FirmwareMode, IdentityFacts, MachineReport, SecureBoot},
+    machine::{FirmwareMode, MachineReport, SecureBoot},
 };
 use sqlx::{FromRow, SqliteConnection, SqlitePool};
 
@@ -133,18 +133,12 @@ pub async fn glimpse(
         ..mimeo_core::machine::Identity::default()
     };
     let macs = BTreeSet::from([mac]);
-    let machine = Traits { facts: identity.facts(), macs };
+    let machine = Traits { facts: identity.facts(), macs, ..Traits::default() };
     let candidates = find_candidates(&mut *pool.acquire().await?, &machine).await?;
     match recognise(&machine, Sight::Glimpse, &candidates) {
         Recognition::Recognised(id) => load_computer(pool, id).await.map(Some),
         Recognition::New | Recognition::Ambiguous(_) => Ok(None),
     }
-}
-
-/// What of a report can tell its machine from others.
-pub fn traits_of(report: &MachineReport) -> Traits {
-    let macs = report.nics.iter().map(|nic| nic.mac).filter(|mac| mac.is_individual()).collect();
-    Traits { facts: report.identity.facts(), macs }
 }
 
 /// The computers that share at least one trait with a machine.
@@ -184,21 +178,16 @@ async fn load_candidate(
     connection: &mut SqliteConnection,
     id: ComputerId,
 ) -> Result<Candidate, ComputerError> {
-    let (system_uuid, system_serial, board_serial, chassis_serial) = sqlx::query_as(
-        "SELECT system_uuid, system_serial, board_serial, chassis_serial FROM computer WHERE id = ?1",
-    )
-    .bind(id.0)
-    .fetch_one(&mut *connection)
-    .await?;
-    let facts = IdentityFacts { system_uuid, system_serial, board_serial, chassis_serial };
-    let macs: Vec<String> = sqlx::query_scalar("SELECT mac FROM computer_nic WHERE computer = ?1")
+    let report: String = sqlx::query_scalar("SELECT report FROM computer WHERE id = ?1")
         .bind(id.0)
-        .fetch_all(&mut *connection)
+        .fetch_one(&mut *connection)
         .await?;
-    let macs = macs.iter().map(|mac| {
-        mac.parse().map_err(|error| ComputerError::Corrupt { id, column: "mac", detail: format!("{error}") })
-    });
-    Ok(Candidate { id, traits: Traits { facts, macs: macs.collect::<Result<_, _>>()? } })
+    let report: MachineReport = serde_json::from_str(&report).map_err(|error| ComputerError::Corrupt {
+        id,
+        column: "report",
+        detail: error.to_string(),
+    })?;
+    Ok(Candidate { id, traits: Traits::of(&report) })
 }
 
 /// Adds a computer under `name`, or under the name with the first number that is free.
@@ -240,7 +229,7 @@ pub(super) async fn update_report(
     report: &MachineReport,
     now: Timestamp,
 ) -> Result<(), ComputerError> {
-    let traits = traits_of(report);
+    let traits = Traits::of(report);
     let json = serde_json::to_string(report).map_err(|error| ComputerError::Corrupt {
         id,
         column: "report",

@@ -10,10 +10,13 @@
 //! 2. UUID, system, board and chassis serial: **one point each where both sides have it and agree, one point less
 //!    where both have it and differ**. Serials that repeat one value are one agreement.
 //! 3. One point for a **network card in common**; a card known under several computers (a dock) counts for nothing.
-//! 4. A computer is recognised that has the most points of all, at least one, and for it **either its UUID, or two
+//! 4. **Disks never vote**: they are moved, replaced and cloned. But where both sides have some and none in common, a
+//!    USB adapter in common counts for nothing (it is what else is carried about), and a UUID alone is not enough
+//!    (boards come in batches with one UUID that nobody has listed yet).
+//! 5. A computer is recognised that has the most points of all, at least one, and for it **either its UUID, or two
 //!    agreements**: one serial alone may be a placeholder nobody has listed yet. A network card alone is
 //!    enough only where neither side has any other fact, and one side's cards are all among the other's.
-//! 5. A tie is no opinion.
+//! 6. A tie is no opinion.
 //!
 //! Before the client runs, a machine shows only one card and perhaps its UUID ([`Sight::Glimpse`]). There a card
 //! alone is enough: that answer only chooses what the machine boots, and the client's report decides.
@@ -22,7 +25,7 @@ use std::collections::BTreeSet;
 
 use mimeo_core::{
     ids::{ComputerId, MacAddr},
-    machine::IdentityFacts,
+    machine::{DiskReport, IdentityFacts, MachineReport},
 };
 
 /// How much of the machine could be seen.
@@ -40,6 +43,33 @@ pub struct Traits {
     pub facts: IdentityFacts,
     /// Only addresses that name one card.
     pub macs: BTreeSet<MacAddr>,
+    /// Those of `macs` that are on USB.
+    pub usb_macs: BTreeSet<MacAddr>,
+    /// What names one disk each: WWN, else model and serial number.
+    pub disks: BTreeSet<String>,
+}
+
+impl Traits {
+    /// What of a report can tell its machine from others.
+    pub fn of(report: &MachineReport) -> Self {
+        let cards = || report.nics.iter().filter(|nic| nic.mac.is_individual());
+        Self {
+            facts: report.identity.facts(),
+            macs: cards().map(|nic| nic.mac).collect(),
+            usb_macs: cards().filter(|nic| nic.usb).map(|nic| nic.mac).collect(),
+            disks: report.disks.iter().filter(|disk| !disk.removable).filter_map(disk_name).collect(),
+        }
+    }
+
+    fn has_other_disks_than(&self, other: &Self) -> bool {
+        !self.disks.is_empty() && !other.disks.is_empty() && self.disks.is_disjoint(&other.disks)
+    }
+}
+
+fn disk_name(disk: &DiskReport) -> Option<String> {
+    let serial =
+        || Some(format!("{} {}", disk.model.as_deref().unwrap_or_default(), disk.serial.as_deref()?));
+    disk.wwn.clone().or_else(serial)
 }
 
 /// A known computer that has at least one trait of the machine.
@@ -88,6 +118,7 @@ struct Evidence {
     serials_agreeing: i32,
     serials_differing: i32,
     mac_agrees: bool,
+    disks_differ: bool,
 }
 
 impl Evidence {
@@ -107,12 +138,15 @@ impl Evidence {
                 _ => {}
             }
         }
+        let disks_differ = machine.has_other_disks_than(known);
+        let own_card = |mac: &MacAddr| !disks_differ || !machine.usb_macs.contains(mac);
         Some(Self {
             uuid_agrees,
             // At most three.
             serials_agreeing: agreeing.len() as i32,
             serials_differing,
-            mac_agrees: !unshared.is_disjoint(&known.macs),
+            mac_agrees: unshared.intersection(&known.macs).any(own_card),
+            disks_differ,
         })
     }
 
@@ -134,7 +168,8 @@ impl Evidence {
                         && (machine.macs.is_subset(&known.macs) || known.macs.is_subset(&machine.macs))
                 }
             };
-        self.points() > 0 && (self.uuid_agrees || self.agreements() >= 2 || mac_alone)
+        let uuid_alone = self.uuid_agrees && !self.disks_differ;
+        self.points() > 0 && (uuid_alone || self.agreements() >= 2 || mac_alone)
     }
 }
 

@@ -169,6 +169,7 @@ fn report() -> MachineReport {
         kernel_name: "eth0".into(),
         mac: MacAddr([0x52, 0x54, 0, 1, 2, 3]),
         driver: Some("e1000".into()),
+        usb: false,
         speed_mbps: Some(1000),
         booted: true,
     };

@@ -15,13 +15,13 @@ pub(super) const TARGET: Target = Target {
     memory_bytes_max: 4 << 20,
 };
 
-/// Three parts, apart by zero bytes: a device, `modules.alias`, `modules.dep`.
+/// Four parts, apart by zero bytes: a device, `modules.alias`, `modules.dep`, `modules.softdep`.
 fn check(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
-    let mut parts = text.splitn(3, '\0');
+    let mut parts = text.splitn(4, '\0');
     let mut part = || parts.next().unwrap_or_default();
-    let (device, alias, dependencies) = (part(), part(), part());
-    let tables = ModuleTables::parse(alias, dependencies);
+    let (device, alias, dependencies, soft) = (part(), part(), part(), part());
+    let tables = ModuleTables::parse(alias, dependencies, soft);
     for module in tables.claimants(device) {
         let order = tables.load_order(module);
         assert!(order.is_empty() || order.len() <= dependencies.len());
@@ -31,7 +31,7 @@ fn check(input: &[u8]) {
 fn seeds() -> Vec<Vec<u8>> {
     let tables = "\0alias pci:v00008086d0000100Esv*sd*bc*sc*i* e1000\nalias pci:v00008086d0000015[0-5]*sv*sd*bc* e1000e\n\
         alias virtio:d00000001v* virtio_net\n\0kernel/drivers/net/virtio_net.ko: kernel/net/core/failover.ko\n\
-        kernel/drivers/net/e1000/e1000.ko:\n";
+        kernel/drivers/net/e1000/e1000.ko:\n\0softdep virtio_net pre: e1000\n";
     ["virtio:d00000001v00001AF4", "pci:v00008086d0000100Esv00001AF4sd00001100bc02sc00i00"]
         .map(|device| format!("{device}{tables}").into_bytes())
         .into()

@@ -214,6 +214,7 @@ pub(crate) fn report(mac: MacAddr, disks: &[&str]) -> MachineReport {
             mac,
             driver: None,
             speed_mbps: None,
+            usb: false,
             booted: true,
         }],
     }

@@ -52,6 +52,7 @@ fn lease() -> Lease {
         address: ADDRESS,
         prefix_length: 16,
         router: Some(Ipv4Addr::new(10, 0, 0, 254)),
+        mtu: None,
         server: SERVER,
         duration: seconds(3600),
     }
@@ -153,6 +154,36 @@ fn a_renewed_lease_counts_from_its_renewal() {
     assert_eq!(renewed, Some(Action::Bound(lease())));
     assert_eq!(machine.on_time(seconds(3600)), None);
     assert_eq!(machine.deadline(), seconds(1801 + 1800));
+}
+
+#[test]
+fn a_short_lease_is_renewed_more_than_once_before_it_ends() {
+    let short = Lease { duration: seconds(40), ..lease() };
+    let mut machine = Machine::bound(MAC, 7, short, seconds(0));
+    let tries = (0..40).filter(|now| machine.on_time(seconds(*now)).is_some()).count();
+    assert!(tries >= 3, "{tries}");
+    assert_eq!(machine.on_time(seconds(40)), Some(Action::Lost));
+}
+
+#[test]
+fn a_mask_and_an_mtu_count_where_a_network_can_have_them() {
+    let bound = |option| {
+        let mut machine = Machine::new(MAC, 7);
+        machine.on_time(seconds(0));
+        let mut ack = reply(MessageType::Offer, ADDRESS, 3600);
+        ack.opts_mut().insert(option);
+        machine.on_packet(&bytes(&ack), seconds(0));
+        ack.opts_mut().insert(DhcpOption::MessageType(MessageType::Ack));
+        match machine.on_packet(&bytes(&ack), seconds(0)) {
+            Some(Action::Bound(lease)) => (lease.prefix_length, lease.mtu),
+            other => panic!("expected a lease, got {other:?}"),
+        }
+    };
+    assert_eq!(bound(DhcpOption::SubnetMask(Ipv4Addr::UNSPECIFIED)), (24, None));
+    assert_eq!(bound(DhcpOption::InterfaceMtu(1450)), (16, Some(1450)));
+    for no_mtu in [0, 68, 1500, 9000] {
+        assert_eq!(bound(DhcpOption::InterfaceMtu(no_mtu)), (16, None));
+    }
 }
 
 proptest! {

@@ -55,7 +55,7 @@ pub(super) async fn hello(
     if hello.protocol != PROTOCOL_VERSION {
         return Err(ClientError::Protocol { found: hello.protocol, expected: PROTOCOL_VERSION });
     }
-    let admission = match admit(&services.pool, &services.events, &hello.token, &hello.report, now).await {
+    let admission = match admit(&services.pool, &services.events, &hello.token, hello.report, now).await {
         Ok(admission) => admission,
         Err(error) => {
             if is_refusal(&error) {
@@ -84,6 +84,7 @@ fn is_refusal(error: &AdmitError) -> bool {
         AdmitError::Token(_)
         | AdmitError::OtherMachine
         | AdmitError::TooManyNics { .. }
+        | AdmitError::ReportTooLong { .. }
         | AdmitError::Ambiguous { .. } => true,
     }
 }

@@ -112,7 +112,7 @@ fn admit_status(error: &AdmitError) -> StatusCode {
         }
         AdmitError::Token(_) => StatusCode::UNAUTHORIZED,
         AdmitError::OtherMachine => StatusCode::FORBIDDEN,
-        AdmitError::TooManyNics { .. } => StatusCode::BAD_REQUEST,
+        AdmitError::TooManyNics { .. } | AdmitError::ReportTooLong { .. } => StatusCode::BAD_REQUEST,
         AdmitError::Ambiguous { .. } => StatusCode::CONFLICT,
     }
 }

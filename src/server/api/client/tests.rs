@@ -399,9 +399,10 @@ async fn a_disk_that_is_gone_when_the_computer_boots_is_refused_before_anything_
     let mut report = machine(MAC_B);
     report.disks[0].serial = Some("ANOTHER".into());
     let again = house.boot_as(MAC_B, report).await;
-    assert_eq!(again.welcomed, Orders::Reboot);
     let State::Failed(failure) = house.state(session).await else { panic!("not failed") };
     assert!(matches!(failure.cause, FailureCause::DiskMissing { .. }), "{failure:?}");
+    assert_eq!(again.welcomed, Orders::Refused(failure), "whoever stands before it reads why");
+    assert_eq!(again.orders().await, Orders::Reboot);
 }
 
 #[tokio::test]

@@ -94,9 +94,10 @@ fn orders_of(session: Session, key: &VerifyingKey) -> Orders {
                 target,
             })
         }
-        // It ended when it was to begin: the disk is gone, it was begun too often, or its version is listed already. The
-        // computer is to start from its own disk and not to stay here for ever.
-        (State::Failed(_) | State::Succeeded, ..) => Orders::Reboot,
+        // It ended when it was to begin: the disk is gone, or it was begun too often.
+        (State::Failed(failure), ..) => Orders::Refused(failure),
+        // Its version is listed already. The computer is to start from its own disk and not to stay here for ever.
+        (State::Succeeded, ..) => Orders::Reboot,
         _ => Orders::Wait,
     }
 }

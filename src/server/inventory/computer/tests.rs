@@ -11,8 +11,14 @@ use crate::{clock::Timestamp, db};
 
 /// A machine with nothing but a UUID and network cards, as QEMU makes them.
 pub(crate) fn report(system_uuid: Option<&str>, macs: &[MacAddr]) -> MachineReport {
-    let nic =
-        |&mac| NicReport { kernel_name: "eth0".into(), mac, driver: None, speed_mbps: None, booted: true };
+    let nic = |&mac| NicReport {
+        kernel_name: "eth0".into(),
+        mac,
+        driver: None,
+        speed_mbps: None,
+        usb: false,
+        booted: true,
+    };
     MachineReport {
         identity: Identity { system_uuid: system_uuid.map(str::to_owned), ..Identity::default() },
         firmware: FirmwareMode::Uefi,

@@ -1,9 +1,11 @@
+use std::collections::BTreeSet;
+
 use mimeo_core::{
     ids::{ComputerId, MacAddr},
     machine::{Identity, IdentityFacts},
 };
 use proptest::{
-    prelude::{Strategy, prop, proptest},
+    prelude::{Strategy, any, prop, proptest},
     sample::select,
 };
 
@@ -29,7 +31,19 @@ fn machine(texts: [&str; 4], cards: &[u8]) -> Traits {
         ..Identity::default()
     };
     let macs = cards.iter().map(|&card| MacAddr([0x52, 0x54, 0, 0, 0, card])).collect();
-    Traits { facts: identity.facts(), macs }
+    Traits { facts: identity.facts(), macs, ..Traits::default() }
+}
+
+/// The machine with these disks.
+fn with_disks(disks: &[&str], traits: Traits) -> Traits {
+    Traits { disks: disks.iter().map(|&disk| disk.to_owned()).collect(), ..traits }
+}
+
+/// The machine with a dock's card on USB beside its own.
+fn on_dock(traits: Traits) -> Traits {
+    let dock = MacAddr([0x52, 0x54, 0, 0, 0, DOCK]);
+    let with = |macs: &BTreeSet<MacAddr>| macs.iter().copied().chain([dock]).collect();
+    Traits { macs: with(&traits.macs), usb_macs: with(&traits.usb_macs), ..traits }
 }
 
 fn known(computers: &[Traits]) -> Vec<Candidate> {
@@ -94,6 +108,37 @@ fn a_dock_that_two_computers_use_decides_nothing() {
 }
 
 #[test]
+fn a_batch_with_one_unlisted_uuid_stays_a_batch() {
+    let pc = |card, disk| with_disks(&[disk], machine([U1, "", "", ""], &[card]));
+    check(pc(2, "d2"), &[pc(1, "d1")], New);
+    // Both known, and one with another card: its disk says which.
+    let both = [pc(1, "d1"), pc(2, "d2")];
+    check(pc(1, "d1"), &both, Recognised(ComputerId(1)));
+    check(pc(3, "d2"), &both, Recognised(ComputerId(2)));
+    check(pc(2, "new"), &both, Recognised(ComputerId(2)));
+}
+
+#[test]
+fn a_new_disk_alone_makes_no_new_computer() {
+    let pc = |disk, card, uuid| with_disks(&[disk], machine([uuid, "", "", ""], &[card]));
+    check(pc("d2", 1, U1), &[pc("d1", 1, U1)], Recognised(ComputerId(1)));
+    // Nothing but placeholders, and a card of its own.
+    check(pc("d2", 1, JUNK), &[pc("d1", 1, JUNK)], Recognised(ComputerId(1)));
+    // A disk that was moved takes nobody's name along.
+    check(pc("d1", 2, U2), &[pc("d1", 1, U1)], New);
+    check(pc("d1", 2, JUNK), &[pc("d1", 1, JUNK)], New);
+}
+
+#[test]
+fn two_laptops_that_share_a_dock_and_every_placeholder_are_never_taken_for_each_other() {
+    let laptop = |disk, board| with_disks(&[disk], on_dock(machine(["", "", board, ""], &[])));
+    // Nothing but the dock, and a placeholder that nobody has listed.
+    check(laptop("d2", ""), &[laptop("d1", "")], Ambiguous(vec![ComputerId(1)]));
+    check(laptop("d2", "Board-X"), &[laptop("d1", "Board-X")], Ambiguous(vec![ComputerId(1)]));
+    check(laptop("d1", ""), &[laptop("d1", "")], Recognised(ComputerId(1)));
+}
+
+#[test]
 fn what_nothing_can_tell_from_another_is_not_registered_again_and_again() {
     let nothing = ["", "", "", ""];
     let users = [machine([U1, "", "", ""], &[1, DOCK]), machine([U2, "", "", ""], &[2, DOCK])];
@@ -154,6 +199,7 @@ fn any_traits() -> impl Strategy<Value = Traits> {
                     chassis_serial: owned(chassis),
                 },
                 macs: cards.into_iter().map(|card| MacAddr([2, 0, 0, 0, 0, card])).collect(),
+                ..Traits::default()
             }
         },
     )
@@ -200,4 +246,54 @@ proptest! {
             assert_eq!(recognise(&seen, Sight::Report, &known(&computers)), Recognised(id));
         }
     }
+
+    /// A room as it is: every PC has a card and a disk of its own; its UUID and serials are its own or not there, but
+    /// one of them the whole batch shares; a dock goes round, cards and disks are replaced now and then.
+    #[test]
+    fn no_pc_of_a_room_is_ever_taken_for_another(
+        room in prop::collection::vec(any::<[bool; 3]>(), 2..6),
+        shared in 0usize..4,
+        boots in prop::collection::vec((any::<prop::sample::Index>(), 0u8..6), 1..24),
+    ) {
+        let mut computers: Vec<Traits> = Vec::new();
+        let mut owners: Vec<usize> = Vec::new();
+        let mut repairs = vec![(0u8, 0u8); room.len()];
+        for (who, what) in boots {
+            let pc = who.index(room.len());
+            match what {
+                0 => repairs[pc].0 += 1,
+                1 => repairs[pc].1 += 1,
+                _ => {}
+            }
+            let seen = pc_of_room(pc, room[pc], shared, repairs[pc], what == 2);
+            match recognise(&seen, Sight::Report, &known(&computers)) {
+                Recognised(id) => {
+                    let row = id.0 as usize - 1;
+                    assert_eq!(owners[row], pc, "{seen:?} was taken for {:?}", computers[row]);
+                    computers[row] = seen;
+                }
+                New => {
+                    computers.push(seen);
+                    owners.push(pc);
+                }
+                Ambiguous(_) => {}
+            }
+        }
+    }
+}
+
+/// PC number `pc`, which has its `own` UUID, system and board serial or not; fact number `shared` is the batch's.
+fn pc_of_room(pc: usize, own: [bool; 3], shared: usize, (card, disk): (u8, u8), docked: bool) -> Traits {
+    let own_texts =
+        [format!("5a5a5a01-1111-2222-8333-b4c04f56449{pc}"), format!("Sys{pc}7K3"), format!("Board{pc}7K3")];
+    let batch_texts = [U1, "Sys of a batch", "Board of a batch"];
+    let text = |fact: usize| match (fact == shared, own[fact]) {
+        (true, _) => batch_texts[fact],
+        (false, true) => own_texts[fact].as_str(),
+        (false, false) => "",
+    };
+    let pc_traits = machine([text(0), text(1), text(2), ""], &[]);
+    let macs = BTreeSet::from([MacAddr([0x52, 0x54, 0, 1, pc as u8, card])]);
+    let pc_traits = with_disks(&[&format!("disk {pc} {disk}")], Traits { macs, ..pc_traits });
+    if docked { on_dock(pc_traits) } else { pc_traits }
 }

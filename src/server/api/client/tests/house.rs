@@ -280,7 +280,14 @@ async fn send(
 /// A virtual PC: a UUID and a disk that follow from its card.
 pub(super) fn machine(mac: MacAddr) -> MachineReport {
     let uuid = format!("4c4c4544-0044-3510-8052-b4c04f5644{:02x}", mac.0[5]);
-    let nic = NicReport { kernel_name: "eth0".into(), mac, driver: None, speed_mbps: None, booted: true };
+    let nic = NicReport {
+        kernel_name: "eth0".into(),
+        mac,
+        driver: None,
+        speed_mbps: None,
+        usb: false,
+        booted: true,
+    };
     MachineReport {
         identity: Identity { system_uuid: Some(uuid), ..Identity::default() },
         firmware: FirmwareMode::Uefi,
