@@ -34,6 +34,7 @@ pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
         FailureCause::SourceTable { detail } => say("failure-source-table", &[("detail", detail)]),
         FailureCause::SourceUnclean { partition, filesystem, reason } => {
             let key = match reason {
+                UncleanReason::Hibernated if *filesystem == FileSystem::Swap => "failure-hibernated-linux",
                 UncleanReason::Hibernated => "failure-hibernated",
                 UncleanReason::Dirty => "failure-dirty",
                 UncleanReason::JournalNotEmpty => "failure-journal",
@@ -47,6 +48,10 @@ pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
                 ("filesystem", filesystem_name(*filesystem)),
                 ("detail", detail),
             ],
+        ),
+        FailureCause::SourceJournalElsewhere { partition, filesystem } => say(
+            "failure-journal-elsewhere",
+            &[("partition", &partition.to_string()), ("filesystem", filesystem_name(*filesystem))],
         ),
         FailureCause::ReadFailed { offset_bytes, detail } => {
             say("failure-read", &[("offset", &offset_bytes.to_string()), ("detail", detail)])
@@ -156,6 +161,12 @@ mod tests {
             unclean(UncleanReason::Hibernated),
             unclean(UncleanReason::Dirty),
             unclean(UncleanReason::JournalNotEmpty),
+            FailureCause::SourceUnclean {
+                partition: 3,
+                filesystem: FileSystem::Swap,
+                reason: UncleanReason::Hibernated,
+            },
+            FailureCause::SourceJournalElsewhere { partition: 3, filesystem: FileSystem::Ext },
             FailureCause::SourceDamaged { partition: 3, filesystem: FileSystem::Ext, detail: detail() },
             FailureCause::ReadFailed { offset_bytes: 4096, detail: detail() },
             FailureCause::WriteFailed { offset_bytes: 4096, detail: detail() },
