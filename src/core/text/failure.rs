@@ -33,12 +33,7 @@ pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
         FailureCause::DiskBusy { holder } => say("failure-disk-busy", &[("holder", holder)]),
         FailureCause::SourceTable { detail } => say("failure-source-table", &[("detail", detail)]),
         FailureCause::SourceUnclean { partition, filesystem, reason } => {
-            let key = match reason {
-                UncleanReason::Hibernated if *filesystem == FileSystem::Swap => "failure-hibernated-linux",
-                UncleanReason::Hibernated => "failure-hibernated",
-                UncleanReason::Dirty => "failure-dirty",
-                UncleanReason::JournalNotEmpty => "failure-journal",
-            };
+            let key = unclean_key(*filesystem, *reason);
             say(key, &[("partition", &partition.to_string()), ("filesystem", filesystem_name(*filesystem))])
         }
         FailureCause::SourceDamaged { partition, filesystem, detail } => say(
@@ -77,6 +72,15 @@ pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
         }
         FailureCause::Tool { name, detail } => say("failure-tool", &[("name", name), ("detail", detail)]),
         FailureCause::Internal { detail } => say("failure-internal", &[("detail", detail)]),
+    }
+}
+
+fn unclean_key(filesystem: FileSystem, reason: UncleanReason) -> &'static str {
+    match reason {
+        UncleanReason::Hibernated if filesystem == FileSystem::Swap => "failure-hibernated-linux",
+        UncleanReason::Hibernated => "failure-hibernated",
+        UncleanReason::Dirty => "failure-dirty",
+        UncleanReason::JournalNotEmpty => "failure-journal",
     }
 }
 
