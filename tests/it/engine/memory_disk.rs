@@ -45,7 +45,8 @@ struct State {
 enum Act {
     Write(usize, Vec<u8>),
     Sync,
-    Discard(std::ops::Range<usize>),
+    /// With what it left there.
+    Discard(usize, Vec<u8>),
 }
 
 impl MemoryDisk {
@@ -114,7 +115,7 @@ impl MemoryDisk {
     }
 
     /// What the disk would hold, had the power gone after its first `acts`. `survives` says it sector by sector of
-    /// what was written since the last sync; a discard has no sync, and may bring back old bytes.
+    /// what was written since the last sync; a discard is in force at once.
     pub(super) fn after_cut_behind(&self, acts: usize, mut survives: impl FnMut() -> bool) -> Vec<u8> {
         let state = self.state();
         let journal = &state.journal[..acts];
@@ -130,10 +131,7 @@ impl MemoryDisk {
                     }
                 }
                 Act::Sync => {}
-                Act::Discard(range) if survives() => content[range.clone()].fill(AFTER_DISCARD),
-                Act::Discard(range) => {
-                    content[range.clone()].copy_from_slice(&state.original[range.clone()]);
-                }
+                Act::Discard(start, left) => content[*start..][..left.len()].copy_from_slice(left),
             }
         }
         content
@@ -209,7 +207,7 @@ impl BlockDevice for MemoryDisk {
         state.content[range.clone()].copy_from_slice(&left);
         state.durable[range.clone()].copy_from_slice(&left);
         state.pending.clear();
-        state.journal.push(Act::Discard(range));
+        state.journal.push(Act::Discard(range.start, left));
         Ok(true)
     }
 
