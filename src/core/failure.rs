@@ -39,6 +39,8 @@ pub enum FailureCause {
     SourceUnclean { partition: u32, filesystem: FileSystem, reason: UncleanReason },
     /// A file system contradicts itself.
     SourceDamaged { partition: u32, filesystem: FileSystem, detail: String },
+    /// A file system keeps its journal on another device, without which it cannot be mounted.
+    SourceJournalElsewhere { partition: u32, filesystem: FileSystem },
     /// The disk gave an error where it was read.
     ReadFailed { offset_bytes: u64, detail: String },
     /// The disk gave an error where it was written.
@@ -71,7 +73,7 @@ pub enum FailureCause {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UncleanReason {
-    /// Windows hibernates, or "fast startup" left it half asleep.
+    /// Windows hibernates, or "fast startup" left it half asleep; in a swap area: Linux hibernates.
     Hibernated,
     /// The volume's dirty flag is set.
     Dirty,

@@ -12,12 +12,15 @@ mod lab;
 mod memory_disk;
 #[path = "engine/memory_server.rs"]
 mod memory_server;
+#[path = "engine/power_cut.rs"]
+mod power_cut;
+#[path = "engine/refusals.rs"]
+mod refusals;
 
 use std::{
-    fs::{self, OpenOptions},
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    fs,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    process::Command,
     sync::atomic::Ordering,
     time::Duration,
 };
@@ -29,11 +32,12 @@ use lab::{
 };
 use memory_disk::MemoryDisk;
 use memory_server::MemoryServer;
-use mimeo_client::imaging::{self, Ending, Order, board::Board, link::Patience};
+use mimeo_client::imaging::{Ending, board::Board, link::Patience};
 use mimeo_core::{
     chunk::ChunkId,
     disk::{ReadAt, layout},
     failure::FailureCause,
+    manifest::Content,
     messages::Phase,
     units::{MIB, SectorSize},
 };
@@ -116,6 +120,45 @@ fn a_gpt_disk_comes_out_bit_equal_on_an_equal_and_on_a_larger_disk() {
 }
 
 #[test]
+fn a_disk_of_4096_byte_sectors_comes_out_bit_equal() {
+    let folder = folder();
+    let image = folder.path().join("source.img");
+    let disk = create(&image, 160 * MIB);
+    let source = LoopDisk::attach(&image, SectorSize::B4096);
+    // In sectors of 4 KiB: 1 MiB, 81 MiB and 131 MiB.
+    let places = ["-n1:256:+80M", "-t1:ef00", "-n2:20736:+50M", "-n3:33536:+20M", "-t3:0700"];
+    run("sgdisk", &[&places[..], &[source.device()]].concat());
+    let fat = folder.path().join("fat.img");
+    create(&fat, 80 * MIB);
+    run("mkfs.vfat", &["-F", "32", "-S", "4096", "-s", "1", &text(&fat)]);
+    place(&disk, MIB, &fat);
+    place(&disk, 81 * MIB, &ext4(folder.path(), 50 * MIB, 20_000_000));
+    let ntfs = folder.path().join("ntfs.img");
+    create(&ntfs, 20 * MIB);
+    run("mkntfs", &["-q", "-F", "-Q", "-s", "4096", "-p", "0", "-H", "0", "-S", "0", &text(&ntfs)]);
+    place(&disk, 131 * MIB, &ntfs);
+    let source_bytes = source.bytes();
+    let used = used_extents(&source_bytes.as_slice(), SectorSize::B4096);
+    let server = MemoryServer::new();
+    succeeded(&capture(&server, &source));
+    let regions = server.manifest_of_version().regions;
+    let mapped = regions.iter().filter(|region| matches!(region.content, Content::Mapped { .. })).count();
+    assert_eq!(mapped, 3, "{regions:?}");
+
+    for (name, size_bytes) in [("equal", 160 * MIB), ("larger", 193 * MIB)] {
+        let target = LoopDisk::blank(&folder.path().join(name), size_bytes, SectorSize::B4096);
+        succeeded(&deploy(&server, &target));
+        let bytes = target.bytes();
+        assert_equal_content(&source_bytes, &bytes, &used);
+        let verdict = run("sgdisk", &["-v", target.device()]);
+        assert!(verdict.contains("No problems found"), "{name}: {verdict}");
+        let table = |disk: &[u8]| layout::read(&disk, SectorSize::B4096).unwrap().table;
+        assert_eq!(table(&bytes), table(&source_bytes));
+        run("e2fsck", &["-f", "-n", &extract(&bytes, 81 * MIB, 50 * MIB, folder.path())]);
+    }
+}
+
+#[test]
 fn an_mbr_disk_with_logical_partitions_comes_out_bit_equal() {
     let folder = folder();
     let image = folder.path().join("source.img");
@@ -148,67 +191,6 @@ fn an_mbr_disk_with_logical_partitions_comes_out_bit_equal() {
     run("fsck.fat", &["-n", &extract(&bytes, MIB, 40 * MIB, folder.path())]);
     run("ntfsfix", &["-n", &extract(&bytes, 45 * MIB, 48 * MIB, folder.path())]);
     run("e2fsck", &["-f", "-n", &extract(&bytes, 100 * MIB, 96 * MIB, folder.path())]);
-}
-
-#[test]
-fn a_target_that_does_not_fit_is_refused_before_the_first_write() {
-    let folder = folder();
-    let server = MemoryServer::new();
-    succeeded(&capture(&server, &MemoryDisk::new(small_source(folder.path()))));
-    let needed_bytes = server.manifest_of_version().target_min_bytes();
-
-    let old_content = noise(9, 32 * MIB as usize);
-    let target = |name: &str, size_bytes: u64, sector| {
-        let image = folder.path().join(name);
-        fs::write(&image, &old_content[..size_bytes as usize]).unwrap();
-        LoopDisk::attach(&image, sector)
-    };
-    let small = target("small", needed_bytes - 512, B512);
-    let coarse = target("coarse", 32 * MIB, SectorSize::B4096);
-    let in_use = target("in-use", 32 * MIB, B512);
-    let _other_program =
-        OpenOptions::new().read(true).custom_flags(libc::O_EXCL).open(in_use.device()).unwrap();
-
-    let actual_bytes = needed_bytes - 512;
-    let too_small = FailureCause::DiskTooSmall { needed_bytes, actual_bytes };
-    assert_eq!(failure(deploy(&server, &small)), (Phase::Prepare, too_small));
-    let differs = FailureCause::SectorSizeDiffers { master: B512, target: SectorSize::B4096 };
-    assert_eq!(failure(deploy(&server, &coarse)), (Phase::Prepare, differs));
-    let busy = failure(deploy(&server, &in_use));
-    assert!(matches!(busy, (Phase::Prepare, FailureCause::DiskBusy { .. })), "{busy:?}");
-    for disk in [small, coarse, in_use] {
-        let bytes = disk.bytes();
-        assert!(bytes == old_content[..bytes.len()], "{} was written", disk.device());
-    }
-
-    let exact = MemoryDisk::new(vec![0; needed_bytes as usize]);
-    succeeded(&deploy(&server, &exact));
-}
-
-#[test]
-fn a_manifest_that_was_not_ordered_or_not_signed_costs_the_target_nothing() {
-    let folder = folder();
-    let server = MemoryServer::new();
-    succeeded(&capture(&server, &MemoryDisk::new(small_source(folder.path()))));
-    let target = MemoryDisk::new(vec![7; 24 * MIB as usize]);
-    let mut order = server.deploy_order(lab::the_pin(&target));
-    let genuine = server.manifest_of_version();
-    let mut other = genuine.clone();
-    other.disk.size_bytes += 512;
-    server.publish_as_is(&other);
-    let patience = Patience::default();
-    let run = |order: &_| {
-        let order = Order::Deploy(order);
-        match imaging::run(order, &server, &target, &Board::default(), patience) {
-            Ending::Over(outcome) => failure(outcome),
-            Ending::Stopped => panic!("stopped"),
-        }
-    };
-    assert!(matches!(run(&order), (Phase::Prepare, FailureCause::ManifestRefused { .. })));
-    server.publish_as_is(&genuine);
-    order.manifest_key = ed25519_dalek::SigningKey::from_bytes(&[1; 32]).verifying_key().to_bytes();
-    assert!(matches!(run(&order), (Phase::Prepare, FailureCause::ManifestRefused { .. })));
-    assert_eq!(target.writes(), 0);
 }
 
 #[test]
@@ -321,78 +303,6 @@ fn a_stopped_deploy_ends_soon_and_leaves_no_bootable_disk() {
     assert_eq!(deploy_ending(&server, &target, &Board::default(), patience), Ending::Stopped);
     assert!(target.writes() > 0, "it was stopped before it wrote");
     assert!(layout::read(&target.content().as_slice(), B512).is_err(), "the disk looks bootable");
-}
-
-/// Whether the programs that read partition tables find one.
-fn sfdisk_finds_a_table(disk: &[u8], folder: &Path) -> bool {
-    let file = folder.join("after-cut.img");
-    fs::write(&file, disk).unwrap();
-    Command::new("sfdisk").args(["--dump", &text(&file)]).output().expect("sfdisk is needed").status.success()
-}
-
-#[test]
-fn a_power_cut_at_any_write_leaves_the_old_disk_or_none_and_the_same_deploy_completes() {
-    let folder = folder();
-    let source = small_source(folder.path());
-    let used = used_extents(&source.as_slice(), B512);
-    let server = MemoryServer::new();
-    succeeded(&capture(&server, &MemoryDisk::new(source.clone())));
-    // The target held another system.
-    let image = folder.path().join("old.img");
-    create(&image, 26 * MIB).write_all_at(&noise(10, 20 * MIB as usize), 2 * MIB).unwrap();
-    run("sgdisk", &["-n1:4096:+20M", &text(&image)]);
-    let old = fs::read(&image).unwrap();
-    let whole = MemoryDisk::new(old.clone());
-    succeeded(&deploy(&server, &whole));
-
-    let mut coins = noise(12, 4 << 20).into_iter().cycle();
-    let mut coin = || coins.next().is_some_and(|byte| byte & 1 == 1);
-    let mut cuts = 0;
-    for write in 1.. {
-        let disk = MemoryDisk::new(old.clone()).with_cut_at_write(write);
-        let outcome = deploy(&server, &disk);
-        if disk.has_power() {
-            succeeded(&outcome);
-            assert_eq!(write, whole.writes() + 1);
-            break;
-        }
-        cuts += 1;
-        assert!(matches!(failure(outcome).1, FailureCause::WriteFailed { .. }), "write {write}");
-        for _ in 0..4 {
-            let left = disk.after_power_cut(&mut coin);
-            if sfdisk_finds_a_table(&left, folder.path()) {
-                // The first write may be torn and leave the old table's second copy in force: nothing else is
-                // touched by then. The last one is one sector.
-                let untouched = write == 1 && left[64 << 10..] == old[64 << 10..];
-                let complete = write == whole.writes() && left == whole.content();
-                assert!(untouched || complete, "write {write} left a half disk");
-            }
-        }
-        let left = disk.after_power_cut(&mut coin);
-        let resumed = MemoryDisk::new(left);
-        succeeded(&deploy(&server, &resumed));
-        assert_equal_content(&source, &resumed.content(), &used);
-        assert!(sfdisk_finds_a_table(&resumed.content(), folder.path()));
-    }
-    // The wipe's two, the content's, and the table's five.
-    assert!(cuts > 2 + 5, "only {cuts} writes were cut");
-}
-
-#[test]
-fn an_interrupted_deploy_fetches_only_the_rest() {
-    let folder = folder();
-    let server = MemoryServer::new();
-    succeeded(&capture(&server, &MemoryDisk::new(small_source(folder.path()))));
-    let whole = MemoryDisk::new(vec![0; 24 * MIB as usize]);
-    succeeded(&deploy(&server, &whole));
-    let all = server.fetched_chunks.swap(0, Ordering::SeqCst);
-    // The last write before the table's five.
-    let cut = MemoryDisk::new(vec![0; 24 * MIB as usize]).with_cut_at_write(whole.writes() - 5);
-    failure(deploy(&server, &cut));
-    server.fetched_chunks.store(0, Ordering::SeqCst);
-    succeeded(&deploy(&server, &MemoryDisk::new(cut.after_power_cut(|| true))));
-    let rest = server.fetched_chunks.load(Ordering::SeqCst);
-    assert!(rest < all / 2, "{rest} of {all} chunks were fetched again");
 }
 
 #[test]

@@ -36,7 +36,9 @@ impl SourceDisk {
 
 impl ReadAt for SourceDisk {
     fn read_exact_at(&self, buffer: &mut [u8], offset_bytes: u64) -> io::Result<()> {
-        self.device.read_exact_at(buffer, offset_bytes)
+        let device = &self.facts.kernel_name;
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{device}: {error}"));
+        self.device.read_exact_at(buffer, offset_bytes).map_err(named)
     }
 
     fn length_bytes(&self) -> u64 {
@@ -78,28 +80,30 @@ impl ExclusiveDisk {
     pub fn write_all_at(&mut self, bytes: &[u8], offset_bytes: u64) -> Result<(), FailureCause> {
         let end = offset_bytes.checked_add(bytes.len() as u64);
         if end.is_none_or(|end| end > self.facts.size_bytes) {
-            let detail =
-                format!("{} bytes would end behind the disk's {}", bytes.len(), self.facts.size_bytes);
+            let detail = format!(
+                "{self}: {} bytes would end behind the disk's {}",
+                bytes.len(),
+                self.facts.size_bytes
+            );
             return Err(FailureCause::WriteFailed { offset_bytes, detail });
         }
         self.device
             .write_all_at(bytes, offset_bytes)
-            .map_err(|error| FailureCause::WriteFailed { offset_bytes, detail: error.to_string() })
+            .map_err(|error| FailureCause::WriteFailed { offset_bytes, detail: format!("{self}: {error}") })
     }
 
     /// Returns once everything written survives a power cut; later reads come from the disk, not from memory.
     pub fn sync(&mut self) -> Result<(), FailureCause> {
         self.device.sync().map_err(|error| FailureCause::WriteFailed {
             offset_bytes: 0,
-            detail: format!("flushing the disk's write cache: {error}"),
+            detail: format!("{self}: flushing the write cache: {error}"),
         })
     }
 
-    /// Tells the disk that all its content may go. False where it has no such command or fails it: the discard is
-    /// a favour to the disk, and what it leaves behind is never relied upon.
-    pub fn discard_all(&mut self) -> bool {
-        let all = Extent { start_bytes: 0, length_bytes: self.facts.size_bytes };
-        self.device.discard(all).unwrap_or_else(|error| {
+    /// Tells the disk that the content of `extent` may go. False where it has no such command or fails it: the discard
+    /// is a favour to the disk, and what it leaves behind is never relied upon.
+    pub fn discard(&mut self, extent: Extent) -> bool {
+        self.device.discard(extent).unwrap_or_else(|error| {
             tracing::warn!(disk = %self, %error, "the disk failed a discard");
             false
         })
@@ -133,12 +137,17 @@ fn open(
     probe: &dyn DiskProbe,
     access: Access,
 ) -> Result<(FoundDisk, Box<dyn BlockDevice>), FailureCause> {
-    let disks = probe
-        .disks()
-        .map_err(|error| FailureCause::Internal { detail: format!("listing disks: {error}") })?;
+    let list = || {
+        probe.disks().map_err(|error| FailureCause::Internal { detail: format!("listing disks: {error}") })
+    };
+    let disks = list()?;
     let disk = find(pin, &disks)?;
     match probe.open(disk, access) {
-        Ok(device) => Ok((disk.clone(), device)),
+        // A name may have passed to another disk between the look and the opening; an open disk keeps its name.
+        Ok(device) => match find(pin, &list()?)? {
+            still if still.kernel_name == disk.kernel_name => Ok((disk.clone(), device)),
+            _ => Err(FailureCause::DiskMissing { wanted: pin.clone() }),
+        },
         Err(OpenDeviceError::Busy) => Err(FailureCause::DiskBusy { holder: holder_of(&disk.kernel_name) }),
         // The disk that was chosen is not there any more: another took its name.
         Err(OpenDeviceError::LengthChanged { .. } | OpenDeviceError::SectorChanged { .. }) => {
@@ -154,12 +163,26 @@ fn open(
     }
 }
 
+/// Whether a line begins with this device or one of its partitions, and not with another whose name is longer
+/// (`sda` and `sdaa`, `nvme0n1` and `nvme0n10`).
+fn is_device_or_partition(line: &str, device: &str) -> bool {
+    let Some(rest) = line.split_whitespace().next().and_then(|word| word.strip_prefix(device)) else {
+        return false;
+    };
+    let number = if device.ends_with(|last: char| last.is_ascii_digit()) {
+        rest.strip_prefix('p')
+    } else {
+        Some(rest)
+    };
+    rest.is_empty() || number.is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
 /// Says who uses a disk or one of its partitions, as well as the kernel tells.
 fn holder_of(kernel_name: &str) -> String {
     for (list, what) in [("/proc/mounts", "mounted"), ("/proc/swaps", "swap")] {
         let device = format!("/dev/{kernel_name}");
         let lines = fs::read_to_string(list).unwrap_or_default();
-        if let Some(line) = lines.lines().find(|line| line.starts_with(&device)) {
+        if let Some(line) = lines.lines().find(|line| is_device_or_partition(line, &device)) {
             let mut words = line.split_whitespace();
             let used = words.next().unwrap_or_default();
             return match what {
@@ -177,5 +200,23 @@ fn holder_of(kernel_name: &str) -> String {
     match holders.collect::<Vec<_>>().join(", ") {
         names if names.is_empty() => "another program".to_owned(),
         names => names,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_device_or_partition;
+
+    #[test]
+    fn a_holder_is_looked_for_on_this_disk_and_no_other() {
+        for line in ["/dev/sda / ext4", "/dev/sda2 /boot ext4", "/dev/sda"] {
+            assert!(is_device_or_partition(line, "/dev/sda"), "{line}");
+        }
+        for line in ["/dev/sdaa /", "/dev/sdab1 /", "/dev/sdb1 /", "", "tmpfs /dev/sda"] {
+            assert!(!is_device_or_partition(line, "/dev/sda"), "{line}");
+        }
+        assert!(is_device_or_partition("/dev/nvme0n1p3 /", "/dev/nvme0n1"));
+        assert!(!is_device_or_partition("/dev/nvme0n10 /", "/dev/nvme0n1"));
+        assert!(!is_device_or_partition("/dev/nvme0n10p1 /", "/dev/nvme0n1"));
     }
 }

@@ -7,7 +7,10 @@ use std::collections::HashMap;
 
 use mimeo_core::{
     chunk::ChunkId,
-    disk::{ReadAt, gpt, table::TableWrites},
+    disk::{
+        ReadAt, gpt,
+        table::{TableWrite, TableWrites},
+    },
     failure::FailureCause,
     manifest::{ChunkContent, Manifest, RegionKind},
     units::{Extent, MIB},
@@ -20,9 +23,10 @@ use crate::disk::{buffer::AlignedBuffer, exclusive::ExclusiveDisk};
 /// partitioning program of the last fifteen years made; where it does not, the manifest's own account is used.
 const HEAD_BYTES: u64 = MIB;
 
-/// What is zeroed at either end of the target: sector 0, a GPT header in sector 1 of 512 or 4096 bytes, its 16 KiB of
-/// entries, and the same again at the end.
-const WIPED_BYTES: u64 = 64 << 10;
+/// What is zeroed at either end of the target: boot code, both copies of a GUID partition table, GRUB's core, and the
+/// labels by which a RAID, LVM, ZFS or a file system without partitions is known (ZFS has 512 KiB of them at either
+/// end, a dynamic disk of Windows keeps its database in the last megabyte).
+const WIPED_BYTES: u64 = MIB;
 
 /// The table that the target will get, and the bytes of the master that stand in its places.
 pub(crate) struct BootTable {
@@ -74,49 +78,59 @@ impl BootTable {
         withheld
     }
 
-    /// Makes the disk one that can boot: every group of the table is durable before the next is begun, and sector 0,
-    /// without which nothing looks at the rest, is the last.
+    /// Makes the disk one that can boot: every group of the table is durable and read back before the next is begun,
+    /// and sector 0, without which nothing looks at the rest, is the last. A disk that does not keep its table
+    /// loses what it has of it: half a table is none.
     pub(crate) fn write(&self, disk: &mut ExclusiveDisk) -> Result<(), FailureCause> {
-        for group in &self.writes.groups {
-            for write in group {
-                let mut buffer = AlignedBuffer::zeroed(write.bytes.len());
-                buffer.copy_from_slice(&write.bytes);
-                disk.write_all_at(&buffer, write.offset_bytes)?;
+        let written = self.writes.groups.iter().try_for_each(|group| write_group(group, disk));
+        if let Err(cause) = written {
+            if let Err(error) = destroy(disk) {
+                tracing::error!(?error, "the table could neither be written nor taken away");
             }
-            disk.sync()?;
+            return Err(cause);
         }
-        self.check_written(disk)?;
         disk.reread_table();
-        Ok(())
-    }
-
-    fn check_written(&self, disk: &ExclusiveDisk) -> Result<(), FailureCause> {
-        let reader = disk.reader();
-        for write in self.writes.groups.iter().flatten() {
-            let offset_bytes = write.offset_bytes;
-            let mut buffer = AlignedBuffer::zeroed(write.bytes.len());
-            reader
-                .read_exact_at(&mut buffer, offset_bytes)
-                .map_err(|error| FailureCause::ReadFailed { offset_bytes, detail: error.to_string() })?;
-            if *buffer != write.bytes {
-                return Err(FailureCause::VerifyMismatch { offset_bytes, chunk: ChunkId::of(&write.bytes) });
-            }
-        }
         Ok(())
     }
 }
 
-/// Takes away whatever partition table the disk has, so that from here on nothing can mistake it for a whole one.
-pub(crate) fn destroy(disk: &mut ExclusiveDisk) -> Result<(), FailureCause> {
-    let size = disk.size_bytes();
-    let wiped = WIPED_BYTES.min(size);
-    let zeros = AlignedBuffer::zeroed(wiped as usize);
-    // The start first: without it neither firmware nor kernel looks at the end.
-    for offset_bytes in [0, size - wiped] {
-        disk.write_all_at(&zeros, offset_bytes)?;
-        disk.sync()?;
+fn write_group(group: &[TableWrite], disk: &mut ExclusiveDisk) -> Result<(), FailureCause> {
+    for write in group {
+        let mut buffer = AlignedBuffer::zeroed(write.bytes.len());
+        buffer.copy_from_slice(&write.bytes);
+        disk.write_all_at(&buffer, write.offset_bytes)?;
+    }
+    disk.sync()?;
+    let reader = disk.reader();
+    for &TableWrite { offset_bytes, ref bytes } in group {
+        let mut buffer = AlignedBuffer::zeroed(bytes.len());
+        reader
+            .read_exact_at(&mut buffer, offset_bytes)
+            .map_err(|error| FailureCause::ReadFailed { offset_bytes, detail: error.to_string() })?;
+        if *buffer != *bytes {
+            return Err(FailureCause::VerifyMismatch { offset_bytes, chunk: ChunkId::of(bytes) });
+        }
     }
     Ok(())
+}
+
+/// Takes away whatever partition table the disk has, so that from here on nothing can mistake it for a whole one.
+///
+/// Sector 0 goes first and alone: it is one write that a power cut cannot tear, and without it neither firmware nor
+/// kernel looks at the rest. Wiped together with what follows, it might outlive the loader behind it.
+pub(crate) fn destroy(disk: &mut ExclusiveDisk) -> Result<(), FailureCause> {
+    disk.write_all_at(&AlignedBuffer::zeroed(disk.logical_sector().bytes() as usize), 0)?;
+    disk.sync()?;
+    for end in ends(disk.size_bytes()) {
+        disk.write_all_at(&AlignedBuffer::zeroed(end.length_bytes as usize), end.start_bytes)?;
+    }
+    disk.sync()
+}
+
+/// The two ends of a disk that [`destroy`] zeroes.
+pub(crate) fn ends(disk_bytes: u64) -> [Extent; 2] {
+    let length_bytes = WIPED_BYTES.min(disk_bytes);
+    [0, disk_bytes - length_bytes].map(|start_bytes| Extent { start_bytes, length_bytes })
 }
 
 /// The first bytes of the master's disk, at most [`HEAD_BYTES`].

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use mimeo_core::{
@@ -25,8 +25,10 @@ use super::{
 };
 use crate::disk::{exclusive::SourceDisk, probe::DiskProbe};
 
-/// How often the server is asked how far its check of the stored chunks has come.
+/// How long is waited at least and at most before the server is asked again how far its check of the stored chunks has
+/// come. Asking hands in the manifest, tens of megabytes for a full disk: it is to take a tenth of the time.
 const VERIFYING_POLL: Duration = Duration::from_millis(500);
+const VERIFYING_POLL_MAX: Duration = Duration::from_secs(15);
 
 /// How often one chunk may be reported missing after it was handed in. Once is a server that was killed, and so
 /// may be twice; a store that still has not kept it never will.
@@ -105,12 +107,11 @@ impl Capture<'_> {
             return Err(Halt::Stopped);
         }
         let chunk_size = self.plan.chunk_size;
-        let sector = self.source.geometry().logical_sector;
         let mut slots = Slots::zeroed(chunks.len(), chunk_size);
         let places: Vec<Extent> = chunks.iter().map(|chunk| chunk.place).collect();
         for span in spans(&places, chunk_size, |_| true) {
             let used = chunks[span.slots.clone()].iter().flat_map(|chunk| &chunk.used);
-            for read in reads(used, span.place, sector) {
+            for read in reads(used, span.place) {
                 slots.read(&self.source, &span, read)?;
                 self.link.board.update(|progress| progress.read_bytes += read.length_bytes);
             }
@@ -166,7 +167,10 @@ impl Capture<'_> {
         let encoded = manifest.encode();
         let mut lost: HashMap<ChunkId, u32> = HashMap::new();
         loop {
-            match self.link.ask(|server| server.publish(&encoded))? {
+            let asked = Instant::now();
+            let reply = self.link.ask(|server| server.publish(&encoded))?;
+            let pause = (asked.elapsed() * 9).clamp(VERIFYING_POLL, VERIFYING_POLL_MAX);
+            match reply {
                 VersionReply::Published { version, root } => {
                     tracing::info!(%version, %root, "the version is published");
                     self.link.board.update(|progress| progress.done_bytes = progress.total_bytes);
@@ -177,7 +181,7 @@ impl Capture<'_> {
                         let share = u128::from(done_chunks) * u128::from(progress.total_bytes);
                         progress.done_bytes = (share / u128::from(total_chunks.max(1))) as u64;
                     });
-                    self.link.sleep(VERIFYING_POLL)?;
+                    self.link.sleep(pause)?;
                 }
                 VersionReply::Missing(list) => {
                     for &id in &list.ids {

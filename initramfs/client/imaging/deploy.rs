@@ -9,7 +9,7 @@ use mimeo_core::{
     failure::FailureCause,
     manifest::{ChunkContent, Manifest},
     messages::{DeployOrder, Phase},
-    units::Extent,
+    units::{Extent, MIB},
 };
 
 use super::{
@@ -36,12 +36,13 @@ pub(crate) fn deploy(
 
     link.board.begin(Phase::Partition, 0);
     boot_table::destroy(&mut disk)?;
-    let ground = write::survey(&manifest, &mut disk)?;
+    let ground = write::survey(&manifest, link, &mut disk)?;
 
-    link.board.begin(Phase::Write, manifest.carried_bytes());
+    let carried_bytes = carried(&manifest).map(|(place, _)| place.length_bytes).sum();
+    link.board.begin(Phase::Write, carried_bytes);
     write::write(&job, &mut disk, ground)?;
 
-    link.board.begin(Phase::Verify, manifest.carried_bytes());
+    link.board.begin(Phase::Verify, carried_bytes);
     verify::verify(&job, &disk)?;
 
     link.board.begin(Phase::Finish, 0);
@@ -57,10 +58,23 @@ pub(crate) struct Deploy<'a> {
     pub(crate) width: Width,
 }
 
-/// Every chunk of a manifest that a deploy has to place, in the order of the disk.
+/// How far from either end of a partition nothing of the target's earlier content may stay. A RAID, LVM, ZFS and every
+/// file system are known by labels in the first or the last megabyte, and one left there from an earlier life
+/// of the disk would be found beside the new file system, or instead of it.
+const EDGE_BYTES: u64 = MIB;
+
+/// Every chunk of a manifest that a deploy has to place, in the order of the disk: what is carried, and zeros where
+/// nothing is in use at the edges of a region.
 pub(crate) fn carried(manifest: &Manifest) -> impl Iterator<Item = (Extent, ChunkContent)> + Send + '_ {
-    let chunks = manifest.regions.iter().flat_map(|region| region.chunks(manifest.chunk_size));
-    chunks.filter(|(_, content)| *content != ChunkContent::DontCare)
+    manifest.regions.iter().flat_map(|region| {
+        let inside_from = region.place.start_bytes.saturating_add(EDGE_BYTES);
+        let inside_to = region.place.end_bytes().saturating_sub(EDGE_BYTES);
+        region.chunks(manifest.chunk_size).filter_map(move |(place, content)| match content {
+            ChunkContent::DontCare => (place.start_bytes < inside_from || place.end_bytes() > inside_to)
+                .then_some((place, ChunkContent::Zero)),
+            content => Some((place, content)),
+        })
+    })
 }
 
 fn fetch_manifest(order: &DeployOrder, link: &Link<'_>) -> Result<Manifest, Halt> {

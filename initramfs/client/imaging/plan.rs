@@ -5,11 +5,9 @@ use std::{error::Error, iter};
 use mimeo_core::{
     chunk::ChunkSize,
     disk::{
-        Window,
-        filesystem::{self, FileSystem},
-        layout,
+        Window, filesystem, layout,
         table::{Partition, PartitionTable},
-        used_blocks::{self, UsedBlocksError},
+        used_blocks::{self, UsedBlocksError, UsedMap},
     },
     failure::FailureCause,
     manifest::{Content, RegionKind},
@@ -18,10 +16,6 @@ use mimeo_core::{
 
 use super::used::{self, ChunkInUse};
 use crate::disk::exclusive::SourceDisk;
-
-/// What is carried of a swap partition: the page that holds its UUID and label, by which `/etc/fstab` names it. The
-/// rest is memory of a system that no longer runs.
-const SWAP_HEADER_BYTES: u64 = 4096;
 
 /// What a capture will read, worked out before the first chunk.
 #[derive(Debug)]
@@ -89,17 +83,18 @@ fn plan_partition(source: &SourceDisk, partition: &Partition) -> Result<PlannedR
         tracing::info!(number, "no file system is recognised, the partition is carried raw");
         return Ok(raw(place, kind));
     };
-    let mapped = |block_bytes, used_bytes, used: Vec<Extent>| {
-        tracing::info!(number, ?filesystem, used_bytes, extents = used.len(), "the partition is mapped");
-        let content = Content::Mapped { filesystem, block_bytes, used_bytes };
-        Ok(PlannedRegion { place, kind, content, used })
-    };
-    if filesystem == FileSystem::Swap {
-        let header = Extent { start_bytes: 0, length_bytes: SWAP_HEADER_BYTES.min(place.length_bytes) };
-        return mapped(SWAP_HEADER_BYTES as u32, header.length_bytes, vec![header]);
-    }
     match used_blocks::map(filesystem, &volume) {
-        Ok(map) => mapped(map.block_bytes, map.used_bytes, map.extents),
+        Ok(UsedMap { block_bytes, used_bytes, extents }) => {
+            tracing::info!(
+                number,
+                ?filesystem,
+                used_bytes,
+                extents = extents.len(),
+                "the partition is mapped"
+            );
+            let content = Content::Mapped { filesystem, block_bytes, used_bytes };
+            Ok(PlannedRegion { place, kind, content, used: extents })
+        }
         Err(UsedBlocksError::Unsupported { what }) => {
             tracing::info!(number, ?filesystem, what, "the partition is carried raw");
             Ok(raw(place, kind))
@@ -108,7 +103,10 @@ fn plan_partition(source: &SourceDisk, partition: &Partition) -> Result<PlannedR
             Err(FailureCause::SourceUnclean { partition: number, filesystem, reason })
         }
         Err(UsedBlocksError::Io(error)) => Err(read_failed(&error)),
-        Err(damaged @ (UsedBlocksError::Damaged { .. } | UsedBlocksError::ExternalJournal)) => {
+        Err(UsedBlocksError::ExternalJournal) => {
+            Err(FailureCause::SourceJournalElsewhere { partition: number, filesystem })
+        }
+        Err(damaged @ UsedBlocksError::Damaged { .. }) => {
             Err(FailureCause::SourceDamaged { partition: number, filesystem, detail: damaged.to_string() })
         }
     }

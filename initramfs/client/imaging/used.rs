@@ -1,11 +1,9 @@
 //! From what a file system uses to what is read: chunks that hold anything in use, and which of their bytes.
 
-use mimeo_core::{
-    chunk::ChunkSize,
-    units::{Extent, SectorSize},
-};
+use mimeo_core::{chunk::ChunkSize, units::Extent};
 
 use super::plan::PlannedRegion;
+use crate::disk::buffer::ALIGNMENT;
 
 /// A hole between two used extents up to this length is read along: fetching 64 KiB too much costs a disk less
 /// than one more request does (0.4 ms at 150 MB/s against a seek of several).
@@ -76,16 +74,16 @@ pub(crate) fn chunks_in_use(
     })
 }
 
-/// What to read so that everything in use inside `within` is covered: whole sectors, short holes included.
-pub(crate) fn reads<'a>(
-    used: impl Iterator<Item = &'a Extent>,
-    within: Extent,
-    sector: SectorSize,
-) -> Vec<Extent> {
+/// What to read so that everything in use inside `within` is covered, short holes included. Counted from the start of
+/// `within`, which is that of a sector, reads are aligned like the memory they go to, so that the disk can put
+/// the bytes there itself; that makes them whole sectors too.
+pub(crate) fn reads<'a>(used: impl Iterator<Item = &'a Extent>, within: Extent) -> Vec<Extent> {
+    let alignment = ALIGNMENT as u64;
     let mut reads: Vec<Extent> = Vec::new();
     for extent in used {
-        let start = extent.start_bytes - extent.start_bytes % sector.bytes();
-        let end = extent.end_bytes().next_multiple_of(sector.bytes()).min(within.end_bytes());
+        let (from, to) = (extent.start_bytes - within.start_bytes, extent.end_bytes() - within.start_bytes);
+        let start = within.start_bytes + (from - from % alignment);
+        let end = (within.start_bytes + to.next_multiple_of(alignment)).min(within.end_bytes());
         match reads.last_mut() {
             Some(last) if start <= last.end_bytes() + HOLE_READ_BYTES => {
                 last.length_bytes = end - last.start_bytes;
@@ -101,7 +99,7 @@ mod tests {
     use mimeo_core::{
         chunk::ChunkSize,
         manifest::{Content, RegionKind},
-        units::{Extent, SectorSize},
+        units::Extent,
     };
     use proptest::prelude::{Just, Strategy, prop, proptest};
 
@@ -167,11 +165,15 @@ mod tests {
         }
 
         #[test]
-        fn reads_are_whole_sectors_far_apart_that_cover_what_is_used((used, length) in used_extents()) {
-            let within = Extent { start_bytes: 0, length_bytes: length.next_multiple_of(4096) };
-            let reads = reads(used.iter(), within, SectorSize::B4096);
+        fn reads_are_aligned_and_far_apart_and_cover_what_is_used((used, length) in used_extents(), sectors in 1..9u64) {
+            let start = sectors * 512;
+            let used: Vec<Extent> =
+                used.iter().map(|extent| Extent { start_bytes: start + extent.start_bytes, ..*extent }).collect();
+            let within = Extent { start_bytes: start, length_bytes: length };
+            let reads = reads(used.iter(), within);
             for read in &reads {
-                assert!(read.start_bytes.is_multiple_of(4096) && read.length_bytes.is_multiple_of(4096));
+                assert!((read.start_bytes - start).is_multiple_of(4096));
+                assert!(read.length_bytes.is_multiple_of(4096) || read.end_bytes() == within.end_bytes());
                 assert!(read.end_bytes() <= within.end_bytes());
             }
             for pair in reads.windows(2) {

@@ -5,16 +5,16 @@ use std::collections::HashSet;
 use mimeo_core::{
     chunk::ChunkId,
     disk::ReadAt,
-    failure::FailureCause,
     manifest::{ChunkContent, Manifest},
     units::Extent,
 };
 
 use super::{
-    boot_table::{data_id, wrong_length},
+    boot_table::{self, data_id, wrong_length},
     deploy::{Deploy, carried},
     fetch::fetch,
     halt::Halt,
+    link::Link,
     pipeline,
     slots::{Slots, batches, spans},
 };
@@ -39,9 +39,12 @@ pub(crate) enum Ground {
 const SAMPLES_AT_START: usize = 16;
 const SAMPLES_SPREAD: usize = 48;
 
+/// How much is discarded at once: a disk may take a second for it, and a stop is to be heeded in between.
+const DISCARD_BYTES: u64 = 64 << 30;
+
 /// Finds out what the target holds. A disk that holds nothing of the master is discarded, where it can be:
 /// a solid-state disk writes faster when it knows that nothing has to be kept.
-pub(crate) fn survey(manifest: &Manifest, disk: &mut ExclusiveDisk) -> Result<Ground, FailureCause> {
+pub(crate) fn survey(manifest: &Manifest, link: &Link<'_>, disk: &mut ExclusiveDisk) -> Result<Ground, Halt> {
     let samples = samples(manifest);
     let reader = disk.reader();
     for &(place, id) in &samples {
@@ -52,9 +55,27 @@ pub(crate) fn survey(manifest: &Manifest, disk: &mut ExclusiveDisk) -> Result<Gr
             return Ok(Ground::Seeded);
         }
     }
-    let discarded = disk.discard_all();
+    let discarded = discard(link, disk)?;
     tracing::info!(samples = samples.len(), discarded, "the target holds nothing of the master");
     Ok(if discarded { Ground::Discarded } else { Ground::Foreign })
+}
+
+/// Discards the disk but for its ends, whose zeros take the place of a partition table: some disks give the old bytes
+/// back after a discard. True where the disk took all of it.
+fn discard(link: &Link<'_>, disk: &mut ExclusiveDisk) -> Result<bool, Halt> {
+    let [head, tail] = boot_table::ends(disk.size_bytes());
+    let mut from = head.end_bytes();
+    while from < tail.start_bytes {
+        if link.board.is_stopped() {
+            return Err(Halt::Stopped);
+        }
+        let length_bytes = DISCARD_BYTES.min(tail.start_bytes - from);
+        if !disk.discard(Extent { start_bytes: from, length_bytes }) {
+            return Ok(false);
+        }
+        from += length_bytes;
+    }
+    Ok(true)
 }
 
 fn samples(manifest: &Manifest) -> Vec<(Extent, ChunkId)> {

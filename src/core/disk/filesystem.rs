@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ReadAt,
     fields::{has, u16_at},
-    used_blocks::fat::BootSector,
+    used_blocks::{fat::BootSector, swap},
 };
 
 /// A file system or container that can be told by its first bytes.
@@ -37,8 +37,6 @@ const BTRFS_AT: u64 = 64 << 10;
 /// Where RAID superblocks of metadata 0.90 stand: at the last 64 KiB boundary that leaves 64 KiB behind it.
 const RAID_090_ALIGN: u64 = 64 << 10;
 const RAID_MAGIC: [u8; 4] = 0xA92B_4EFC_u32.to_le_bytes();
-/// Page sizes at whose end a swap area has its signature.
-const SWAP_PAGES: [usize; 5] = [4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10];
 /// BitLocker To Go keeps a FAT boot sector for old systems and this GUID in it.
 const BITLOCKER_TO_GO: [u8; 16] =
     [0x3B, 0xD6, 0x67, 0x49, 0x29, 0x2E, 0xD8, 0x4A, 0x83, 0x99, 0xF6, 0xA3, 0x39, 0xE3, 0xD0, 0x01];
@@ -46,20 +44,21 @@ const BITLOCKER_TO_GO: [u8; 16] =
 /// Says what `volume` holds; `None` where nothing is recognised.
 ///
 /// Containers are asked first: what is inside a RAID, a LUKS or a BitLocker volume may show through at the very
-/// place where it would stand alone.
+/// place where it would stand alone. A FAT volume beside another file system is neither: formatting as FAT touches few
+/// sectors and can leave the superblock of what was there before, whose account of space is void.
 pub fn detect(volume: &dyn ReadAt) -> io::Result<Option<FileSystem>> {
     let mut head = vec![0; HEAD_BYTES.min(volume.length_bytes()) as usize];
     volume.read_exact_at(&mut head, 0)?;
     if is_linux_raid(volume, &head)? {
         return Ok(Some(FileSystem::LinuxRaid));
     }
-    if let Some(found) = container(&head).or_else(|| file_system(&head)) {
+    if let Some(found) = container(&head) {
         return Ok(Some(found));
     }
-    if has_at(volume, BTRFS_AT + 64, b"_BHRfS_M")? {
-        return Ok(Some(FileSystem::Btrfs));
-    }
-    Ok(BootSector::parse(&head).ok().map(|boot| boot.kind().filesystem()))
+    let btrfs = has_at(volume, BTRFS_AT + 64, b"_BHRfS_M")?.then_some(FileSystem::Btrfs);
+    let other = file_system(&head).or(btrfs);
+    let fat = BootSector::parse(&head).ok().map(|boot| boot.kind().filesystem());
+    Ok(if other.is_some() && fat.is_some() { None } else { other.or(fat) })
 }
 
 fn container(head: &[u8]) -> Option<FileSystem> {
@@ -76,7 +75,6 @@ fn container(head: &[u8]) -> Option<FileSystem> {
 }
 
 fn file_system(head: &[u8]) -> Option<FileSystem> {
-    let swap = |&page: &usize| has(head, page - 10, b"SWAPSPACE2") || has(head, page - 10, b"SWAP-SPACE");
     if has(head, 3, b"NTFS    ") && has(head, 510, &[0x55, 0xAA]) {
         Some(FileSystem::Ntfs)
     } else if has(head, 3, b"EXFAT   ") && has(head, 510, &[0x55, 0xAA]) {
@@ -87,7 +85,7 @@ fn file_system(head: &[u8]) -> Option<FileSystem> {
         Some(FileSystem::Ext)
     } else if has(head, 1024, &0xF2F5_2010_u32.to_le_bytes()) {
         Some(FileSystem::F2fs)
-    } else if SWAP_PAGES.iter().any(swap) {
+    } else if swap::Header::find(head).is_some() {
         Some(FileSystem::Swap)
     } else {
         None
@@ -161,6 +159,18 @@ mod tests {
         let ext: (usize, &[u8]) = (1024 + 56, &[0x53, 0xEF]);
         check(&[ext, (LENGTH - 8192, &[0xFC, 0x4E, 0x2B, 0xA9])], Some(FileSystem::LinuxRaid));
         check(&[ext, (0, b"LUKS\xBA\xBE")], Some(FileSystem::Luks));
+    }
+
+    #[test]
+    fn a_fat_volume_with_an_older_superblock_left_in_it_is_neither() {
+        // 512-byte sectors, 4 to a cluster, 1 reserved, 2 FATs of 1 sector, 512 root entries, 400 sectors.
+        let boot: &[u8] = &[
+            0xEB, 0x3C, 0x90, b'M', b'S', b'W', b'I', b'N', b'4', b'.', b'1', 0, 2, 4, 1, 0, 2, 0, 2, 0x90,
+            1, 0xF8, 1,
+        ];
+        check(&[(0, boot)], Some(FileSystem::Fat12));
+        check(&[(0, boot), (1024 + 56, &[0x53, 0xEF])], None);
+        check(&[(0, boot), (65_536 + 64, b"_BHRfS_M")], None);
     }
 
     #[test]

@@ -129,7 +129,7 @@ pub enum FitError {
 /// in `head` was damaged, it is rebuilt from `table`.
 ///
 /// The order makes a power cut harmless: the second copy, the first entries, the first header, and sector 0, without
-/// which no firmware looks at the rest, last. A master boot record is one write: it does not name the disk's
+/// which no firmware looks at the rest, last. A master boot record is sector 0 alone: it does not name the disk's
 /// size, and its extended boot records lie in gaps, which are carried as they are.
 pub fn fit_to_disk(
     head: &[u8],
@@ -143,8 +143,7 @@ pub fn fit_to_disk(
         if disk_bytes < needed {
             return Err(FitError::DiskTooSmall { needed, actual: disk_bytes });
         }
-        let write = TableWrite { offset_bytes: 0, bytes: sector_zero.to_vec() };
-        return Ok(TableWrites { groups: vec![vec![write]] });
+        return Ok(TableWrites { groups: master_record_writes(head, sector_zero, sector) });
     };
     let (header, entries) = match sound_primary(head, sector) {
         Some(copy) => copy,
@@ -178,6 +177,18 @@ pub fn fit_to_disk(
             vec![write(Lba(0), protective)],
         ],
     })
+}
+
+/// Sector 0, and before it a header of a void GUID partition table in sector 1: firmware that does not ask for the
+/// protective record would follow it as long as sector 0 is not there.
+fn master_record_writes(head: &[u8], sector_zero: &[u8], sector: SectorSize) -> Vec<Vec<TableWrite>> {
+    let length = sector.bytes();
+    let old_header = head_sectors(head, length, length).ok().filter(|_| has_primary_header(&head, sector));
+    let writes = [(length, old_header), (0, Some(sector_zero))];
+    let write = |(offset_bytes, bytes): (u64, Option<&[u8]>)| {
+        Some(vec![TableWrite { offset_bytes, bytes: bytes?.to_vec() }])
+    };
+    writes.into_iter().filter_map(write).collect()
 }
 
 /// The first header and its entries, where `head` holds both and their checksums are right.

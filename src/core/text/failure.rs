@@ -31,11 +31,7 @@ pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
         FailureCause::DiskBusy { holder } => say("failure-disk-busy", &[("holder", holder)]),
         FailureCause::SourceTable { detail } => say("failure-source-table", &[("detail", detail)]),
         FailureCause::SourceUnclean { partition, filesystem, reason } => {
-            let key = match reason {
-                UncleanReason::Hibernated => "failure-hibernated",
-                UncleanReason::Dirty => "failure-dirty",
-                UncleanReason::JournalNotEmpty => "failure-journal",
-            };
+            let key = unclean_key(*filesystem, *reason);
             say(key, &[("partition", &partition.to_string()), ("filesystem", filesystem_name(*filesystem))])
         }
         FailureCause::SourceDamaged { partition, filesystem, detail } => say(
@@ -45,6 +41,10 @@ pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
                 ("filesystem", filesystem_name(*filesystem)),
                 ("detail", detail),
             ],
+        ),
+        FailureCause::SourceJournalElsewhere { partition, filesystem } => say(
+            "failure-journal-elsewhere",
+            &[("partition", &partition.to_string()), ("filesystem", filesystem_name(*filesystem))],
         ),
         FailureCause::ReadFailed { offset_bytes, detail } => {
             say("failure-read", &[("offset", &offset_bytes.to_string()), ("detail", detail)])
@@ -83,6 +83,15 @@ fn missing(texts: &Texts, wanted: &DiskPin) -> String {
         (None, None) if wanted.wwn.is_none() => texts.say("failure-disk-none"),
         (None, Some(serial)) => texts.say_with("failure-disk-unknown", &[("serial", serial)]),
         _ => texts.say_with("failure-disk-missing", &[("disk", &disk(texts, wanted))]),
+    }
+}
+
+fn unclean_key(filesystem: FileSystem, reason: UncleanReason) -> &'static str {
+    match reason {
+        UncleanReason::Hibernated if filesystem == FileSystem::Swap => "failure-hibernated-linux",
+        UncleanReason::Hibernated => "failure-hibernated",
+        UncleanReason::Dirty => "failure-dirty",
+        UncleanReason::JournalNotEmpty => "failure-journal",
     }
 }
 
@@ -169,6 +178,12 @@ mod tests {
             unclean(UncleanReason::Hibernated),
             unclean(UncleanReason::Dirty),
             unclean(UncleanReason::JournalNotEmpty),
+            FailureCause::SourceUnclean {
+                partition: 3,
+                filesystem: FileSystem::Swap,
+                reason: UncleanReason::Hibernated,
+            },
+            FailureCause::SourceJournalElsewhere { partition: 3, filesystem: FileSystem::Ext },
             FailureCause::SourceDamaged { partition: 3, filesystem: FileSystem::Ext, detail: detail() },
             FailureCause::ReadFailed { offset_bytes: 4096, detail: detail() },
             FailureCause::WriteFailed { offset_bytes: 4096, detail: detail() },

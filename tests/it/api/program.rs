@@ -147,7 +147,7 @@ async fn a_computer_is_given_another_name_and_another_loader_on_the_command_line
     let mac = MacAddr([0x52, 0x54, 0, 0, 0, 0xa]);
     let token = mint(&pool, mac, Purpose::Register, Timestamp::now()).await.expect("a token");
     let report = report(mac, &["AAA"]);
-    admit(&pool, &Events::new(), &token, &report, Timestamp::now()).await.expect("registered");
+    admit(&pool, &Events::new(), &token, report, Timestamp::now()).await.expect("registered");
 
     let computer = async || ask(folder, "/computers/1").await.expect("an answer");
     let name = computer().await["name"].as_str().expect("a name").to_owned();

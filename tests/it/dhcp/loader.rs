@@ -39,7 +39,7 @@ async fn house_with(net: &Net, mac: MacAddr) -> (Services, ComputerId) {
     let store = Store::open(Backend::in_memory(), StoreOptions::default()).await.unwrap();
     let key = load_signing_key(&pool).await.unwrap();
     let token = mint(&pool, mac, Purpose::Register, Timestamp::now()).await.unwrap();
-    let admitted = admit(&pool, &Events::new(), &token, &report(mac, &["AAA"]), Timestamp::now()).await;
+    let admitted = admit(&pool, &Events::new(), &token, report(mac, &["AAA"]), Timestamp::now()).await;
     (Services::new(pool, Events::new(), store, key), admitted.unwrap().boot.computer)
 }
 

@@ -12,7 +12,7 @@ use mimeo_core::{
 };
 
 use super::{
-    image::{Image, add_unix_oddities, age, hashes, run},
+    image::{Image, add_unix_oddities, age, hashes, run, run_any},
     oracle,
 };
 
@@ -79,7 +79,7 @@ fn dumpe2fs(image: &Image) -> (u64, u64, Vec<Extent>) {
 /// What was restored from the map alone passes e2fsck and has every file.
 fn check_restored(name: &str, image: &Image) {
     let restored = image.restored(&image.map(FileSystem::Ext));
-    let (code, text) = super::image::run_any("e2fsck", &["-fn", restored.str()]);
+    let (code, text) = run_any("e2fsck", &["-fn", restored.str()]);
     assert_eq!(code, Some(0), "{name}: e2fsck\n{text}");
     let expected = hashes(&image.mount("loop,ro").at);
     assert!(expected.len() > 20, "{name}: too few files to prove anything");
@@ -220,12 +220,22 @@ fn an_external_journal_is_refused_and_the_journal_device_is_raw() {
     assert!(matches!(unsupported, Err(UsedBlocksError::Unsupported { .. })), "{unsupported:?}");
 
     let image = Image::of_bytes(64 * MIB);
-    run("mke2fs", &["-q", "-F", "-t", "ext4", "-b", "4096", image.str()]);
-    // As `mke2fs -J device=` leaves it, which only takes block devices.
-    run("debugfs", &["-w", "-R", "set_super_value journal_inum 0", image.str()]);
-    run("debugfs", &["-w", "-R", "set_super_value journal_dev 0x801", image.str()]);
-    let refused = used_blocks::map(FileSystem::Ext, &image.open());
-    assert!(matches!(refused, Err(UsedBlocksError::ExternalJournal)), "{refused:?}");
+    // A block device is what `mke2fs -J device=` takes.
+    let device = run("losetup", &["--find", "--show", journal.str()]).trim().to_owned();
+    let made = run_any(
+        "mke2fs",
+        &["-q", "-F", "-t", "ext4", "-b", "4096", "-J", &format!("device={device}"), image.str()],
+    );
+    run("losetup", &["--detach", &device]);
+    assert_eq!(made.0, Some(0), "{}", made.1);
+    // The number of the device is a hint: 0 where it was given by its UUID alone.
+    for hint in [None, Some("0")] {
+        if let Some(hint) = hint {
+            run("debugfs", &["-w", "-R", &format!("set_super_value journal_dev {hint}"), image.str()]);
+        }
+        let refused = used_blocks::map(FileSystem::Ext, &image.open());
+        assert!(matches!(refused, Err(UsedBlocksError::ExternalJournal)), "{refused:?}");
+    }
 }
 
 #[test]

@@ -95,7 +95,7 @@ impl Image {
         let at = self.directory.path().join("mounted");
         fs::create_dir_all(&at).expect("a mount point");
         run("mount", &["-o", options, self.str(), at.to_str().expect("UTF-8")]);
-        Mounted { at }
+        Mounted { at, image: self.path.clone() }
     }
 
     /// Mounts the image with ntfs-3g.
@@ -103,7 +103,7 @@ impl Image {
         let at = self.directory.path().join("mounted");
         fs::create_dir_all(&at).expect("a mount point");
         run("ntfs-3g", &["-o", options, self.str(), at.to_str().expect("UTF-8")]);
-        Mounted { at }
+        Mounted { at, image: self.path.clone() }
     }
 }
 
@@ -119,6 +119,28 @@ pub(super) fn check_form(map: &UsedMap, volume_bytes: u64) {
 /// A mounted image, unmounted when dropped.
 pub(super) struct Mounted {
     pub(super) at: PathBuf,
+    image: PathBuf,
+}
+
+impl Mounted {
+    /// Waits until no loop device shows the image. A mount namespace that somebody made meanwhile (`ip netns exec` makes
+    /// one) holds a copy of the mount, and the file system is at rest only once that is gone too.
+    fn await_rest(&self, deadline: Instant) {
+        let path = self.image.to_str().expect("UTF-8");
+        loop {
+            let output =
+                Command::new("losetup").args(["--associated", path]).output().expect("losetup is needed");
+            if output.stdout.is_empty() {
+                return;
+            }
+            if Instant::now() > deadline {
+                let text = String::from_utf8_lossy(&output.stdout).into_owned();
+                assert!(std::thread::panicking(), "still mounted somewhere: {text}");
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
 }
 
 impl Drop for Mounted {
@@ -128,7 +150,7 @@ impl Drop for Mounted {
         loop {
             let output = Command::new("umount").arg(&self.at).output().expect("umount is needed");
             if output.status.success() {
-                return;
+                return self.await_rest(Instant::now() + Duration::from_secs(60));
             }
             if Instant::now() > deadline {
                 let text = String::from_utf8_lossy(&output.stderr).into_owned();

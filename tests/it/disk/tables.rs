@@ -8,7 +8,7 @@ use mimeo_core::{
         gpt::{self, FitError, GptError},
         layout::{self, Layout, LayoutError, LayoutWarning},
         mbr::ChainError,
-        table::{PartitionKind, PartitionTable, Scheme},
+        table::{PartitionKind, PartitionTable, Scheme, TableWrite},
     },
     units::{Extent, SectorSize},
 };
@@ -333,6 +333,19 @@ fn logical_partitions_are_followed_and_their_records_lie_in_carried_bytes() {
     assert_eq!(writes.groups.len(), 1);
     assert_eq!(writes.groups[0][0].bytes, image.read(0, 512));
     assert_eq!(read(&target), layout);
+}
+
+#[test]
+fn a_void_header_of_an_older_table_is_written_right_before_sector_0() {
+    let image = mbr_disk();
+    let header = gpt_disk(100).read(512, 512);
+    image.write(512, &header);
+    let layout = read(&image);
+    assert_eq!(layout.warnings, [LayoutWarning::OldGptIgnored]);
+    let head = image.read(0, MIB as usize);
+    let writes = gpt::fit_to_disk(&head, &layout.table, SECTOR, 250 * MIB).expect("it fits");
+    let write = |offset_bytes, bytes| vec![TableWrite { offset_bytes, bytes }];
+    assert_eq!(writes.groups, [write(512, header), write(0, image.read(0, 512))]);
 }
 
 #[test]

@@ -15,11 +15,7 @@ use mimeo_client::{
 };
 use mimeo_core::{
     chunk::ChunkSize,
-    disk::{
-        ReadAt, Window,
-        filesystem::{self, FileSystem},
-        layout, used_blocks,
-    },
+    disk::{ReadAt, Window, filesystem, layout, used_blocks},
     failure::FailureCause,
     ids::SessionId,
     messages::{CaptureOrder, DiskPin, Outcome, Phase},
@@ -238,10 +234,6 @@ pub(super) fn used_extents(disk: &dyn ReadAt, sector: SectorSize) -> Vec<Extent>
     for partition in layout.table.partitions {
         let volume = Window::new(disk, partition.place);
         let found = filesystem::detect(&volume).unwrap();
-        if found == Some(FileSystem::Swap) {
-            used.push(Extent { length_bytes: 4096, ..partition.place });
-            continue;
-        }
         match found.and_then(|found| used_blocks::map(found, &volume).ok()) {
             Some(map) => used.extend(map.extents.iter().map(|extent| Extent {
                 start_bytes: partition.place.start_bytes + extent.start_bytes,

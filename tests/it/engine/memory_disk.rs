@@ -1,4 +1,4 @@
-//! A disk in memory that can lose power and lie.
+//! A disk in memory that can lose power and lie, and remembers everything that was done to it.
 
 use std::{
     io,
@@ -34,6 +34,19 @@ struct State {
     has_power: bool,
     /// A byte that this disk never writes.
     stuck_at: Option<u64>,
+    /// What the disk held at first.
+    original: Vec<u8>,
+    /// Whether a discard brings back what the disk held at first, as one may.
+    discard_restores: bool,
+    journal: Vec<Act>,
+}
+
+/// What was done to the disk.
+enum Act {
+    Write(usize, Vec<u8>),
+    Sync,
+    /// With what it left there.
+    Discard(usize, Vec<u8>),
 }
 
 impl MemoryDisk {
@@ -41,12 +54,15 @@ impl MemoryDisk {
         Self(Arc::new(Mutex::new(State {
             sector: SectorSize::B512,
             durable: content.clone(),
-            content,
             pending: vec![],
             writes: 0,
             cut_at_write: None,
             has_power: true,
             stuck_at: None,
+            original: content.clone(),
+            discard_restores: false,
+            journal: vec![],
+            content,
         })))
     }
 
@@ -57,6 +73,12 @@ impl MemoryDisk {
 
     pub(super) fn with_stuck_byte(self, offset_bytes: u64) -> Self {
         self.state().stuck_at = Some(offset_bytes);
+        self
+    }
+
+    /// A disk that takes a discard for leave to forget what was written since it was new.
+    pub(super) fn with_discard_that_restores(self) -> Self {
+        self.state().discard_restores = true;
         self
     }
 
@@ -82,6 +104,34 @@ impl MemoryDisk {
                 if survives() {
                     content[start + sector * 512..][..bytes.len()].copy_from_slice(bytes);
                 }
+            }
+        }
+        content
+    }
+
+    /// How many writes, syncs and discards there were.
+    pub(super) fn acts(&self) -> usize {
+        self.state().journal.len()
+    }
+
+    /// What the disk would hold, had the power gone after its first `acts`. `survives` says it sector by sector of
+    /// what was written since the last sync; a discard is in force at once.
+    pub(super) fn after_cut_behind(&self, acts: usize, mut survives: impl FnMut() -> bool) -> Vec<u8> {
+        let state = self.state();
+        let journal = &state.journal[..acts];
+        let synced = journal.iter().rposition(|act| matches!(act, Act::Sync)).map_or(0, |at| at + 1);
+        let mut content = state.original.clone();
+        for (index, act) in journal.iter().enumerate() {
+            match act {
+                Act::Write(start, bytes) => {
+                    for (sector, bytes) in bytes.chunks(512).enumerate() {
+                        if index < synced || survives() {
+                            content[start + sector * 512..][..bytes.len()].copy_from_slice(bytes);
+                        }
+                    }
+                }
+                Act::Sync => {}
+                Act::Discard(start, left) => content[*start..][..left.len()].copy_from_slice(left),
             }
         }
         content
@@ -122,6 +172,7 @@ impl BlockDevice for MemoryDisk {
             bytes[(stuck - offset_bytes) as usize] ^= 1;
         }
         state.content[start..start + bytes.len()].copy_from_slice(&bytes);
+        state.journal.push(Act::Write(start, bytes.clone()));
         state.pending.push((start, bytes));
         state.writes += 1;
         if state.cut_at_write == Some(state.writes) {
@@ -138,6 +189,7 @@ impl BlockDevice for MemoryDisk {
         }
         state.durable = state.content.clone();
         state.pending.clear();
+        state.journal.push(Act::Sync);
         Ok(())
     }
 
@@ -147,9 +199,15 @@ impl BlockDevice for MemoryDisk {
             return Err(no_power());
         }
         let range = extent.start_bytes as usize..extent.end_bytes() as usize;
-        state.content[range.clone()].fill(AFTER_DISCARD);
-        state.durable[range].fill(AFTER_DISCARD);
+        let left = if state.discard_restores {
+            state.original[range.clone()].to_vec()
+        } else {
+            vec![AFTER_DISCARD; range.len()]
+        };
+        state.content[range.clone()].copy_from_slice(&left);
+        state.durable[range.clone()].copy_from_slice(&left);
         state.pending.clear();
+        state.journal.push(Act::Discard(range.start, left));
         Ok(true)
     }
 

@@ -7,6 +7,7 @@ pub mod ext;
 pub mod extents;
 pub mod fat;
 pub mod ntfs;
+pub mod swap;
 
 use std::io;
 
@@ -50,11 +51,11 @@ pub fn map(filesystem: FileSystem, volume: &dyn ReadAt) -> Result<UsedMap, UsedB
         FileSystem::Ext => ext::map(volume),
         FileSystem::Fat12 | FileSystem::Fat16 | FileSystem::Fat32 => fat::map(volume),
         FileSystem::Ntfs => ntfs::map(volume),
+        FileSystem::Swap => swap::map(volume),
         FileSystem::ExFat
         | FileSystem::Xfs
         | FileSystem::Btrfs
         | FileSystem::F2fs
-        | FileSystem::Swap
         | FileSystem::Lvm
         | FileSystem::LinuxRaid
         | FileSystem::Luks

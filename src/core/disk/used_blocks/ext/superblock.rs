@@ -293,8 +293,9 @@ fn check_at_rest(bytes: &[u8], features: &Features) -> Result<(), UsedBlocksErro
     if state & STATE_VALID == 0 || state & STATE_ERROR != 0 {
         return Err(UsedBlocksError::Unclean { reason: UncleanReason::Dirty });
     }
-    let (journal_inode, journal_device) = (u32_at(bytes, 0xE0), u32_at(bytes, 0xE4));
-    if features.compat & COMPAT_HAS_JOURNAL != 0 && journal_inode == 0 && journal_device != 0 {
+    // The journal is a file in here or a device that is named by its UUID; its number is only a hint, and may be 0.
+    let journal_inode = u32_at(bytes, 0xE0);
+    if features.compat & COMPAT_HAS_JOURNAL != 0 && journal_inode == 0 {
         return Err(UsedBlocksError::ExternalJournal);
     }
     Ok(())
