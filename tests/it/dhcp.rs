@@ -12,7 +12,11 @@ mod full;
 mod hostile;
 #[path = "dhcp/load.rs"]
 mod load;
+#[path = "dhcp/matrix.rs"]
+mod matrix;
 #[path = "dhcp/net.rs"]
 mod net;
+#[path = "dhcp/rom.rs"]
+mod rom;
 #[path = "dhcp/snippets.rs"]
 mod snippets;
