@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{auth::Auth, boot::artefacts::Artefacts, clock::Timestamp, wiring::Services};
+use crate::{
+    auth::Auth,
+    boot::{artefacts::Artefacts, notices::Notices},
+    clock::Timestamp,
+    wiring::Services,
+};
 
 /// What handlers get. Cloning gives other handles to the same.
 #[derive(Clone)]
@@ -17,6 +22,8 @@ pub struct App {
     pub artefacts: Arc<Artefacts>,
     /// The certificate of our authority.
     pub authority_pem: Arc<str>,
+    /// What keeps machines from booting.
+    pub notices: Notices,
     /// When the server started.
     pub started: Timestamp,
     /// Cancelled when the server stops: streams end then.

@@ -99,6 +99,10 @@ pub enum Event {
         mac: MacAddr,
         reason: String,
     },
+    /// No address of our DHCP pool, which has so many, was left for a machine.
+    DhcpPoolExhausted {
+        addresses: usize,
+    },
     /// A machine asked for its boot and was answered.
     MachineBooted {
         mac: MacAddr,

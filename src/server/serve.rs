@@ -40,6 +40,7 @@ use crate::{
         disk_image::DiskImageError,
         files::BootFiles,
         machines::Machines,
+        notices::Notices,
         target::BootSource,
     },
     clock::Timestamp,
@@ -81,8 +82,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ServeErr
     if let Some(tftp) = ports.tftp {
         tasks.spawn("TFTP", infallible(tftp.serve(files, stop.clone())));
     }
-    let dhcp =
-        dhcp::socket::serve(settings::dhcp(&config, &served), source, machines, events, pool, stop.clone());
+    let told = dhcp::socket::Tell { machines, events, notices: app.notices.clone() };
+    let dhcp = dhcp::socket::serve(settings::dhcp(&config, &served), source, told, pool, stop.clone());
     tasks.spawn("DHCP", async { dhcp.await.map_err(|error| ServeError::Dhcp(Box::new(error))) });
     let services = app.services.clone();
     tasks.spawn("sessions", until(stop.clone(), async move { services.keep_sessions().await }));
@@ -139,6 +140,7 @@ async fn open(config: &Config, stopping: CancellationToken) -> Result<Opened, Se
         services: services.clone(),
         auth: Auth::new(db, events.clone(), config.auth.login_lasts),
         artefacts: artefacts.clone(),
+        notices: Notices::default(),
         authority_pem: tls.authority_pem().into(),
         started,
         stopping,

@@ -14,7 +14,11 @@ mod hostile;
 mod load;
 #[path = "dhcp/loader.rs"]
 mod loader;
+#[path = "dhcp/matrix.rs"]
+mod matrix;
 #[path = "dhcp/net.rs"]
 mod net;
+#[path = "dhcp/rom.rs"]
+mod rom;
 #[path = "dhcp/snippets.rs"]
 mod snippets;

@@ -14,6 +14,13 @@ use mimeo_core::{
     messages::{Orders, Phase},
     units::SectorSize,
 };
+use mimeo_server::{
+    boot::{
+        dhcp::{observe::Obstacle, settings::Mode},
+        notices::Notice,
+    },
+    clock::Timestamp,
+};
 use reqwest::StatusCode;
 
 use self::{
@@ -123,6 +130,26 @@ async fn a_form_on_a_page_of_another_site_does_nothing() {
     let sessions = house.services.sessions.list(Default::default()).await.expect("a list");
     assert!(sessions.is_empty() && person.read("/computers").await.contains("4XK2LM3"));
     assert_eq!(person.send(&capture, &form).await.location.as_deref(), Some("/sessions/1"));
+}
+
+#[tokio::test]
+async fn what_keeps_a_machine_from_booting_stands_above_the_computers_in_both_languages() {
+    let house = House::start().await;
+    let mut person = Person::administrator(&house, "en").await;
+    assert!(!person.read("/computers").await.contains("class=\"notice bad\""));
+    let obstacle = Obstacle::NamesNobody { server: [10, 77, 0, 2].into() };
+    let notice = Notice::SecureBootOutOfReach { mac: MAC, obstacle, mode: Mode::Proxy };
+    let hour_ago = Timestamp(Timestamp::now().0 - 3_600_000);
+    house.notices.note(notice, hour_ago);
+    for (language, words) in [("en", "names no server to boot from"), ("fr", "ne désigne aucun serveur")] {
+        person.speak(language);
+        let page = person.read("/computers").await;
+        for part in [words, "10.77.0.2", &MAC.to_string(), "[dhcp] mode"] {
+            assert!(page.contains(part), "{part} is missing in\n{page}");
+        }
+    }
+    house.notices.machine_boots(MAC);
+    assert!(!person.read("/computers").await.contains("class=\"notice bad\""));
 }
 
 #[tokio::test]

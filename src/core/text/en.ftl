@@ -40,6 +40,23 @@ failure-client-silent = The computer started Mimeo's client { $boots } times in 
 failure-tool = The program { $name } failed: { $detail }.
 failure-internal = Mimeo made a mistake: { $detail }. Please report it with the log of this session.
 
+dhcp-off = DHCP is off: machines boot only if another DHCP server sends them here.
+dhcp-cannot-listen = Listening on { $interface } is not possible ({ $error }). Run this as root.
+dhcp-nobody-answered = No other DHCP server answers.
+dhcp-another-boot-service = { $server } tells machines to boot from elsewhere (server { $next_server }, file { $file }): two boot services on one network take machines from each other.
+dhcp-names-us = { $server } gives addresses and names this server to boot from: every machine can boot.
+dhcp-gives-addresses = { $server } gives addresses and does not name this server: machines with Secure Boot need an address from here.
+dhcp-advice-proxy = Set [dhcp] mode = "proxy" in the configuration.
+dhcp-advice-pxe = Set [dhcp] mode = "pxe" and a pool of free addresses in the configuration.
+dhcp-advice-full = Set [dhcp] mode = "full" and a pool in the configuration, unless the DHCP server is only off for now.
+dhcp-advice-off = Stop the other boot service, or set [dhcp] mode = "off" in the configuration.
+dhcp-obstacle-nobody = no DHCP server was heard, so none is known to name this server to boot from
+dhcp-obstacle-names-nobody = the DHCP server { $server } names no server to boot from
+dhcp-obstacle-names-another = the DHCP server { $server } names { $next_server } to boot from
+notice-secure-boot-proxy = { $mac } was given iPXE and did not start it. With Secure Boot on it cannot boot from here: { $reason }. Set [dhcp] mode = "pxe" and a pool of free addresses, or have the DHCP server name this server as next-server.
+notice-secure-boot-pxe = { $mac } took the address of another DHCP server instead of ours, was given iPXE and did not start it. With Secure Boot on it cannot boot so: { $reason }. Start it once more: it is then offered an address of ours again. If that does not help, have the DHCP server name this server as next-server.
+notice-pool-exhausted = All { $addresses } addresses of the pool were in use when a machine asked for one. Enlarge [dhcp] pool, or start fewer machines at once.
+
 console-drivers = Loading drivers...
 console-no-card = No network card has appeared yet...
 console-no-link = Waiting for a link on { $cards }. Is the cable plugged in at both ends?

@@ -40,6 +40,23 @@ failure-client-silent = L'ordinateur a lancé { $boots } fois de suite le client
 failure-tool = Le programme { $name } a échoué : { $detail }.
 failure-internal = Mimeo s'est trompé : { $detail }. Merci de le signaler avec le journal de cette session.
 
+dhcp-off = DHCP est éteint : les machines ne démarrent que si un autre serveur DHCP les envoie ici.
+dhcp-cannot-listen = Impossible d'écouter sur { $interface } ({ $error }). Lancez cette commande en root.
+dhcp-nobody-answered = Aucun autre serveur DHCP ne répond.
+dhcp-another-boot-service = { $server } envoie les machines démarrer ailleurs (serveur { $next_server }, fichier { $file }) : deux services de démarrage sur un même réseau se prennent les machines l'un à l'autre.
+dhcp-names-us = { $server } donne les adresses et désigne ce serveur pour le démarrage : toute machine peut démarrer.
+dhcp-gives-addresses = { $server } donne les adresses sans désigner ce serveur : les machines avec Secure Boot ont besoin d'une adresse donnée ici.
+dhcp-advice-proxy = Mettez [dhcp] mode = "proxy" dans la configuration.
+dhcp-advice-pxe = Mettez [dhcp] mode = "pxe" et une plage d'adresses libres (pool) dans la configuration.
+dhcp-advice-full = Mettez [dhcp] mode = "full" et une plage d'adresses (pool) dans la configuration, sauf si le serveur DHCP n'est arrêté que pour un moment.
+dhcp-advice-off = Arrêtez l'autre service de démarrage, ou mettez [dhcp] mode = "off" dans la configuration.
+dhcp-obstacle-nobody = aucun serveur DHCP n'a été entendu, donc aucun n'est connu pour désigner ce serveur pour le démarrage
+dhcp-obstacle-names-nobody = le serveur DHCP { $server } ne désigne aucun serveur de démarrage
+dhcp-obstacle-names-another = le serveur DHCP { $server } désigne { $next_server } comme serveur de démarrage
+notice-secure-boot-proxy = { $mac } a reçu iPXE et ne l'a pas démarré. Avec Secure Boot, cette machine ne peut pas démarrer d'ici : { $reason }. Mettez [dhcp] mode = "pxe" et une plage d'adresses libres (pool), ou faites désigner ce serveur par le serveur DHCP (next-server).
+notice-secure-boot-pxe = { $mac } a pris l'adresse d'un autre serveur DHCP au lieu de la nôtre, a reçu iPXE et ne l'a pas démarré. Avec Secure Boot, cette machine ne peut pas démarrer ainsi : { $reason }. Démarrez-la une fois de plus : une de nos adresses lui sera de nouveau proposée. Si cela ne suffit pas, faites désigner ce serveur par le serveur DHCP (next-server).
+notice-pool-exhausted = Les { $addresses } adresses de la plage étaient toutes prises quand une machine en a demandé une. Agrandissez [dhcp] pool, ou démarrez moins de machines à la fois.
+
 console-drivers = Chargement des pilotes...
 console-no-card = Aucune carte réseau n'est encore apparue...
 console-no-link = Attente d'un lien sur { $cards }. Le câble est-il branché aux deux bouts ?

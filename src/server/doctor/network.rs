@@ -2,12 +2,14 @@
 
 use std::{io, net::SocketAddrV4, time::Duration};
 
+use mimeo_core::text::{Texts, texts};
+
 use super::Finding;
 use crate::{
     boot::dhcp::{
         ears,
-        observe::{Because, Proposal, propose_mode},
-        settings::Mode,
+        observe::{Proposal, propose_mode},
+        sentences,
     },
     config::{Config, DhcpMode, interface::ServedInterface},
     serve::{
@@ -67,48 +69,31 @@ fn port_finding(
     }
 }
 
-/// Which other DHCP servers answer, and which mode that calls for.
+/// Which other DHCP servers answer, and which mode that calls for, in the language of the configuration.
 pub(crate) async fn dhcp(config: &Config, served: &ServedInterface) -> Finding {
+    let texts = texts(config.server.language);
     if config.dhcp.mode == DhcpMode::Off {
-        return Finding::ok("DHCP", "off: machines boot only if another DHCP server sends them here");
+        return Finding::ok("DHCP", texts.say("dhcp-off"));
     }
     match ears::listen(&served.name, LISTEN).await {
-        Ok(heard) => judge(config.dhcp.mode, &propose_mode(&heard, served.address)),
+        Ok(heard) => judge(texts, config.dhcp.mode, &propose_mode(&heard, served.address)),
         Err(error) => {
-            Finding::warn("DHCP", format!("cannot listen on {}: {error}: run this as root", served.name))
+            let values = [("interface", &*served.name), ("error", &*error.to_string())];
+            Finding::warn("DHCP", texts.say_with("dhcp-cannot-listen", &values))
         }
     }
 }
 
-fn judge(configured: DhcpMode, proposal: &Proposal) -> Finding {
-    let heard = match &proposal.because {
-        Because::NobodyAnswered => "no other DHCP server answers".to_owned(),
-        Because::AnotherBootService { server, .. } => {
-            format!(
-                "{server} tells machines to boot from elsewhere, two boot services take machines from each other"
-            )
-        }
-        Because::NamesUs { server } => format!("{server} gives addresses and names this server to boot from"),
-        Because::GivesAddresses { server } => {
-            format!(
-                "{server} gives addresses and does not name this server, so Secure Boot needs mode \"pxe\""
-            )
-        }
-    };
+fn judge(texts: &Texts, configured: DhcpMode, proposal: &Proposal) -> Finding {
+    let heard = sentences::because(texts, &proposal.because);
     if settings::mode(configured) == proposal.mode {
         return Finding::ok("DHCP", heard);
     }
-    let advice = match proposal.mode {
-        Mode::Proxy => "set [dhcp] mode = \"proxy\"",
-        Mode::Pxe => "set [dhcp] mode = \"pxe\" and a pool",
-        Mode::Full => "set [dhcp] mode = \"full\" and a pool, unless the DHCP server is only off for now",
-        Mode::Off => "stop the other boot service, or set [dhcp] mode = \"off\"",
-    };
-    let message = format!("{heard}: {advice}");
-    match (configured, proposal.mode) {
+    let message = format!("{heard} {}", sentences::advice(texts, proposal.mode));
+    match configured {
         // Two servers that give addresses to everybody break the network for people who do not even netboot.
-        (DhcpMode::Full, _) => Finding::fail("DHCP", message),
-        _ => Finding::warn("DHCP", message),
+        DhcpMode::Full => Finding::fail("DHCP", message),
+        DhcpMode::Proxy | DhcpMode::Pxe | DhcpMode::Off => Finding::warn("DHCP", message),
     }
 }
 
@@ -116,8 +101,14 @@ fn judge(configured: DhcpMode, proposal: &Proposal) -> Finding {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use super::{Because, Mode, Proposal, judge};
-    use crate::{config::DhcpMode, doctor::Verdict};
+    use mimeo_core::{messages::Language, text::texts};
+
+    use super::{Proposal, judge};
+    use crate::{
+        boot::dhcp::{observe::Because, settings::Mode},
+        config::DhcpMode,
+        doctor::Verdict,
+    };
 
     const OTHER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 
@@ -126,14 +117,18 @@ mod tests {
         let gives = Because::GivesAddresses { server: OTHER };
         let names_us = Because::NamesUs { server: OTHER };
         for (configured, mode, because, verdict, says) in [
-            (DhcpMode::Full, Mode::Full, Because::NobodyAnswered, Verdict::Ok, "no other DHCP server"),
+            (DhcpMode::Full, Mode::Full, Because::NobodyAnswered, Verdict::Ok, "No other DHCP server"),
             (DhcpMode::Proxy, Mode::Full, Because::NobodyAnswered, Verdict::Warn, "mode = \"full\""),
             (DhcpMode::Pxe, Mode::Pxe, gives.clone(), Verdict::Ok, "10.0.0.2"),
             (DhcpMode::Proxy, Mode::Pxe, gives.clone(), Verdict::Warn, "mode = \"pxe\""),
             (DhcpMode::Full, Mode::Pxe, gives, Verdict::Fail, "mode = \"pxe\""),
             (DhcpMode::Proxy, Mode::Proxy, names_us, Verdict::Ok, "names this server"),
         ] {
-            let finding = judge(configured, &Proposal { mode, because });
+            let proposal = Proposal { mode, because };
+            let french = judge(texts(Language::Fr), configured, &proposal);
+            let finding = judge(texts(Language::En), configured, &proposal);
+            assert_eq!(french.verdict, verdict, "{}", french.message);
+            assert_ne!(french.message, finding.message);
             assert_eq!(finding.verdict, verdict, "{}", finding.message);
             assert!(finding.message.contains(says), "{}", finding.message);
         }

@@ -9,7 +9,10 @@ use mimeo_core::{
     text::{Texts, failure, size, texts},
 };
 
-use crate::clock::Timestamp;
+use crate::{
+    boot::{dhcp::sentences, notices::Notice},
+    clock::Timestamp,
+};
 
 const FRENCH: &str = include_str!("fr.ftl");
 const ENGLISH: &str = include_str!("en.ftl");
@@ -68,6 +71,10 @@ impl Words {
 
     pub fn failure(&self, cause: &FailureCause) -> String {
         failure::sentence(self.shared(), cause)
+    }
+
+    pub fn notice(&self, notice: &Notice) -> String {
+        sentences::notice(self.shared(), notice)
     }
 
     /// The sentences that client and server share.

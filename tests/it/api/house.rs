@@ -12,7 +12,10 @@ use mimeo_server::{
     api::{client::ClientApi, router},
     app::App,
     auth::Auth,
-    boot::artefacts::{Artefact, Artefacts, LIST_NAME, names},
+    boot::{
+        artefacts::{Artefact, Artefacts, LIST_NAME, names},
+        notices::Notices,
+    },
     clock::Timestamp,
     db,
     events::Events,
@@ -37,6 +40,7 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 pub(crate) struct House {
     pub(crate) services: Services,
     pub(crate) auth: Auth,
+    pub(crate) notices: Notices,
     pub(crate) address: SocketAddr,
     pub(crate) folder: TempDir,
     pub(crate) authority: Certificate,
@@ -77,10 +81,12 @@ impl House {
         let artefacts = Artefacts::load(&path.join("artefacts"), tls.authority_pem(), Timestamp::now())
             .expect("artefacts");
         let authority = Certificate::from_pem(tls.authority_pem().as_bytes()).expect("a certificate");
+        let notices = Notices::default();
         let app = App {
             services: services.clone(),
             auth: auth.clone(),
             artefacts: Arc::new(artefacts),
+            notices: notices.clone(),
             authority_pem: tls.authority_pem().into(),
             started: Timestamp::now(),
             stopping: stop.clone(),
@@ -92,7 +98,7 @@ impl House {
         let socket = ports::open_local(&path.join("mimeo.sock")).expect("a socket");
         tokio::spawn(web::serve_local(socket, router.clone(), stop.clone()));
         tokio::spawn(web::serve_tls(listener, tls, router.merge(clients.router()), stop.clone()));
-        Self { services, auth, address, folder, authority, _stop: stop.drop_guard() }
+        Self { services, auth, notices, address, folder, authority, _stop: stop.drop_guard() }
     }
 
     pub(crate) fn network(&self) -> Client {

@@ -71,6 +71,8 @@ pub(crate) struct Client {
     socket: UdpSocket,
     pub(crate) mac: MacAddr,
     xid: u32,
+    /// Since when it asks, as it says itself.
+    begun: Instant,
 }
 
 impl Client {
@@ -84,13 +86,22 @@ impl Client {
             socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68).into()).unwrap();
             UdpSocket::from(socket)
         });
-        Self { socket: socket.unwrap(), mac: MacAddr([2, 0x77, 0, 0, 0, number]), xid: rand::random() }
+        let (mac, xid) = (MacAddr([2, 0x77, 0, 0, 0, number]), rand::random());
+        Self { socket: socket.unwrap(), mac, xid, begun: Instant::now() }
+    }
+
+    /// Begins anew, as a program that starts does.
+    pub(crate) fn begin(&mut self) {
+        self.xid = rand::random();
+        self.begun = Instant::now();
     }
 
     pub(crate) fn message(&self, kind: u8, options: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0; 240];
         bytes[..3].copy_from_slice(&[1, 1, 6]);
         bytes[4..8].copy_from_slice(&self.xid.to_be_bytes());
+        let seconds = self.begun.elapsed().as_secs() as u16;
+        bytes[8..10].copy_from_slice(&seconds.to_be_bytes());
         bytes[10] = 0x80; // answer by broadcast
         bytes[28..34].copy_from_slice(&self.mac.0);
         bytes[236..].copy_from_slice(&[99, 130, 83, 99]);

@@ -15,9 +15,10 @@ use mimeo_server::{
     boot::{
         dhcp::{
             settings::{Mode, Settings},
-            socket::{ServeError, serve},
+            socket::{ServeError, Tell, serve},
         },
         machines::Machines,
+        notices::Notices,
         target::{BootSource, BootTarget, LoaderChoice, Machine, Menu},
     },
     db,
@@ -69,6 +70,7 @@ pub(crate) struct Service {
     cancel: CancellationToken,
     thread: Option<JoinHandle<Result<(), ServeError>>>,
     pub(crate) machines: Machines,
+    pub(crate) notices: Notices,
     /// What it told, from the first moment.
     pub(crate) told: Receiver<Event>,
 }
@@ -87,21 +89,23 @@ impl Service {
         source: Arc<dyn BootSource>,
     ) -> Self {
         let (cancel, machines, events) = (CancellationToken::new(), Machines::default(), Events::new());
+        let notices = Notices::default();
         let path = database.to_owned();
         let told = events.listen();
-        let handles = (cancel.clone(), machines.clone(), events);
+        let tell = Tell { machines: machines.clone(), events, notices: notices.clone() };
+        let handles = (cancel.clone(), tell);
         let thread = host.run(move || {
             // A thread begun inside the namespace stays there, and its sockets with it.
             std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 runtime.block_on(async {
-                    let (cancel, machines, events) = handles;
+                    let (cancel, tell) = handles;
                     let db = db::open(&path).await.unwrap();
-                    serve(settings, source, machines, events, db, cancel).await
+                    serve(settings, source, tell, db, cancel).await
                 })
             })
         });
-        Self { cancel, thread: Some(thread.unwrap()), machines, told }
+        Self { cancel, thread: Some(thread.unwrap()), machines, notices, told }
     }
 
     /// Ends it, as a restart would.
@@ -153,8 +157,15 @@ pub(crate) enum Peer {
 }
 
 impl Peer {
-    /// Starts it on a host, naming `next_server` to machines that boot.
+    /// Starts it on a host, naming `next_server` with a boot file (dnsmasq) or without (dhcpd).
     pub(crate) fn start(self, host: &Host, folder: &Path, next_server: Option<Ipv4Addr>) -> Process {
+        let boot_file = if self == Self::Dnsmasq { "boot.efi" } else { "" };
+        self.start_as(host, folder, &Manner { next_server, boot_file, is_slow: false })
+    }
+
+    /// Starts it on a host, to answer in that manner.
+    pub(crate) fn start_as(self, host: &Host, folder: &Path, manner: &Manner) -> Process {
+        let Manner { next_server, boot_file, is_slow } = *manner;
         let file = |name: &str| folder.join(name).display().to_string();
         let command = match self {
             Self::Dnsmasq => {
@@ -169,13 +180,15 @@ impl Peer {
                 command.args(["--interface=eth0", "--bind-interfaces", "--log-dhcp"]);
                 command.args(["--dhcp-range=10.77.0.200,10.77.0.220,255.255.255.0,5m"]);
                 command.arg(format!("--dhcp-leasefile={}", file("dnsmasq.leases")));
-                command.args(next_server.map(|next| format!("--dhcp-boot=boot.efi,,{next}")));
+                command.args(next_server.map(|next| format!("--dhcp-boot={boot_file},,{next}")));
+                command.args(is_slow.then_some("--dhcp-reply-delay=1"));
                 command
             }
             Self::IscDhcpd => {
                 let next = next_server.map(|next| format!("next-server {next};\n")).unwrap_or_default();
+                let slow = if is_slow { "min-secs 2;\n" } else { "" };
                 let text = format!(
-                    "authoritative;\nping-check false;\ndefault-lease-time 300;\n{next}\
+                    "authoritative;\nping-check false;\ndefault-lease-time 300;\n{next}{slow}\
                      subnet 10.77.0.0 netmask 255.255.255.0 {{ range 10.77.0.200 10.77.0.220; }}\n"
                 );
                 std::fs::write(file("dhcpd.conf"), text).unwrap();
@@ -188,6 +201,15 @@ impl Peer {
         };
         Process::start(&command, &folder.join(format!("{self:?}.log"))).unwrap()
     }
+}
+
+/// How another server answers machines that boot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manner {
+    pub(crate) next_server: Option<Ipv4Addr>,
+    pub(crate) boot_file: &'static str,
+    /// Slower than we are: an offer takes a second (dnsmasq), or a client that has asked for two (dhcpd).
+    pub(crate) is_slow: bool,
 }
 
 /// Holds a server still, so that it is slower than anybody.

@@ -13,6 +13,7 @@ use std::{net::Ipv4Addr, time::Duration};
 use mimeo_core::ids::MacAddr;
 
 use super::{
+    choices::Way,
     decide::{Action, Decision, Heard, Server, Waiting},
     lease::{Change, Lease},
     packet::{Ask, Request},
@@ -49,18 +50,27 @@ impl Server {
         }
     }
 
-    /// Mode `Pxe`: PXE firmware gets an address of the boot pool; where there is none to give, what a ProxyDHCP server
-    /// would say.
+    /// Mode `Pxe`: PXE firmware gets an address of the boot pool; where there is none to give, or where the firmware
+    /// is known to pass it over, what a ProxyDHCP server would say.
     pub(super) fn serve_firmware(&mut self, heard: &Heard, now: Timestamp) -> Decision {
         let request = &heard.request;
         if !self.is_local(request) || self.boot_file(request, heard.loader).is_none() {
             return self.answer_proxy(heard, now);
         }
         match request.ask {
-            Ask::Discover => self.discover(heard, now),
-            Ask::Request if self.is_for_us(request) => self.request(heard, now),
+            Ask::Discover => match self.choices.way(request.mac, now) {
+                Way::Address => self.discover(heard, now),
+                Way::Beside => self.offer_proxy(heard, now),
+            },
+            Ask::Request if self.is_for_us(request) => {
+                self.choices.took_ours(request.mac);
+                self.request(heard, now)
+            }
             Ask::Request => {
-                self.pool.withdraw(request.mac);
+                let passed_over = self.set_free(request.mac, now);
+                if request.server.is_some() {
+                    self.choices.took_another(request.mac, passed_over, now);
+                }
                 Decision::silence("nothing, it chose another server")
             }
             Ask::Decline if self.is_for_us(request) => self.decline(request, now),
@@ -83,6 +93,7 @@ impl Server {
         match self.pool.checked(heard.request.mac, address, holder, now) {
             Checked::Free => self.offer(&heard, address),
             Checked::Taken { forget } => {
+                // At most once for an address in the time for which it is then put aside.
                 tracing::warn!(%address, holder = ?holder, "address of our pool is in use by somebody else");
                 let store = forget.then_some(Action::Store(Change::Forget(address)));
                 let mut decision = self.check_another(heard, tries, now);
@@ -106,8 +117,8 @@ impl Server {
         let (mac, wish) = (heard.request.mac, heard.request.wanted_address);
         let choice = (tries < TRIES_MAX).then(|| self.pool.choose(mac, wish, now)).flatten();
         let Some(address) = choice else {
-            tracing::warn!(%mac, tries, "no free address in our pool");
-            return self.offer_without_address(&heard, "nothing, no free address", now);
+            let tell = self.tell_exhaustion(now);
+            return self.offer_without_address(&heard, "nothing, no free address", now).and(tell);
         };
         // The same machine asking again takes its own place.
         if !self.has_room() && !self.waiting.contains_key(&address) {
@@ -137,7 +148,7 @@ impl Server {
         let request = &heard.request;
         match (request.server, request.wanted_address, request.client_address) {
             (Some(server), _, _) if server != self.settings.address => {
-                self.pool.withdraw(request.mac);
+                self.set_free(request.mac, now);
                 Decision::silence("nothing, it chose another server")
             }
             // SELECTING: it takes our offer.
@@ -187,6 +198,9 @@ impl Server {
         let mut decision = self.send(heard, Answer::Grant { address, lease }, boot);
         decision.actions.insert(0, store);
         decision.actions.push(Action::LearnAddress(mac, address));
+        if heard.request.speaker.is_some() {
+            decision.actions.push(Action::NoticeOver(mac));
+        }
         decision
     }
 
@@ -212,6 +226,13 @@ impl Server {
         }
         let store = Action::Store(Change::Keep(Lease { address, mac, until: now }));
         Decision::new("the lease ends", vec![store])
+    }
+
+    /// The card goes another way: the address set aside for it is free at once, and a check of it that is still going
+    /// on leads to no offer. `true` where one was set aside.
+    fn set_free(&mut self, mac: MacAddr, now: Timestamp) -> bool {
+        self.waiting.retain(|_, waiting| waiting.heard.request.mac != mac);
+        self.pool.withdraw(mac, now)
     }
 
     fn lease_time(&self) -> Duration {

@@ -18,11 +18,20 @@ const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// a few hundred; UEFI firmware waits 4 s for its first offer, iPXE 1 s.
 const ANSWER_WAIT: Duration = Duration::from_millis(450);
 
-/// The outcome of asking for one address: the card that answered, if one did.
+/// The outcome of asking for one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Outcome {
     pub(super) address: Ipv4Addr,
-    pub(super) holder: Option<MacAddr>,
+    pub(super) found: Found,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    Nobody,
+    /// The card that answered.
+    Holder(MacAddr),
+    /// The question could not be repeated: nothing is known.
+    Nothing,
 }
 
 /// Asks for addresses on one interface.
@@ -57,19 +66,32 @@ impl Prober {
         self.probes.next_due()
     }
 
-    /// What is known by now: answers that came and waits that are over. Asks again where it is time to.
-    pub(super) fn outcomes(&mut self, frames_max: usize, now: Instant) -> io::Result<Vec<Outcome>> {
-        let mut outcomes = Vec::new();
+    /// What is known by now: answers that came and waits that are over. Asks again where it is time to. Every
+    /// address that was asked for has an outcome, whatever fails meanwhile: a machine waits for it.
+    pub(super) fn outcomes(&mut self, frames_max: usize, now: Instant) -> (Vec<Outcome>, io::Result<()>) {
+        let (mut outcomes, mut failed) = (Vec::new(), Ok(()));
         for _ in 0..frames_max {
-            let Some(frame) = self.socket.try_read()? else { break };
-            outcomes.extend(parse(&frame).and_then(|heard| self.probes.hear(heard, self.mac)));
+            match self.socket.try_read() {
+                Ok(Some(frame)) => {
+                    outcomes.extend(parse(&frame).and_then(|heard| self.probes.hear(heard, self.mac)));
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    failed = Err(error);
+                    break;
+                }
+            }
         }
         let (over, again) = self.probes.due(now);
-        outcomes.extend(over.into_iter().map(|address| Outcome { address, holder: None }));
+        outcomes.extend(over.into_iter().map(|address| Outcome { address, found: Found::Nobody }));
         for address in again {
-            self.socket.send(&probe(self.mac, address))?;
+            if let Err(error) = self.socket.send(&probe(self.mac, address)) {
+                self.probes.forget(address);
+                outcomes.push(Outcome { address, found: Found::Nothing });
+                failed = Err(error);
+            }
         }
-        Ok(outcomes)
+        (outcomes, failed)
     }
 }
 
@@ -113,7 +135,7 @@ impl Probes {
         }
         let address =
             if heard.sender_address.is_unspecified() { heard.target_address } else { heard.sender_address };
-        self.pending.remove(&address).map(|_| Outcome { address, holder: Some(heard.sender) })
+        self.pending.remove(&address).map(|_| Outcome { address, found: Found::Holder(heard.sender) })
     }
 
     /// The addresses nobody answered for, and those to be asked for again.
@@ -180,7 +202,7 @@ mod tests {
     use mimeo_core::ids::MacAddr;
     use proptest::prelude::{any, proptest};
 
-    use super::{ANSWER_WAIT, ASK_AGAIN, ArpPacket, Outcome, Probes, parse, probe};
+    use super::{ANSWER_WAIT, ASK_AGAIN, ArpPacket, Found, Outcome, Probes, parse, probe};
 
     const US: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
     const OTHER: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
@@ -207,7 +229,7 @@ mod tests {
             assert!(probes.begin(ADDRESS, Instant::now()));
             probes.hear(ArpPacket { sender, sender_address: from, target_address: to }, US)
         };
-        let held = Some(Outcome { address: ADDRESS, holder: Some(OTHER) });
+        let held = Some(Outcome { address: ADDRESS, found: Found::Holder(OTHER) });
         let elsewhere = Ipv4Addr::new(10, 0, 0, 8);
         assert_eq!(heard(OTHER, ADDRESS, elsewhere), held);
         assert_eq!(heard(OTHER, Ipv4Addr::UNSPECIFIED, ADDRESS), held);

@@ -7,7 +7,7 @@
 //! | mode | ordinary client | PXE firmware | HTTP boot, iPXE |
 //! |---|---|---|---|
 //! | `Proxy` | – | proxy | proxy |
-//! | `Pxe` | – | addresses, and proxy if it chose another server | proxy |
+//! | `Pxe` | – | addresses, or proxy if it passed ours over before | proxy |
 //! | `Full` | addresses | addresses | addresses |
 //!
 //! Port 4011 is always the proxy's.
@@ -15,22 +15,25 @@
 use std::{
     collections::HashMap,
     net::{Ipv4Addr, SocketAddrV4},
-    time::Duration,
 };
 
 use mimeo_core::ids::MacAddr;
 
 use super::{
+    choices::Choices,
     lease::{Change, Lease},
     observe::{ForeignServers, Obstacle},
     packet::{Ask, Overheard, Request},
     pool::Pool,
     reply::{Answer, Reply},
     settings::{Mode, Settings, SettingsError},
+    told::Told,
+    transactions::Transactions,
 };
 use crate::{
     boot::{
         firmware::{BootFile, Speaker, boot_file},
+        notices::Notice,
         target::{LoaderChoice, Machine},
     },
     clock::Timestamp,
@@ -45,10 +48,6 @@ pub(super) const BOOT_SERVER_PORT: u16 = 4011;
 /// Offers that may wait for a check at one time: a site of 1,000 machines starting at once. What comes beyond is
 /// dropped, and asks again within seconds.
 const WAITING_MAX: usize = 1024;
-/// The same obstacle is told of one machine once in this time.
-const TELL_AGAIN: Duration = Duration::from_secs(10 * 60);
-/// Machines of which it is remembered that it was told.
-const TOLD_MAX: usize = 1024;
 
 /// Which of our two sockets a datagram came by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +83,10 @@ pub(super) enum Action {
     /// An ordinary client has this address now, which tells something only of a machine known already.
     LearnAddress(MacAddr, Ipv4Addr),
     Tell(Event),
+    /// To be shown to the administrator.
+    Notice(Notice),
+    /// What was shown of the machine is no longer so.
+    NoticeOver(MacAddr),
 }
 
 /// What is to be done about a datagram, and the words for it in the log.
@@ -102,6 +105,7 @@ impl Decision {
         Self::new(answer, Vec::new())
     }
 
+    /// This decision, and what else is to be done after it.
     pub(super) fn and(mut self, other: Self) -> Self {
         self.actions.extend(other.actions);
         self
@@ -116,7 +120,12 @@ pub(super) struct Server {
     pub(super) foreign: ForeignServers,
     /// Requests that wait for the check of the address chosen for them.
     pub(super) waiting: HashMap<Ipv4Addr, Waiting>,
-    told: HashMap<MacAddr, (Obstacle, Timestamp)>,
+    /// Which firmware passes our addresses over, in mode `Pxe`.
+    pub(super) choices: Choices,
+    transactions: Transactions,
+    told_obstacles: Told<(MacAddr, Obstacle)>,
+    told_servers: Told<(Ipv4Addr, bool, Option<Ipv4Addr>)>,
+    told_exhaustion: Told<()>,
 }
 
 #[derive(Debug)]
@@ -130,13 +139,27 @@ impl Server {
     pub(super) fn new(settings: Settings, leases: &[Lease]) -> Result<Self, SettingsError> {
         settings.check()?;
         let pool = Pool::new(&settings, leases);
-        let (foreign, waiting, told) = (ForeignServers::default(), HashMap::new(), HashMap::new());
-        Ok(Self { settings, pool, foreign, waiting, told })
+        Ok(Self {
+            settings,
+            pool,
+            foreign: ForeignServers::default(),
+            waiting: HashMap::new(),
+            choices: Choices::default(),
+            transactions: Transactions::default(),
+            told_obstacles: Told::default(),
+            told_servers: Told::default(),
+            told_exhaustion: Told::default(),
+        })
     }
 
     /// Decides about a client's datagram.
     pub(super) fn hear(&mut self, heard: &Heard, now: Timestamp) -> Decision {
         let request = &heard.request;
+        match request.speaker {
+            Some(Speaker::Pxe) => self.transactions.asked(request.mac, request.xid),
+            Some(Speaker::Ipxe) => self.choices.ipxe_speaks(request.mac, now),
+            Some(Speaker::Http) | None => {}
+        }
         let mut decision = match (self.settings.mode, heard.port, request.speaker) {
             (Mode::Off, _, _) => Decision::silence("nothing, the service is off"),
             (_, Port::BootServer, _) => self.answer_boot_server(heard, now),
@@ -145,6 +168,9 @@ impl Server {
             (Mode::Pxe, _, Some(Speaker::Pxe)) => self.serve_firmware(heard, now),
             (Mode::Proxy | Mode::Pxe, _, Some(_)) => self.answer_proxy(heard, now),
         };
+        if request.speaker == Some(Speaker::Ipxe) {
+            decision.actions.push(Action::NoticeOver(request.mac));
+        }
         // Unknown firmware is recorded too: the pages show who could not be answered.
         if request.speaker.is_some() {
             decision.actions.push(Action::Learn(self.machine(request)));
@@ -152,7 +178,8 @@ impl Server {
         decision
     }
 
-    /// Takes in the outcome of a check: which card answered for the address, if one did.
+    /// Takes in the outcome of a check: which card answered for the address, if one did. It was made for another
+    /// machine than the one that waits where the first went another way: the answer is the same.
     pub(super) fn checked(&mut self, address: Ipv4Addr, holder: Option<MacAddr>, now: Timestamp) -> Decision {
         match self.waiting.remove(&address) {
             Some(waiting) => self.go_on(waiting, address, holder, now),
@@ -161,20 +188,24 @@ impl Server {
     }
 
     /// The check could not be made: nothing is offered unchecked, the machine asks again.
-    pub(super) fn unchecked(&mut self, address: Ipv4Addr) {
+    pub(super) fn unchecked(&mut self, address: Ipv4Addr, now: Timestamp) {
         if let Some(waiting) = self.waiting.remove(&address) {
-            self.pool.withdraw(waiting.heard.request.mac);
+            self.pool.withdraw(waiting.heard.request.mac, now);
         }
     }
 
-    /// Takes in what another server was heard to answer; `boots` as in [`ForeignServers::hear`].
-    pub(super) fn overhear(&mut self, heard: &Overheard, boots: bool, now: Timestamp) -> Option<Event> {
+    /// Takes in what another server was heard to answer; `is_ours` tells whether we asked, as firmware would.
+    pub(super) fn overhear(&mut self, heard: &Overheard, is_ours: bool, now: Timestamp) -> Option<Event> {
         if heard.server == self.settings.address {
             return None;
         }
-        self.foreign.hear(heard, boots, now).map(|known| Event::ForeignDhcpSeen {
-            server: known.server.to_string(),
-            next_server: known.boot.as_ref().and_then(|boot| boot.next_server).map(|next| next.to_string()),
+        let boots = is_ours || self.transactions.is_firmwares(heard.machine, heard.xid);
+        let known = self.foreign.hear(heard, boots, now)?;
+        let next_server = known.boot.as_ref().and_then(|boot| boot.next_server);
+        let fact = (known.server, known.gives_addresses, next_server);
+        self.told_servers.is_news(fact, now).then(|| Event::ForeignDhcpSeen {
+            server: fact.0.to_string(),
+            next_server: next_server.map(|next| next.to_string()),
         })
     }
 
@@ -215,22 +246,31 @@ impl Server {
         }
     }
 
-    /// Tells that a machine cannot boot with Secure Boot, unless that was told of it lately.
+    /// Tells what keeps a machine from booting with Secure Boot: to the administrator's page whenever it is so, to
+    /// the journal unless that was done lately.
     pub(super) fn tell_obstacle(
         &mut self,
         mac: MacAddr,
-        obstacle: Obstacle,
+        obstacle: Option<Obstacle>,
         now: Timestamp,
-    ) -> Option<Action> {
-        let told = self.told.get(&mac);
-        if told.is_some_and(|(what, when)| *what == obstacle && now.since(*when) < TELL_AGAIN) {
-            return None;
+    ) -> Decision {
+        let Some(obstacle) = obstacle else { return Decision::silence("") };
+        let mode = self.settings.mode;
+        let mut actions = vec![Action::Notice(Notice::SecureBootOutOfReach { mac, obstacle, mode })];
+        if self.told_obstacles.is_news((mac, obstacle), now) {
+            actions.push(Action::Tell(Event::SecureBootOutOfReach { mac, reason: obstacle.to_string() }));
         }
-        if self.told.len() >= TOLD_MAX {
-            self.told.clear();
+        Decision::new("", actions)
+    }
+
+    /// Tells that no address was left for a machine.
+    pub(super) fn tell_exhaustion(&mut self, now: Timestamp) -> Decision {
+        let addresses = self.pool.addresses();
+        let mut actions = vec![Action::Notice(Notice::PoolExhausted { addresses })];
+        if self.told_exhaustion.is_news((), now) {
+            actions.push(Action::Tell(Event::DhcpPoolExhausted { addresses }));
         }
-        self.told.insert(mac, (obstacle, now));
-        Some(Action::Tell(Event::SecureBootOutOfReach { mac, reason: obstacle.to_string() }))
+        Decision::new("", actions)
     }
 
     /// What a request says of the machine. The address it asks another server for (option 50) is as good as its

@@ -27,16 +27,23 @@ const FRAMES_MAX: usize = 64;
 /// forwards nothing yet.
 const ASK_EVERY: Duration = Duration::from_secs(2);
 
+/// How long we say that we have been asking: a server that leaves the first answers to another (`min-secs` of ISC
+/// dhcpd) answers this.
+const SECONDS_SAID: u16 = 60;
+
 /// Hears what servers broadcast to clients on one interface.
 #[derive(Debug)]
 pub(super) struct Ears {
     socket: FrameSocket,
     mac: MacAddr,
+    /// The number of all our questions: a slow server answers one when the next was asked already.
+    xid: u32,
 }
 
 impl Ears {
     pub(super) fn open(link: &Link) -> io::Result<Self> {
-        Ok(Self { socket: link.open(ETHERTYPE_IPV4, &udp_to(CLIENT_PORT))?, mac: link.mac })
+        let socket = link.open(ETHERTYPE_IPV4, &udp_to(CLIENT_PORT))?;
+        Ok(Self { socket, mac: link.mac, xid: rand::random() })
     }
 
     /// Waits until something was heard. Cancel-safe.
@@ -57,15 +64,15 @@ impl Ears {
     /// Asks every server for an offer, which is never taken.
     pub(super) fn ask(&self) -> io::Result<()> {
         let from = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, CLIENT_PORT);
-        let frame = question(self.mac, rand::random())
+        let frame = question(self.mac, self.xid)
             .and_then(|bytes| udp_broadcast(self.mac, from, SERVER_PORT, &bytes))
             .ok_or(io::ErrorKind::InvalidData)?;
         self.socket.send(&frame)
     }
 
-    /// Whether an answer was to our own question.
+    /// Whether an answer was to our own question, and not to this host as a client for its own address.
     pub(super) fn is_ours(&self, heard: &Overheard) -> bool {
-        heard.machine == self.mac
+        (heard.machine, heard.xid) == (self.mac, self.xid)
     }
 }
 
@@ -96,6 +103,7 @@ pub async fn listen(interface: &str, window: Duration) -> io::Result<Vec<Foreign
 fn question(mac: MacAddr, xid: u32) -> Option<Vec<u8>> {
     let mut message = v4::Message::default();
     message.set_xid(xid).set_chaddr(&mac.0).set_flags(v4::Flags::default().set_broadcast());
+    message.set_secs(SECONDS_SAID);
     let options = message.opts_mut();
     options.insert(DhcpOption::MessageType(MessageType::Discover));
     options.insert(DhcpOption::ClassIdentifier(b"PXEClient:Arch:00007:UNDI:003000".to_vec()));

@@ -3,12 +3,14 @@
 //!
 //! Bytes become values in [`options`], [`vendor`] and [`packet`] and leave through [`reply`]. [`decide`] is the
 //! machine that takes them and the time: [`proxy`] says what to boot, [`addresses`] gives addresses out of [`pool`],
-//! [`observe`] draws conclusions from other servers. None of these does I/O. [`socket`] does, with [`arp`] and
+//! [`choices`] remembers which firmware does not want them, [`observe`] draws conclusions from other servers (of what
+//! is in [`transactions`]), [`told`] keeps the journal short. None of these does I/O. [`socket`] does, with [`arp`] and
 //! [`ears`] on top of [`link`], and [`lease`] for what must survive a restart. [`snippets`] is for those who would
 //! rather configure the DHCP server they have.
 
 mod addresses;
 mod arp;
+mod choices;
 mod decide;
 pub mod ears;
 mod fuzz;
@@ -20,9 +22,12 @@ mod packet;
 mod pool;
 mod proxy;
 mod reply;
+pub mod sentences;
 pub mod settings;
 pub mod snippets;
 pub mod socket;
+mod told;
+mod transactions;
 mod vendor;
 
 /// What a fuzzer calls: reads the bytes both ways and, where they are a request, has every mode answer it.

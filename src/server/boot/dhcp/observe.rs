@@ -36,7 +36,8 @@ pub(super) struct ForeignServers {
 
 impl ForeignServers {
     /// Takes in what a server was heard to say. `boots` tells whether it said so to a machine that boots from the
-    /// network: many servers answer those otherwise than the rest. Returns the server where that is news.
+    /// network: many servers answer those otherwise than the rest. Returns the server where it is new, or where what
+    /// is now known of its addresses or its next-server is; a boot file differs from machine to machine.
     pub(super) fn hear(&mut self, heard: &Overheard, boots: bool, now: Timestamp) -> Option<&ForeignServer> {
         self.by_server.retain(|_, known| now.since(known.heard) < SERVER_MEMORY);
         if !self.by_server.contains_key(&heard.server) && self.by_server.len() >= SERVERS_MAX {
@@ -54,7 +55,7 @@ impl ForeignServers {
         }
         if boots {
             let boot = ForeignBoot { next_server: heard.next_server, boot_file: heard.boot_file.clone() };
-            is_news |= known.boot.as_ref() != Some(&boot);
+            is_news |= known.boot.as_ref().map(|known| known.next_server) != Some(boot.next_server);
             known.boot = Some(boot);
         }
         is_news.then_some(&*known)
@@ -85,8 +86,8 @@ impl ForeignServers {
 }
 
 /// Why Secure Boot cannot work by ProxyDHCP on this network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Obstacle {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Obstacle {
     #[error("no DHCP server was heard, so nobody is known to name us as next-server")]
     NobodyHeard,
     #[error("DHCP server {server} names no next-server")]
@@ -163,7 +164,7 @@ mod tests {
     ) -> Overheard {
         let address = gives.then_some(Ipv4Addr::new(10, 0, 0, 77));
         let machine = MacAddr([2, 0, 0, 0, 0, 1]);
-        Overheard { server, next_server, boot_file: boot_file.map(Into::into), address, machine }
+        Overheard { server, next_server, boot_file: boot_file.map(Into::into), address, machine, xid: 7 }
     }
 
     fn after(offers: &[Overheard]) -> ForeignServers {
@@ -199,6 +200,15 @@ mod tests {
         let mut servers = after(&[offer(DHCP, Some(US), None, true)]);
         assert_eq!(servers.hear(&offer(DHCP, None, None, true), false, Timestamp(2)), None, "no news");
         assert_eq!(servers.obstacle(US, Timestamp(2)), None);
+    }
+
+    #[test]
+    fn another_boot_file_for_another_firmware_is_no_news() {
+        let mut servers = after(&[offer(DHCP, Some(US), Some("undionly.kpxe"), true)]);
+        assert_eq!(servers.hear(&offer(DHCP, Some(US), Some("shimx64.efi"), true), true, Timestamp(2)), None);
+        assert!(
+            servers.hear(&offer(DHCP, Some(DHCP), Some("shimx64.efi"), true), true, Timestamp(3)).is_some()
+        );
     }
 
     #[test]

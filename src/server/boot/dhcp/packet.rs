@@ -86,6 +86,8 @@ pub(super) struct Overheard {
     /// The address that is offered; a ProxyDHCP server offers none.
     pub(super) address: Option<Ipv4Addr>,
     pub(super) machine: MacAddr,
+    /// The transaction's number, which the machine chose.
+    pub(super) xid: u32,
 }
 
 /// Bytes that are no DHCP datagram for us.
@@ -109,6 +111,8 @@ pub(super) enum PacketError {
     MessageType(u8),
     #[error("no message type: plain BOOTP")]
     NoMessageType,
+    #[error("client or DHCP relay agent {0} is no host")]
+    NoHost(Ipv4Addr),
     #[error("no server identifier")]
     NoServer,
 }
@@ -130,8 +134,8 @@ impl Request {
             ask,
             xid: header.xid(),
             flags: header.flags().into(),
-            client_address: specified(header.ciaddr()),
-            relay_agent: specified(header.giaddr()),
+            client_address: one_hosts(header.ciaddr())?,
+            relay_agent: one_hosts(header.giaddr())?,
             mac: raw.mac,
             wanted_address: raw.address(OptionCode::RequestedIpAddress)?.and_then(specified),
             server: raw.address(OptionCode::ServerIdentifier)?.and_then(specified),
@@ -168,6 +172,7 @@ impl Overheard {
             boot_file: file.and_then(name),
             address: specified(raw.header.yiaddr()),
             machine: raw.mac,
+            xid: raw.header.xid(),
         })
     }
 }
@@ -277,6 +282,14 @@ fn uuid(machine_id: &[u8]) -> Option<String> {
 
 fn specified(address: Ipv4Addr) -> Option<Ipv4Addr> {
     (!address.is_unspecified()).then_some(address)
+}
+
+/// An address that replies are sent to: one host's, or none.
+fn one_hosts(address: Ipv4Addr) -> Result<Option<Ipv4Addr>, PacketError> {
+    match address.is_multicast() || address.is_broadcast() || address.is_loopback() {
+        true => Err(PacketError::NoHost(address)),
+        false => Ok(specified(address)),
+    }
 }
 
 /// A file name up to its NUL, made harmless for logs and pages.

@@ -14,10 +14,16 @@ use crate::clock::Timestamp;
 
 /// How long an offer stands. EDK2 collects offers for up to 8 s before it takes one.
 const OFFER_HOLD: Duration = Duration::from_secs(30);
+/// After this part of it, an offer gives way where no other address is left: a flood of machines that ask and never
+/// take holds the pool no longer than a machine that means it needs.
+const OFFER_HOLD_SHORT: Duration = Duration::from_secs(10);
 /// After this time without an outcome a check is counted as lost. It takes well under a second.
 const CHECK_HOLD: Duration = Duration::from_secs(5);
 /// How long an address stays out of use after somebody else was heard on it, or a client declined it.
 const TAKEN_HOLD: Duration = Duration::from_secs(10 * 60);
+/// After this part of it, the address is checked anew where no other is left: whoever declines what he is given, under
+/// one invented name after another, puts the pool aside no longer.
+const TAKEN_HOLD_SHORT: Duration = Duration::from_secs(60);
 
 /// The addresses that may be given, and to whom each is.
 ///
@@ -36,6 +42,8 @@ pub(super) struct Pool {
     reserved_addresses: HashSet<Ipv4Addr>,
     held: HashMap<Ipv4Addr, Held>,
     by_mac: HashMap<MacAddr, Ipv4Addr>,
+    /// Addresses of the range that are to be given to anybody.
+    addresses: usize,
     /// Where the search for an address that was never given goes on.
     next: u32,
 }
@@ -82,12 +90,18 @@ impl Pool {
             .as_ref()
             .map_or(RangeInclusive::new(1, 0), |pool| u32::from(*pool.start())..=u32::from(*pool.end()));
         let network = [settings.address & settings.mask(), settings.broadcast(), settings.address];
-        let never = network.into_iter().chain(settings.router).chain(settings.dns.iter().copied()).collect();
+        let never: HashSet<_> =
+            network.into_iter().chain(settings.router).chain(settings.dns.iter().copied()).collect();
+        let reserved_addresses: HashSet<_> = settings.reservations.values().copied().collect();
+        let is_anybodys =
+            |address: &Ipv4Addr| !never.contains(address) && !reserved_addresses.contains(address);
+        let addresses = range.clone().map(Ipv4Addr::from).filter(is_anybodys).count();
         let mut pool = Self {
             next: *range.start(),
             range,
             never,
-            reserved_addresses: settings.reservations.values().copied().collect(),
+            reserved_addresses,
+            addresses,
             reserved: settings.reservations.clone(),
             held: HashMap::new(),
             by_mac: HashMap::new(),
@@ -103,7 +117,7 @@ impl Pool {
     }
 
     /// Chooses an address for the card: the one reserved for it, the one it has or had, the one it wishes for, one
-    /// that was never given, the one unused for longest. `None` where all are in use.
+    /// that was never given, the one unused for longest, one that nobody claimed in time. `None` where all are in use.
     pub(super) fn choose(
         &mut self,
         mac: MacAddr,
@@ -116,7 +130,7 @@ impl Pool {
         {
             return Some(address);
         }
-        self.never_given().or_else(|| self.longest_unused(now))
+        self.never_given().or_else(|| self.longest_unused(now)).or_else(|| self.least_claimed(now))
     }
 
     /// Whether an offer of this address to the card stands already, so that no other check is needed.
@@ -156,13 +170,16 @@ impl Pool {
         self.hold(mac, address, until, Claim::None);
     }
 
-    /// The card goes another way: what was set aside for it is free again. A lease it has stays.
-    pub(super) fn withdraw(&mut self, mac: MacAddr) {
-        if let Some(Held::By { mac: holder, claim, .. }) =
-            self.by_mac.get(&mac).and_then(|address| self.held.get_mut(address))
-            && *holder == mac
-        {
-            *claim = Claim::None;
+    /// The card goes another way: what was set aside for it is free again. A lease it has stays. `true` where
+    /// something was set aside.
+    pub(super) fn withdraw(&mut self, mac: MacAddr, now: Timestamp) -> bool {
+        match self.by_mac.get(&mac).and_then(|address| self.held.get_mut(address)) {
+            Some(Held::By { mac: holder, claim, .. }) if *holder == mac => {
+                let stood = claim.stands(now);
+                *claim = Claim::None;
+                stood
+            }
+            _ => false,
         }
     }
 
@@ -185,6 +202,11 @@ impl Pool {
             self.by_mac.remove(&mac);
         }
         lease_until > Timestamp(0)
+    }
+
+    /// How many addresses there are to give to anybody.
+    pub(super) fn addresses(&self) -> usize {
+        self.addresses
     }
 
     /// The card that has or had the address, and until when.
@@ -264,10 +286,30 @@ impl Pool {
             }
             _ => None,
         };
-        let candidates = self.held.iter().filter(|(address, _)| {
+        self.held_in_range().filter_map(unused_since).min().map(|(_, address)| address)
+    }
+
+    /// The address that was offered longest ago and not taken, or put aside longest ago: it is checked before it is
+    /// offered again, as every other.
+    fn least_claimed(&self, now: Timestamp) -> Option<Ipv4Addr> {
+        let claimed_until = |(address, held): (&Ipv4Addr, &Held)| match *held {
+            Held::Taken { until } if now.plus(TAKEN_HOLD - TAKEN_HOLD_SHORT) >= until => {
+                Some((until, *address))
+            }
+            Held::By { lease_until, claim: Claim::Offered { until }, .. }
+                if now >= lease_until && now.plus(OFFER_HOLD - OFFER_HOLD_SHORT) >= until =>
+            {
+                Some((until, *address))
+            }
+            _ => None,
+        };
+        self.held_in_range().filter_map(claimed_until).min().map(|(_, address)| address)
+    }
+
+    fn held_in_range(&self) -> impl Iterator<Item = (&Ipv4Addr, &Held)> {
+        self.held.iter().filter(|(address, _)| {
             self.range.contains(&u32::from(**address)) && !self.reserved_addresses.contains(*address)
-        });
-        candidates.filter_map(unused_since).min().map(|(_, address)| address)
+        })
     }
 }
 

@@ -13,6 +13,7 @@
 
 use super::{
     decide::{Decision, Heard, Server},
+    observe::Obstacle,
     packet::Ask,
     reply::Answer,
 };
@@ -23,6 +24,8 @@ use crate::{
     },
     clock::Timestamp,
 };
+
+const NO_FILE: &str = "nothing, we have no boot file for it";
 
 impl Server {
     /// Answers on port 67 without an address.
@@ -38,11 +41,16 @@ impl Server {
 
     /// Offers what to boot, and tells of an obstacle to Secure Boot where there is one.
     pub(super) fn offer_proxy(&mut self, heard: &Heard, now: Timestamp) -> Decision {
-        let (file, tell) = self.file_beside(heard, now);
-        let Some(file) = file else { return Decision::silence("nothing, we have no boot file for it") };
-        let mut decision = self.send(heard, Answer::ProxyOffer, Some(file));
-        decision.actions.extend(tell.actions);
-        decision
+        let (request, beside) = (&heard.request, self.beside(heard, now));
+        let Some(file) = beside.file else { return Decision::silence(NO_FILE) };
+        if request.speaker == Some(Speaker::Pxe) {
+            self.choices.answered_beside(request.mac, beside.leads_to_ipxe);
+        }
+        self.send(heard, Answer::ProxyOffer, Some(file)).and(self.tell_obstacle(
+            request.mac,
+            beside.obstacle,
+            now,
+        ))
     }
 
     /// Answers on port 4011: a machine that has its address from wherever asks what to boot.
@@ -55,30 +63,41 @@ impl Server {
             return Decision::silence("nothing, boot servers are not asked that");
         }
         let address = request.client_address.unwrap_or(*heard.from.ip());
-        let holder = self.pool.holder(address);
-        let (file, tell) = match holder {
+        let (file, obstacle) = match self.pool.holder(address) {
             // The address is of our pool: our own acknowledgement names us, so GRUB finds us.
             Some((mac, until)) if mac == request.mac && until > now => {
-                (self.boot_file(request, heard.loader), Decision::silence(""))
+                (self.boot_file(request, heard.loader), None)
             }
-            _ => self.file_beside(heard, now),
+            _ => {
+                let beside = self.beside(heard, now);
+                (beside.file, beside.obstacle)
+            }
         };
-        let Some(file) = file else { return Decision::silence("nothing, we have no boot file for it") };
-        self.send(heard, Answer::ProxyAck, Some(file)).and(tell)
+        let Some(file) = file else { return Decision::silence(NO_FILE) };
+        self.send(heard, Answer::ProxyAck, Some(file)).and(self.tell_obstacle(request.mac, obstacle, now))
     }
 
-    /// The boot file for a machine whose address is another server's, with what is to be told about it.
+    /// What a machine can boot whose address is another server's.
     ///
     /// Signed GRUB would look for its configuration on the server that the other's acknowledgement names. Where
     /// that is not us, UEFI machines get iPXE, which Secure Boot refuses: better most machines than none.
-    fn file_beside(&mut self, heard: &Heard, now: Timestamp) -> (Option<BootFile>, Decision) {
+    fn beside(&self, heard: &Heard, now: Timestamp) -> Beside {
         let request = &heard.request;
         let through_grub = request.speaker == Some(Speaker::Pxe)
             && matches!(request.architecture, Architecture::UefiX64 | Architecture::UefiArm64)
             && heard.loader == LoaderChoice::Signed;
         let obstacle = self.foreign.obstacle(self.settings.address, now).filter(|_| through_grub);
         let loader = if obstacle.is_some() { LoaderChoice::Ipxe } else { heard.loader };
-        let tell = obstacle.and_then(|found| self.tell_obstacle(request.mac, found, now));
-        (self.boot_file(request, loader), Decision::new("", tell.into_iter().collect()))
+        let leads_to_ipxe = !through_grub || obstacle.is_some();
+        Beside { file: self.boot_file(request, loader), obstacle, leads_to_ipxe }
     }
+}
+
+/// What there is for a machine whose address is another server's.
+struct Beside {
+    file: Option<BootFile>,
+    /// What keeps Secure Boot from working.
+    obstacle: Option<Obstacle>,
+    /// Whether iPXE is heard of next, if the machine boots.
+    leads_to_ipxe: bool,
 }

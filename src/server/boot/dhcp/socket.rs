@@ -17,11 +17,11 @@ use nix::{
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use sqlx::SqlitePool;
-use tokio::{io::Interest, net::UdpSocket, time::timeout};
+use tokio::{io::Interest, net::UdpSocket, time::timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    arp::Prober,
+    arp::{Found, Outcome, Prober},
     decide::{Action, BOOT_SERVER_PORT, Decision, Heard, Port, SERVER_PORT, Server},
     ears::Ears,
     lease::{self, Change, LeaseError},
@@ -33,6 +33,7 @@ use crate::{
     boot::{
         firmware::Speaker,
         machines::Machines,
+        notices::Notices,
         target::{BootSource, LoaderChoice},
     },
     clock::Timestamp,
@@ -43,7 +44,8 @@ use crate::{
 const BATCH_MAX: usize = 128;
 /// Asked of the kernel for datagrams that wait: 1,000 machines starting at once send 600 kB of them.
 const RECEIVE_BUFFER_BYTES: usize = 2 << 20;
-/// How long the choice of a boot loader may take. Firmware waits seconds; the default is better than silence.
+/// How long the choice of boot loaders may take for all machines of a batch together. Firmware waits seconds; the
+/// default is better than silence.
 const LOADER_WAIT: Duration = Duration::from_millis(250);
 /// Other servers are asked this often, so that one that changes its mind is noticed.
 const ASK_SERVERS_EVERY: Duration = Duration::from_secs(15 * 60);
@@ -63,6 +65,16 @@ pub enum ServeError {
     Open { what: &'static str, interface: String, source: io::Error },
 }
 
+/// Whom the service tells what it learns.
+#[derive(Debug, Clone)]
+pub struct Tell {
+    /// Which machine is behind an address.
+    pub machines: Machines,
+    pub events: Events,
+    /// What the administrator has to see.
+    pub notices: Notices,
+}
+
 /// Serves until `cancel`. Returns early only where it cannot start.
 ///
 /// Needs `CAP_NET_RAW` and `CAP_NET_BIND_SERVICE`. Cancel-safe, apart from leases that were granted and not stored
@@ -70,8 +82,7 @@ pub enum ServeError {
 pub async fn serve(
     settings: Settings,
     source: Arc<dyn BootSource>,
-    machines: Machines,
-    events: Events,
+    told: Tell,
     db: SqlitePool,
     cancel: CancellationToken,
 ) -> Result<(), ServeError> {
@@ -87,7 +98,7 @@ pub async fn serve(
     let sockets = Sockets::open(&settings)?;
     let server = Server::new(settings, &leases)?;
     let log = LogBudget { second: Instant::now(), left: LOG_LINES_PER_SECOND, dropped: 0 };
-    let mut service = Service { server, sockets, source, machines, events, db, log };
+    let mut service = Service { server, sockets, source, told, db, log };
     tracing::info!(mode = ?service.server.settings.mode, interface = service.server.settings.interface, "DHCP serves");
     service.run(&cancel).await;
     Ok(())
@@ -106,8 +117,7 @@ struct Service {
     server: Server,
     sockets: Sockets,
     source: Arc<dyn BootSource>,
-    machines: Machines,
-    events: Events,
+    told: Tell,
     db: SqlitePool,
     log: LogBudget,
 }
@@ -148,53 +158,63 @@ impl Service {
 
     fn overhear(&mut self) {
         let heard = self.sockets.ears.heard().unwrap_or_else(|error| {
-            tracing::warn!(%error, "hearing other DHCP servers");
+            self.note_io(Err(error), "hearing other DHCP servers");
             Vec::new()
         });
         for heard in heard {
-            let boots = self.sockets.ears.is_ours(&heard) || self.machines.by_mac(heard.machine).is_some();
-            if let Some(event) = self.server.overhear(&heard, boots, Timestamp::now()) {
-                self.events.emit(event);
+            let is_ours = self.sockets.ears.is_ours(&heard);
+            if let Some(event) = self.server.overhear(&heard, is_ours, Timestamp::now()) {
+                self.told.events.emit(event);
             }
         }
     }
 
     fn take_outcomes(&mut self) -> Vec<Decision> {
-        let outcomes = self.sockets.prober.outcomes(BATCH_MAX, Instant::now()).unwrap_or_else(|error| {
-            tracing::warn!(%error, "checking addresses by ARP");
-            Vec::new()
-        });
+        let (outcomes, failed) = self.sockets.prober.outcomes(BATCH_MAX, Instant::now());
+        self.note_io(failed, "checking addresses by ARP");
         let now = Timestamp::now();
-        outcomes
-            .into_iter()
-            .map(|outcome| self.server.checked(outcome.address, outcome.holder, now))
-            .collect()
+        let mut decisions = Vec::new();
+        for Outcome { address, found } in outcomes {
+            match found {
+                Found::Nobody => decisions.push(self.server.checked(address, None, now)),
+                Found::Holder(holder) => decisions.push(self.server.checked(address, Some(holder), now)),
+                Found::Nothing => self.server.unchecked(address, now),
+            }
+        }
+        decisions
     }
 
     async fn take_requests(&mut self, port: Port, decisions: &mut Vec<Decision>) {
         let mut bytes = vec![0; DATAGRAM_BYTES_MAX + 1];
+        let loaders_until = Instant::now() + LOADER_WAIT;
         for _ in 0..BATCH_MAX {
             let (length, from) = match self.sockets.udp(port).try_recv_from(&mut bytes) {
                 Ok((length, SocketAddr::V4(from))) => (length, from),
                 Ok((_, SocketAddr::V6(_))) => continue,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => {
-                    tracing::warn!(%error, ?port, "receiving a datagram");
+                    self.note_io(Err(error), "receiving a datagram");
                     return;
                 }
             };
             match Request::parse(&bytes[..length]) {
-                Ok(request) => decisions.push(self.decide(request, port, from).await),
+                Ok(request) => decisions.push(self.decide(request, port, from, loaders_until).await),
                 Err(error) if self.log.take() => tracing::debug!(%from, %error, "DHCP datagram refused"),
                 Err(_) => {}
             }
         }
     }
 
-    async fn decide(&mut self, request: Request, port: Port, from: SocketAddrV4) -> Decision {
+    async fn decide(
+        &mut self,
+        request: Request,
+        port: Port,
+        from: SocketAddrV4,
+        loaders_until: Instant,
+    ) -> Decision {
         let loader = match request.speaker {
             Some(Speaker::Pxe | Speaker::Http) => {
-                timeout(LOADER_WAIT, self.source.loader(request.mac)).await.unwrap_or_default()
+                timeout_at(loaders_until.into(), self.source.loader(request.mac)).await.unwrap_or_default()
             }
             Some(Speaker::Ipxe) | None => LoaderChoice::default(),
         };
@@ -250,18 +270,20 @@ impl Service {
             }
             Action::Check(address) => {
                 if let Err(error) = self.sockets.prober.ask(address, Instant::now()) {
-                    tracing::warn!(%address, %error, "asking by ARP whether an address is in use");
-                    self.server.unchecked(address);
+                    self.note_io(Err(error), "asking by ARP whether an address is in use");
+                    self.server.unchecked(address, Timestamp::now());
                 }
             }
-            Action::Learn(machine) => self.machines.record(&machine, Timestamp::now()),
+            Action::Learn(machine) => self.told.machines.record(&machine, Timestamp::now()),
             Action::LearnAddress(mac, address) => {
-                if let Some(mut machine) = self.machines.by_mac(mac) {
+                if let Some(mut machine) = self.told.machines.by_mac(mac) {
                     machine.address = Some(address);
-                    self.machines.record(&machine, Timestamp::now());
+                    self.told.machines.record(&machine, Timestamp::now());
                 }
             }
-            Action::Tell(event) => self.events.emit(event),
+            Action::Tell(event) => self.told.events.emit(event),
+            Action::Notice(notice) => self.told.notices.note(notice, Timestamp::now()),
+            Action::NoticeOver(mac) => self.told.notices.machine_boots(mac),
         }
     }
 

@@ -23,6 +23,7 @@ use crate::{
         sessions::{SessionView, load_views},
     },
     app::App,
+    clock::Timestamp,
     imaging::session::table::SessionFilter,
     inventory::{
         computer::{list_computers, load_computer, rename_computer, set_loader},
@@ -38,6 +39,9 @@ use crate::{
 /// Sessions that a computer's page shows at most; the list of all shows the rest.
 const SESSIONS_SHOWN: usize = 10;
 
+/// What keeps machines from booting is shown of so many, the latest: the others' reason is the same.
+const NOTICES_SHOWN: usize = 10;
+
 pub fn router() -> Router<App> {
     Router::new().route("/computers", get(list)).route("/computers/{computer}", get(show).post(change))
 }
@@ -46,7 +50,14 @@ pub fn router() -> Router<App> {
 #[template(path = "computers.html")]
 struct ComputersPage {
     page: Page,
+    notices: Vec<NoticeLine>,
     computers: Vec<Line>,
+}
+
+/// What keeps machines from booting, and when it was last seen to.
+struct NoticeLine {
+    sentence: String,
+    seen: Timestamp,
 }
 
 struct Line {
@@ -79,7 +90,11 @@ async fn list(State(app): State<App>, visitor: Visitor) -> Result<Html<String>, 
         .iter()
         .map(|computer| Line { computer: computer.into(), open: open.remove(&computer.id) })
         .collect();
-    html(&ComputersPage { page: visitor.page("computers"), computers: lines })
+    let page = visitor.page("computers");
+    let notices = app.notices.list(Timestamp::now()).into_iter().take(NOTICES_SHOWN);
+    let notices =
+        notices.map(|(notice, seen)| NoticeLine { sentence: page.words.notice(&notice), seen }).collect();
+    html(&ComputersPage { page, notices, computers: lines })
 }
 
 async fn show(

@@ -61,6 +61,17 @@ fn who_asks_follows_from_what_it_says() {
 }
 
 #[test]
+fn no_reply_is_asked_for_to_everybody() {
+    for (at, field) in [(12, "ciaddr"), (24, "giaddr")] {
+        for address in [[255; 4], [224, 0, 0, 1], [127, 0, 0, 1]] {
+            let mut bytes = with_options(&[53, 1, 1]);
+            bytes[at..at + 4].copy_from_slice(&address);
+            assert_eq!(Request::parse(&bytes), Err(PacketError::NoHost(address.into())), "{field}");
+        }
+    }
+}
+
+#[test]
 fn the_architecture_is_the_first_of_the_list_that_is_known() {
     let table: [(&[u8], Architecture); 5] = [
         (&[], Architecture::Bios),

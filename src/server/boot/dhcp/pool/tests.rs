@@ -3,7 +3,7 @@ use std::{collections::HashMap, net::Ipv4Addr, time::Duration};
 use mimeo_core::ids::MacAddr;
 use proptest::prelude::{Strategy, prop_oneof, proptest};
 
-use super::{CHECK_HOLD, Checked, OFFER_HOLD, Pool, TAKEN_HOLD};
+use super::{CHECK_HOLD, Checked, OFFER_HOLD, OFFER_HOLD_SHORT, Pool, TAKEN_HOLD, TAKEN_HOLD_SHORT};
 use crate::{
     boot::dhcp::{
         lease::Lease,
@@ -87,8 +87,36 @@ fn an_offer_stands_for_its_time_and_a_lost_check_for_less() {
     assert!(pool.is_offered(mac(1), address(100), NOW));
     assert!(!pool.is_offered(mac(2), address(100), NOW));
     assert!(!pool.is_offered(mac(1), address(100), NOW.plus(OFFER_HOLD)));
-    pool.withdraw(mac(1));
+    assert!(pool.withdraw(mac(1), NOW));
+    assert!(!pool.withdraw(mac(1), NOW), "nothing is set aside any more");
     assert!(pool.is_free(address(100), mac(2), NOW));
+}
+
+#[test]
+fn a_flood_of_machines_that_take_nothing_holds_the_pool_for_seconds() {
+    let mut pool = pool(&[]);
+    for (card, host) in [(1, 100), (2, 102), (3, 104)] {
+        assert_eq!(pool.choose(mac(card), None, NOW), Some(address(host)));
+        pool.claim(mac(card), address(host), NOW);
+        assert_eq!(pool.checked(mac(card), address(host), None, NOW), Checked::Free);
+    }
+    let soon = NOW.plus(OFFER_HOLD_SHORT - Duration::from_millis(1));
+    assert_eq!(pool.choose(mac(4), None, soon), None, "a machine that means it has its time");
+    pool.lease(mac(1), address(100), NOW.plus(LEASE));
+    let late = NOW.plus(OFFER_HOLD_SHORT);
+    assert_eq!(give(&mut pool, 4, late), Some(address(102)), "a lease is never taken away");
+    assert!(!pool.is_offered(mac(2), address(102), late));
+    assert!(pool.is_offered(mac(3), address(104), late), "as long as it need not give way");
+}
+
+#[test]
+fn a_flood_of_machines_that_decline_everything_puts_the_pool_aside_for_a_minute() {
+    let mut pool = pool(&[]);
+    for host in [100, 102, 104] {
+        assert!(!pool.set_taken(address(host), NOW));
+    }
+    assert_eq!(pool.choose(mac(1), None, NOW.plus(TAKEN_HOLD_SHORT - Duration::from_millis(1))), None);
+    assert_eq!(give(&mut pool, 1, NOW.plus(TAKEN_HOLD_SHORT)), Some(address(100)));
 }
 
 #[test]
@@ -107,7 +135,7 @@ fn a_lease_outlives_an_offer_that_comes_to_nothing() {
     let mut pool = pool(&[]);
     assert_eq!(give(&mut pool, 1, NOW), Some(address(100)));
     pool.claim(mac(1), address(100), NOW);
-    pool.withdraw(mac(1));
+    assert!(pool.withdraw(mac(1), NOW));
     assert_eq!(pool.holder(address(100)), Some((mac(1), NOW.plus(LEASE))));
     assert!(!pool.is_free(address(100), mac(2), NOW));
     assert!(!pool.release(mac(2), address(100), NOW), "not its own");
@@ -203,7 +231,7 @@ proptest! {
                         pool.set_taken(own, now);
                     }
                 }
-                Op::Withdraw(card) => pool.withdraw(mac(card)),
+                Op::Withdraw(card) => drop(pool.withdraw(mac(card), now)),
                 Op::Pass(seconds) => now = now.plus(Duration::from_secs(seconds)),
             }
             believed.retain(|_, (_, until)| *until > now);
