@@ -7,21 +7,14 @@ use std::{
 };
 
 use mimeo_core::{
-    disk::{
-        ReadAt, Window,
-        filesystem::{self, FileSystem},
-        layout, used_blocks,
-    },
+    disk::{ReadAt, Window, filesystem, layout, used_blocks},
     units::{Extent, SectorSize},
 };
 use thiserror::Error;
 
-/// The first bytes of a disk, in which the partition table lies: the copy on a larger disk differs there, and other
-/// checks look at it. Sector 0 to the end of a GPT's entries.
+/// The first bytes of a disk, in which the partition table lies, from sector 0 to the end of a GPT's entries: on a
+/// larger disk it differs, and other checks look at it.
 const TABLE_BYTES: u64 = 64 << 10;
-
-/// A swap partition's header: what stands behind it is no content.
-const SWAP_HEADER_BYTES: u64 = 4096;
 
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -46,10 +39,6 @@ pub fn used_extents(disk: &dyn ReadAt, sector: SectorSize) -> Result<Vec<Extent>
     for partition in layout.table.partitions {
         let volume = Window::new(disk, partition.place);
         let found = filesystem::detect(&volume).map_err(|error| failed(&error))?;
-        if found == Some(FileSystem::Swap) {
-            used.push(Extent { length_bytes: SWAP_HEADER_BYTES, ..partition.place });
-            continue;
-        }
         match found.and_then(|found| used_blocks::map(found, &volume).ok()) {
             Some(map) => used.extend(map.extents.iter().map(|extent| Extent {
                 start_bytes: partition.place.start_bytes + extent.start_bytes,

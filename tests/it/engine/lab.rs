@@ -15,12 +15,13 @@ use mimeo_client::{
 };
 use mimeo_core::{
     chunk::ChunkSize,
-    disk::{ReadAt, Window, filesystem, layout, used_blocks},
+    disk::ReadAt,
     failure::FailureCause,
     ids::SessionId,
     messages::{CaptureOrder, DiskPin, Outcome, Phase},
     units::{Extent, MIB, SectorSize},
 };
+use mimeo_lab::content;
 use tempfile::TempDir;
 
 use super::memory_server::MemoryServer;
@@ -223,26 +224,9 @@ pub(super) fn failure(outcome: Outcome) -> (Phase, FailureCause) {
     (failure.phase, failure.cause)
 }
 
-/// Every byte of a disk that a deploy has to reproduce, with the partition table's own bytes left out: the disk
-/// layout and the file systems' own account of what is in use say so.
+/// As the laboratory's own, for disks that are sound.
 pub(super) fn used_extents(disk: &dyn ReadAt, sector: SectorSize) -> Vec<Extent> {
-    let layout = layout::read(disk, sector).unwrap();
-    // Sector 0 to the end of the entries of a GPT, sector 0 alone of a master boot record: looked at by others.
-    let table_bytes = 64 << 10;
-    let mut used = vec![Extent::between(table_bytes, layout.boot_area.end_bytes()).unwrap()];
-    used.extend(layout.gaps);
-    for partition in layout.table.partitions {
-        let volume = Window::new(disk, partition.place);
-        let found = filesystem::detect(&volume).unwrap();
-        match found.and_then(|found| used_blocks::map(found, &volume).ok()) {
-            Some(map) => used.extend(map.extents.iter().map(|extent| Extent {
-                start_bytes: partition.place.start_bytes + extent.start_bytes,
-                length_bytes: extent.length_bytes,
-            })),
-            None => used.push(partition.place),
-        }
-    }
-    used
+    content::used_extents(disk, sector).unwrap()
 }
 
 pub(super) fn assert_equal_content(source: &[u8], target: &[u8], extents: &[Extent]) {
