@@ -38,6 +38,7 @@ e2e-list: packages ## Names the whole-machine tests
 	@$(CARGO) test -q --workspace --test e2e -- --list
 
 bench: artefacts ## Measures Mimeo and its peers: make bench CASE=boot.tftp
+	scripts/fetch-peers.sh
 	$(BUILD) --release
 	$(SUDO) $(TARGET)/release/bench $(CASE)
 
