@@ -34,10 +34,13 @@ use mimeo_lab::{classroom, network};
 
 use crate::measure::Outcome;
 
+/// Measures a case of this name.
+type Run = Box<dyn Fn(&str) -> Outcome<()>>;
+
 /// Something to measure, which prints its own lines. Their names begin with its own.
 struct Case {
     name: String,
-    run: Box<dyn Fn(&str) -> Outcome<()>>,
+    run: Run,
 }
 
 fn main() -> ExitCode {
