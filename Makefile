@@ -37,7 +37,7 @@ e2e: artefacts masters ## Runs the whole-machine tests, or one: make e2e CASE=na
 e2e-list: packages ## Names the whole-machine tests
 	@$(CARGO) test -q --workspace --test e2e -- --list
 
-bench: artefacts ## Measures Mimeo and its peers: make bench CASE=boot.tftp
+bench: artefacts ## Measures Mimeo beside its peers: make bench CASE=boot.tftp
 	scripts/fetch-peers.sh
 	$(BUILD) --release
 	$(SUDO) $(TARGET)/release/bench $(CASE)
