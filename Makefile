@@ -53,7 +53,8 @@ fuzz-build: packages
 	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/rustc-for-fuzzing.sh \
 		$(CARGO) build --workspace --features mimeo-fuzz/libfuzzer --bin fuzz
 
-bench: artefacts ## Measures Mimeo and its peers: make bench CASE=boot.tftp
+bench: artefacts ## Measures Mimeo beside its peers: make bench CASE=boot.tftp
+	scripts/fetch-peers.sh
 	$(BUILD) --release
 	$(SUDO) $(TARGET)/release/bench $(CASE)
 

@@ -12,6 +12,8 @@ packages=(
     qemu-system-x86 qemu-utils ovmf ipxe-qemu seabios iproute2 iputils-ping nftables busybox-static
     # real peers: DHCP servers and clients, TFTP clients and servers
     dnsmasq-base isc-dhcp-server isc-dhcp-client kea-dhcp4-server tftp-hpa tftpd-hpa atftp curl openssl
+    # peers of the bench: a web server, an archiver with a chunk store
+    nginx-light borgbackup
     # pages in a real browser
     chromium fonts-dejavu-core
 )

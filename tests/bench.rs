@@ -1,44 +1,50 @@
-//! `make bench [CASE=prefix]`: what Mimeo's boot services do in a second, beside what dnsmasq does with the same client on
-//! the same switch in the same run. One line each: medians of [`RUNS`] runs.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the terminal is what this is for")]
+//! `make bench`: what Mimeo does in a second, beside what others do with the same client, files and machine in the same
+//! run. `make bench CASE=boot.tftp` measures the cases whose names begin so.
+//!
+//! One line for each peer, the figures being medians:
+//!
+//! ```text
+//! bench <case>.<peer> ours=… peer=… ratio=… unit=… peer_is="…"
+//! ```
+//!
+//! A ratio above 1 says that Mimeo is better, whether more or less of the unit is. Lines go to standard output, progress
+//! to standard error. The figures mean something only on a machine that does nothing else.
+#![expect(clippy::print_stderr, reason = "progress, for whoever waits")]
 
-use std::{
-    error::Error,
-    net::Ipv4Addr,
-    process::{Command, ExitCode},
-    time::{Duration, Instant},
-};
+#[path = "bench/chain.rs"]
+mod chain;
+#[path = "bench/dhcp.rs"]
+mod dhcp;
+#[path = "bench/engine.rs"]
+mod engine;
+#[path = "bench/measure.rs"]
+mod measure;
+#[path = "bench/peers.rs"]
+mod peers;
+#[path = "bench/store.rs"]
+mod store;
+#[path = "bench/store_server.rs"]
+mod store_server;
+#[path = "bench/tftp.rs"]
+mod tftp;
 
-use mimeo_lab::{
-    appliance,
-    classroom::Classroom,
-    dhcp_load, images,
-    network::{Host, Switch},
-    process::{self, Process},
-};
+use std::{process::ExitCode, time::Instant};
 
-/// Odd, so that the median is a run.
-const RUNS: usize = 5;
+use mimeo_lab::{classroom, network};
 
-/// Machines whose power comes on at once.
-const MACHINES: usize = 1000;
-/// For how long they are counted. Ours serves them all in a few seconds or the bench fails; the peer may leave some out.
-const MACHINES_WITHIN: Duration = Duration::from_secs(20);
+use crate::measure::Outcome;
 
-const PEER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+/// Measures a case of this name.
+type Run = Box<dyn Fn(&str) -> Outcome<()>>;
 
-/// A pool with room for every machine on the same network.
-const SETTINGS: &str = "\
-[dhcp]
-mode = \"full\"
-pool = \"192.0.8.1-192.0.15.254\"
-";
-
-type Outcome<T> = Result<T, Box<dyn Error>>;
+/// Something to measure, which prints its own lines. Their names begin with its own.
+struct Case {
+    name: String,
+    run: Run,
+}
 
 fn main() -> ExitCode {
-    let case = std::env::args().nth(1).unwrap_or_default();
-    match run(&case) {
+    match run(&std::env::args().nth(1).unwrap_or_default()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("the bench failed: {error}");
@@ -47,103 +53,33 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(case: &str) -> Outcome<()> {
-    for blksize in [512, 1468] {
-        let name = format!("boot.tftp.blksize{blksize}");
-        if name.starts_with(case) {
-            tftp(&name, blksize)?;
-        }
+fn run(wanted: &str) -> Outcome<()> {
+    let all = [tftp::cases(), dhcp::cases(), chain::cases(), store::cases(), engine::cases()];
+    let all: Vec<Case> = all.into_iter().flatten().collect();
+    let chosen: Vec<&Case> = all.iter().filter(|case| case.name.starts_with(wanted)).collect();
+    if chosen.is_empty() {
+        let names: Vec<&str> = all.iter().map(|case| case.name.as_str()).collect();
+        return Err(format!("no case begins with {wanted:?}; there are:\n{}", names.join("\n")).into());
     }
-    if "boot.dhcp.answers".starts_with(case) {
-        dhcp()?;
+    network::sweep()?;
+    classroom::sweep();
+    tell_conditions()?;
+    let begun = Instant::now();
+    for (case, number) in chosen.iter().zip(1..) {
+        eprintln!("case {number} of {}: {}", chosen.len(), case.name);
+        (case.run)(&case.name).map_err(|error| format!("{}: {error}", case.name))?;
     }
+    let seconds = begun.elapsed().as_secs();
+    eprintln!("{} cases in {} min {} s", chosen.len(), seconds / 60, seconds % 60);
+    tell_conditions()
+}
+
+/// What the figures have to be read with.
+fn tell_conditions() -> Outcome<()> {
+    let processors = std::thread::available_parallelism()?;
+    let load = std::fs::read_to_string("/proc/loadavg")?;
+    let build = if cfg!(debug_assertions) { "a debug build, which means nothing" } else { "a release build" };
+    let load = load.split(' ').next().unwrap_or_default();
+    eprintln!("{processors} processors, load {load}, {build}");
     Ok(())
-}
-
-/// MB/s of one client that fetches the kernel.
-fn tftp(name: &str, blksize: u32) -> Outcome<()> {
-    let classroom = Classroom::open("tftp", "[dhcp]\nmode = \"off\"")?;
-    let (peer, _server) = dnsmasq(&classroom.switch, &["--enable-tftp", &root()?])?;
-    let client = classroom.switch.host("client", Ipv4Addr::new(192, 0, 2, 3), 24)?;
-    let megabytes = std::fs::metadata(images::artefact("vmlinuz")?)?.len() as f64 / 1e6;
-    let fetch = |server: Ipv4Addr| -> Outcome<f64> {
-        let began = Instant::now();
-        let url = format!("tftp://{server}/vmlinuz");
-        let blksize = blksize.to_string();
-        process::run(client.command("curl").args([
-            "-sf",
-            "--tftp-blksize",
-            &blksize,
-            "-o",
-            "/dev/null",
-            &url,
-        ]))?;
-        Ok(megabytes / began.elapsed().as_secs_f64())
-    };
-    let ours = median(|| fetch(appliance::ADDRESS))?;
-    let theirs = median(|| fetch(peer.address()))?;
-    line(name, ours, theirs, "MB/s", &format!("dnsmasq, curl --tftp-blksize {blksize}"));
-    Ok(())
-}
-
-/// Answers per second while a thousand machines start at once. Ours checks every address by ARP before it offers it;
-/// dnsmasq's check holds all others up for a second each, so it is spared it.
-fn dhcp() -> Outcome<()> {
-    let load = |host: &Host, served_min: usize| -> Outcome<f64> {
-        let load = host.run(|| dhcp_load::start_machines(MACHINES, MACHINES_WITHIN))??;
-        if load.served < served_min {
-            return Err(format!("{} of {MACHINES} machines were served", load.served).into());
-        }
-        Ok(load.answers_per_second())
-    };
-    let wide = |switch: &Switch| switch.host("client", Ipv4Addr::new(192, 0, 2, 3), 20);
-    let ours = median(|| {
-        let classroom = Classroom::open("dhcp", SETTINGS)?;
-        load(&wide(&classroom.switch)?, MACHINES)
-    })?;
-    let theirs = median(|| {
-        let switch = Switch::create("dhcp")?;
-        let range =
-            ["--dhcp-range=192.0.8.1,192.0.15.254,255.255.240.0,1h", "--dhcp-lease-max=4000", "--no-ping"];
-        let (_host, _server) = dnsmasq(&switch, &range)?;
-        load(&wide(&switch)?, 1)
-    })?;
-    line("boot.dhcp.answers", ours, theirs, "answers/s", "dnsmasq --no-ping, without a check of addresses");
-    Ok(())
-}
-
-/// dnsmasq serves nothing whose path has `..` in it.
-fn root() -> Outcome<String> {
-    Ok(format!("--tftp-root={}", images::artefacts_folder().canonicalize()?.display()))
-}
-
-fn dnsmasq(switch: &Switch, options: &[&str]) -> Outcome<(Host, Process)> {
-    let host = switch.host("peer", PEER, 20)?;
-    let mut command: Command = host.command("dnsmasq");
-    command.args(["--keep-in-foreground", "--conf-file=/dev/null", "--port=0"]);
-    command.args(["--interface=eth0", "--bind-interfaces", "--dhcp-leasefile=/dev/null"]).args(options);
-    let log = std::env::temp_dir().join(format!("mimeo-bench-{}.log", std::process::id()));
-    let process = Process::start(&command, &log)?;
-    // It serves when its socket is there; its log names nothing that could be waited for.
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while process::run(host.command("ss").args(["-lunH"])).is_ok_and(|sockets| sockets.is_empty()) {
-        if Instant::now() > deadline {
-            return Err(format!("dnsmasq did not start: {}", process.output()).into());
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok((host, process))
-}
-
-fn median(mut measure: impl FnMut() -> Outcome<f64>) -> Outcome<f64> {
-    let mut runs = (0..RUNS).map(|_| measure()).collect::<Outcome<Vec<_>>>()?;
-    runs.sort_by(f64::total_cmp);
-    Ok(runs[RUNS / 2])
-}
-
-fn line(name: &str, ours: f64, peer: f64, unit: &str, peer_is: &str) {
-    println!(
-        "bench {name} ours={ours:.1} peer={peer:.1} ratio={:.2} unit={unit} peer_is=\"{peer_is}\"",
-        ours / peer
-    );
 }

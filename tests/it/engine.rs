@@ -2,8 +2,6 @@
 //! The loop devices need root.
 #![allow(clippy::unwrap_used, reason = "a laboratory that cannot be set up fails its test")]
 
-#[path = "engine/bench.rs"]
-mod bench;
 #[path = "engine/changing_disk.rs"]
 mod changing_disk;
 #[path = "engine/lab.rs"]

@@ -11,8 +11,10 @@ use mimeo_core::text::keys;
 const SHARED_FRENCH: &str = include_str!("../../src/core/text/fr.ftl");
 const PAGES_FRENCH: &str = include_str!("../../src/server/ui/fr.ftl");
 
-/// With what the keys begin that client and server share.
-const SHARED_BEGIN: [&str; 4] = ["disk-", "phase-", "failure-", "console-"];
+/// With what the keys begin of the sentences that are not the pages' own, and where they are asked for.
+const SHARED_BEGIN: [&str; 7] = ["disk-", "phase-", "failure-", "console-", "trouble-", "dhcp-", "notice-"];
+const SHARED_ASKED_IN: [&str; 4] =
+    ["src/core/text", "initramfs/client", "src/server/boot", "src/server/doctor"];
 
 /// At which no line is broken.
 const SPACE: char = '\u{a0}';
@@ -35,8 +37,9 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
 fn every_shared_sentence_is_asked_for_and_every_one_that_is_asked_for_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut files = Vec::new();
-    rust_files(&root.join("src/core/text"), &mut files);
-    rust_files(&root.join("initramfs/client"), &mut files);
+    for folder in SHARED_ASKED_IN {
+        rust_files(&root.join(folder), &mut files);
+    }
     let mut asked = BTreeSet::new();
     for file in files {
         let text = fs::read_to_string(&file).expect("text");

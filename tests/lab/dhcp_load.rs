@@ -19,7 +19,7 @@ const BURST: usize = 32;
 pub struct Load {
     /// Machines that were given an address: offer and acknowledgement.
     pub served: usize,
-    /// Offers and acknowledgements, each machine's counted once.
+    /// Offers and acknowledgements that brought a machine further: two for each, if no address was offered twice.
     pub answers: usize,
     pub elapsed: Duration,
 }
@@ -56,11 +56,15 @@ pub fn start_machines(machines: usize, timeout: Duration) -> io::Result<Load> {
             let mut bytes = [0; 1500];
             while let Ok(length) = socket.recv(&mut bytes) {
                 let Some((xid, machine)) = answer(&bytes[..length], &all) else { continue };
-                answers += 1;
                 match machine {
-                    Machine::Served => served += 1,
-                    _ => say(&socket, xid, &machine)?,
+                    Machine::Asks => {}
+                    Machine::Takes { .. } => answers += 1,
+                    Machine::Served => {
+                        answers += 1;
+                        served += 1;
+                    }
                 }
+                say(&socket, xid, &machine)?;
                 all.insert(xid, machine);
             }
         }
@@ -108,6 +112,8 @@ fn answer(bytes: &[u8], all: &HashMap<u32, Machine>) -> Option<(u32, Machine)> {
     match (all.get(&xid)?, kind) {
         (Machine::Asks, [2]) if address != [0; 4] => Some((xid, Machine::Takes { address, server })),
         (Machine::Takes { .. }, [5]) => Some((xid, Machine::Served)),
+        // Somebody else was quicker to take the address that both were offered.
+        (Machine::Takes { .. }, [6]) => Some((xid, Machine::Asks)),
         _ => None,
     }
 }

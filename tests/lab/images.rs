@@ -64,6 +64,11 @@ pub fn master(name: &str) -> Result<PathBuf, ImageError> {
     built(&format!("masters/{name}.raw"), "masters")
 }
 
+/// A program that Mimeo is measured beside and that cannot be installed.
+pub fn peer(name: &str) -> Result<PathBuf, ImageError> {
+    built(&format!("peers/{name}"), "bench")
+}
+
 /// The folder of the boot artefacts, for a server that checks it itself.
 pub fn artefacts_folder() -> PathBuf {
     build_folder().join("artefacts")

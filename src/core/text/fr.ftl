@@ -40,12 +40,12 @@ failure-client-silent = L'ordinateur a lancé { $boots } fois de suite le client
 failure-tool = Le programme { $name } a échoué : { $detail }.
 failure-internal = Mimeo s'est trompé : { $detail }. Merci de le signaler avec le journal de cette session.
 
-dhcp-off = DHCP est éteint : les machines ne démarrent que si un autre serveur DHCP les envoie ici.
+dhcp-off = DHCP est éteint : les machines ne démarrent que si un autre serveur DHCP les envoie ici.
 dhcp-cannot-listen = Impossible d'écouter sur { $interface } ({ $error }). Lancez cette commande en root.
 dhcp-nobody-answered = Aucun autre serveur DHCP ne répond.
-dhcp-another-boot-service = { $server } envoie les machines démarrer ailleurs (serveur { $next_server }, fichier { $file }) : deux services de démarrage sur un même réseau se prennent les machines l'un à l'autre.
-dhcp-names-us = { $server } donne les adresses et désigne ce serveur pour le démarrage : toute machine peut démarrer.
-dhcp-gives-addresses = { $server } donne les adresses sans désigner ce serveur : les machines avec Secure Boot ont besoin d'une adresse donnée ici.
+dhcp-another-boot-service = { $server } envoie les machines démarrer ailleurs (serveur { $next_server }, fichier { $file }) : deux services de démarrage sur un même réseau se prennent les machines l'un à l'autre.
+dhcp-names-us = { $server } donne les adresses et désigne ce serveur pour le démarrage : toute machine peut démarrer.
+dhcp-gives-addresses = { $server } donne les adresses sans désigner ce serveur : les machines avec Secure Boot ont besoin d'une adresse donnée ici.
 dhcp-advice-proxy = Mettez [dhcp] mode = "proxy" dans la configuration.
 dhcp-advice-pxe = Mettez [dhcp] mode = "pxe" et une plage d'adresses libres (pool) dans la configuration.
 dhcp-advice-full = Mettez [dhcp] mode = "full" et une plage d'adresses (pool) dans la configuration, sauf si le serveur DHCP n'est arrêté que pour un moment.
@@ -53,13 +53,13 @@ dhcp-advice-off = Arrêtez l'autre service de démarrage, ou mettez [dhcp] mode 
 dhcp-obstacle-nobody = aucun serveur DHCP n'a été entendu, donc aucun n'est connu pour désigner ce serveur pour le démarrage
 dhcp-obstacle-names-nobody = le serveur DHCP { $server } ne désigne aucun serveur de démarrage
 dhcp-obstacle-names-another = le serveur DHCP { $server } désigne { $next_server } comme serveur de démarrage
-notice-secure-boot-proxy = { $mac } a reçu iPXE et ne l'a pas démarré. Avec Secure Boot, cette machine ne peut pas démarrer d'ici : { $reason }. Mettez [dhcp] mode = "pxe" et une plage d'adresses libres (pool), ou faites désigner ce serveur par le serveur DHCP (next-server).
-notice-secure-boot-pxe = { $mac } a pris l'adresse d'un autre serveur DHCP au lieu de la nôtre, a reçu iPXE et ne l'a pas démarré. Avec Secure Boot, cette machine ne peut pas démarrer ainsi : { $reason }. Démarrez-la une fois de plus : une de nos adresses lui sera de nouveau proposée. Si cela ne suffit pas, faites désigner ce serveur par le serveur DHCP (next-server).
+notice-secure-boot-proxy = { $mac } a reçu iPXE et ne l'a pas démarré. Avec Secure Boot, cette machine ne peut pas démarrer d'ici : { $reason }. Mettez [dhcp] mode = "pxe" et une plage d'adresses libres (pool), ou faites désigner ce serveur par le serveur DHCP (next-server).
+notice-secure-boot-pxe = { $mac } a pris l'adresse d'un autre serveur DHCP au lieu de la nôtre, a reçu iPXE et ne l'a pas démarré. Avec Secure Boot, cette machine ne peut pas démarrer ainsi : { $reason }. Démarrez-la une fois de plus : une de nos adresses lui sera de nouveau proposée. Si cela ne suffit pas, faites désigner ce serveur par le serveur DHCP (next-server).
 notice-pool-exhausted = Les { $addresses } adresses de la plage étaient toutes prises quand une machine en a demandé une. Agrandissez [dhcp] pool, ou démarrez moins de machines à la fois.
 
 console-drivers = Chargement des pilotes...
 console-no-card = Aucune carte réseau n'est encore apparue...
-console-no-link = Attente d'un lien sur { $cards }. Le câble est-il branché aux deux bouts ?
+console-no-link = Attente d'un lien sur { $cards }. Le câble est-il branché aux deux bouts ?
 console-network = Demande d'une adresse par { $card }...
 console-reaching = { $card } a l'adresse { $address }. Connexion au serveur...
 console-payload = Récupération des pilotes de disque et des outils...
@@ -83,14 +83,14 @@ console-stuck = Cet ordinateur ne peut pas continuer.
 console-restarts-in = Il redémarre dans { $time }.
 console-reboot = L'ordinateur redémarre.
 console-power-off = L'ordinateur s'éteint.
-console-silence = Le serveur ne répond pas depuis { $time }. Nouvel essai : vérifiez le câble et le serveur.
-console-died = Le programme de Mimeo s'est arrêté brusquement ({ $reason }). Si cela se répète, signalez-le ; si la mémoire a manqué, il en faut davantage à l'ordinateur.
+console-silence = Le serveur ne répond pas depuis { $time }. Nouvel essai : vérifiez le câble et le serveur.
+console-died = Le programme de Mimeo s'est arrêté brusquement ({ $reason }). Si cela se répète, signalez-le ; si la mémoire a manqué, il en faut davantage à l'ordinateur.
 
-trouble-not-our-boot = Cet ordinateur n'a pas été démarré par le menu de Mimeo ({ $detail }). Démarrez-le à nouveau par le réseau ; si cela se répète, exécutez « mimeo doctor » sur le serveur.
+trouble-not-our-boot = Cet ordinateur n'a pas été démarré par le menu de Mimeo ({ $detail }). Démarrez-le à nouveau par le réseau ; si cela se répète, exécutez « mimeo doctor » sur le serveur.
 trouble-no-card = Aucune carte réseau de cet ordinateur ne fonctionne ici. Utilisez une autre carte ou un adaptateur USB, et démarrez par elle.
 trouble-no-link = Aucune carte réseau n'a de lien ({ $cards }). Vérifiez le câble et le commutateur.
 trouble-no-address = Aucun serveur DHCP ne donne d'adresse ({ $attempts }). Vérifiez où mène le câble, et qu'il reste des adresses au serveur DHCP.
 trouble-server-silent = Le serveur { $server } ne répond pas ({ $detail }). Vérifiez que Mimeo tourne et que ce réseau mène à lui.
 trouble-payload = Le serveur a envoyé autre chose que ce qu'il avait annoncé ({ $detail }). Si cela se répète, relancez Mimeo sur le serveur.
 trouble-not-let-in = Le serveur n'admet pas cet ordinateur ({ $detail }). Il recommence depuis le début.
-trouble-defect = Mimeo s'est trompé : { $detail }. Merci de le signaler avec le journal de cet ordinateur.
+trouble-defect = Mimeo s'est trompé : { $detail }. Merci de le signaler avec le journal de cet ordinateur.

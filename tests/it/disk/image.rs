@@ -15,6 +15,10 @@ use mimeo_core::disk::{
     filesystem::{self, FileSystem},
     used_blocks::{self, UsedMap},
 };
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
+};
 use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
 use tempfile::TempDir;
 
@@ -94,6 +98,7 @@ impl Image {
     pub(super) fn mount(&self, options: &str) -> Mounted {
         let at = self.directory.path().join("mounted");
         fs::create_dir_all(&at).expect("a mount point");
+        keep_mounts_to_this_thread();
         run("mount", &["-o", options, self.str(), at.to_str().expect("UTF-8")]);
         Mounted { at, image: self.path.clone() }
     }
@@ -102,6 +107,7 @@ impl Image {
     pub(super) fn mount_ntfs(&self, options: &str) -> Mounted {
         let at = self.directory.path().join("mounted");
         fs::create_dir_all(&at).expect("a mount point");
+        keep_mounts_to_this_thread();
         run("ntfs-3g", &["-o", options, self.str(), at.to_str().expect("UTF-8")]);
         Mounted { at, image: self.path.clone() }
     }
@@ -116,6 +122,14 @@ pub(super) fn check_form(map: &UsedMap, volume_bytes: u64) {
     assert!(map.used_bytes <= covered && covered <= volume_bytes);
 }
 
+/// From here on this thread, and what it starts, has mounts of its own. Whoever makes a namespace in another thread
+/// (`ip netns exec` makes one) would get a copy of a mount that all can see, and keep its file system busy.
+fn keep_mounts_to_this_thread() {
+    unshare(CloneFlags::CLONE_NEWNS).expect("mounting takes root");
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(None::<&str>, "/", None::<&str>, private, None::<&str>).expect("a private root");
+}
+
 /// A mounted image, unmounted when dropped.
 pub(super) struct Mounted {
     pub(super) at: PathBuf,
@@ -123,8 +137,7 @@ pub(super) struct Mounted {
 }
 
 impl Mounted {
-    /// Waits until no loop device shows the image. A mount namespace that somebody made meanwhile (`ip netns exec` makes
-    /// one) holds a copy of the mount, and the file system is at rest only once that is gone too.
+    /// Waits until no loop device shows the image: the kernel lets go of it a moment after `umount` has returned.
     fn await_rest(&self, deadline: Instant) {
         let path = self.image.to_str().expect("UTF-8");
         loop {
