@@ -7,6 +7,8 @@
 mod report;
 #[path = "demo/stage.rs"]
 mod stage;
+#[path = "demo/window.rs"]
+mod window;
 
 use std::{process::ExitCode, thread, time::Instant};
 
@@ -25,6 +27,9 @@ const TARGET_BYTES: u64 = 4 << 30;
 
 const MASTER: &str = "debian-12";
 
+/// Where the appliance has its page unless it is told otherwise.
+const HTTPS_PORT: u16 = 443;
+
 fn main() -> ExitCode {
     stage::end_tidily_when_interrupted();
     match play() {
@@ -42,7 +47,8 @@ fn main() -> ExitCode {
 fn play() -> Result<Vec<Report>, ClassroomError> {
     network::sweep()?;
     let classroom = Classroom::open("demo", ALONE)?;
-    report::introduce(&classroom);
+    let window = window::open(classroom.appliance.host(), HTTPS_PORT).map_err(ClassroomError::Folder)?;
+    report::introduce(&classroom, window);
     let bars = MultiProgress::new();
     let captured = capture(&classroom, &bars)?;
     // B and C share the two cores that the smallest machine has; a classroom would not wait for one another either.

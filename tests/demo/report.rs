@@ -1,7 +1,7 @@
 //! What the demonstration says on the terminal, and the table at its end.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the terminal is what this is for")]
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use mimeo_core::{
     messages::{Language, Phase},
@@ -54,12 +54,13 @@ impl Report {
     }
 }
 
-/// Where to watch, before the play begins.
-pub(crate) fn introduce(classroom: &Classroom) {
+/// Where to watch, before the play begins. The appliance's own address is on the isolated switch only.
+pub(crate) fn introduce(classroom: &Classroom, window: SocketAddr) {
     println!("Mimeo's demonstration: three virtual PCs on an isolated switch, real firmware, real disks.");
-    println!("The appliance runs in the network namespace {}.", classroom.appliance.host().namespace());
-    for line in classroom.appliance.log().lines().filter(|line| line.contains("https://")).take(2) {
-        println!("  {line}");
+    println!("Watch at https://{window}/ while it plays (the certificate is the appliance's own).");
+    let log = classroom.appliance.log();
+    if let Some((_, code)) = log.lines().find_map(|line| line.split_once("setup code ")) {
+        println!("The first login there sets the administrator's password, with setup code {code}.");
     }
 }
 

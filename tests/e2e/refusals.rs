@@ -50,7 +50,7 @@ fn a_disk_that_does_not_fit_is_refused_before_a_byte_is_written() -> Outcome {
     let cases = [
         ("SMALL-DISK", ["too small", "1073741824"]),
         ("COARSE-DISK", ["512", "4096"]),
-        ("NO-SUCH-DISK", ["NO-SUCH-DISK", "not in this computer"]),
+        ("NO-SUCH-DISK", ["NO-SUCH-DISK", "no disk with the serial number"]),
     ];
     for (disk, words) in cases {
         let said = refused(disk);
