@@ -66,10 +66,12 @@ fn main_job_windows_layout() -> Outcome {
 /// Everything that it mounts and attaches goes away with its namespaces.
 fn windows_tree(disk: &Path, folder: &Path) -> Result<String, process::ProcessError> {
     const LIST: &str = "
-        volume=$(losetup --find --show --partscan --read-only \"$1\")
+        set -- \"$@\" $(partx --noheadings --output START,SECTORS --nr 3 \"$1\")
+        place=\"--offset $(($4 * 512)) --sizelimit $(($5 * 512))\"
+        volume=$(losetup --find --show --read-only $place \"$1\")
         trap 'losetup --detach $volume' EXIT
         mkdir \"$2/mount\"
-        ntfs-3g -o ro,streams_interface=xattr,compression ${volume}p3 \"$2/mount\"
+        ntfs-3g -o ro,streams_interface=xattr,compression $volume \"$2/mount\"
         \"$3\" list \"$2/mount\"
         umount \"$2/mount\"";
     let recipe = concat!(env!("CARGO_MANIFEST_DIR"), "/../masters/windows-layout/tree.py");

@@ -11,13 +11,14 @@ use mimeo_core::{failure::FailureCause, units::MIB};
 use mimeo_lab::{
     appliance,
     classroom::{ALONE, Classroom, ClassroomError},
+    hardware::Disk,
     images, process,
     small_disk::SmallDisk,
 };
 
 use crate::support::{
     DEBIAN, Outcome, QUICKEST, WINDOWS, boot_into_client, captured, classroom_with, first_disk,
-    holds_the_master, source, target, told,
+    holds_the_master, pc, target, told,
 };
 
 /// What is free on the server's disk: a part of what the reference Debian takes in the store.
@@ -32,7 +33,8 @@ fn a_full_disk_of_the_server_fails_a_capture_and_leaves_the_store_sound() -> Out
         std::os::unix::fs::symlink(disk.folder(), appliance::data_folder(home))
             .map_err(ClassroomError::Folder)
     })?;
-    let mut pc = source(&classroom, DEBIAN, QUICKEST)?;
+    let image = classroom.master_disk("large.raw", DEBIAN)?;
+    let mut pc = pc(&classroom, "large", 3, QUICKEST, vec![Disk::new(&image, "LARGE-DISK")])?;
     let computer = boot_into_client(&classroom, &mut pc)?;
     let session = classroom.capture(&computer, DEBIAN)?;
     let ended = classroom.wait_for_session(session.id, "its end", &mut |_| {}, |it| it.ended.is_some());
