@@ -39,39 +39,41 @@ fn choose(machine: &mut Machine<'_>, downs: usize) -> Outcome {
     Ok(())
 }
 
-#[test]
-fn the_menu_on_a_bios() -> Outcome {
-    let classroom = Classroom::open("menu", SETTINGS)?;
-    let mut machine = target(&classroom, "machine", 7, Firmware::Bios)?;
+/// Chooses one entry after the other. `firmware_says` is what the firmware says at every start; `tests_memory` waits until
+/// the memory test is seen.
+fn every_entry(
+    label: &str,
+    firmware: Firmware,
+    firmware_says: &str,
+    tests_memory: impl FnOnce(&mut Machine<'_>, &Classroom) -> Outcome,
+) -> Outcome {
+    let classroom = Classroom::open(label, SETTINGS)?;
+    let mut machine = target(&classroom, "machine", 7, firmware)?;
     machine.power_on()?;
     choose(&mut machine, 3)?; // reboot
-    machine.wait_for("SeaBIOS", OBEYS_WITHIN)?;
+    machine.wait_for(firmware_says, OBEYS_WITHIN)?;
     choose(&mut machine, 2)?; // memory test
-    machine.wait_for_screen("Memtest86+", OBEYS_WITHIN)?;
+    tests_memory(&mut machine, &classroom)?;
     machine.reset()?;
     choose(&mut machine, 1)?; // register
     told(&machine, classroom.wait_for_computer(&machine.hardware().serial))?;
     machine.power_on()?;
     choose(&mut machine, 4)?; // power off
     let off = machine.wait_off(OBEYS_WITHIN);
-    off.map_err(|error| format!("{error}; its screen: {:?}", machine.screen_text()).into())
+    told(&machine, off)
+}
+
+#[test]
+fn the_menu_on_a_bios() -> Outcome {
+    every_entry("menu", Firmware::Bios, "SeaBIOS", |machine, _| {
+        machine.wait_for_screen("Memtest86+", OBEYS_WITHIN)?;
+        Ok(())
+    })
 }
 
 #[test]
 fn the_menu_on_uefi() -> Outcome {
-    let classroom = Classroom::open("menu-uefi", SETTINGS)?;
-    let mut machine = target(&classroom, "machine", 7, Firmware::Uefi)?;
-    machine.power_on()?;
-    choose(&mut machine, 3)?; // reboot
-    machine.wait_for("BdsDxe", OBEYS_WITHIN)?;
-    choose(&mut machine, 2)?; // memory test
-    shows_blue(&mut machine, &classroom)?;
-    machine.reset()?;
-    choose(&mut machine, 1)?; // register
-    told(&machine, classroom.wait_for_computer(&machine.hardware().serial))?;
-    machine.power_on()?;
-    choose(&mut machine, 4)?; // power off
-    Ok(machine.wait_off(OBEYS_WITHIN)?)
+    every_entry("menu-uefi", Firmware::Uefi, "BdsDxe", shows_blue)
 }
 
 /// The memory test is not signed, so it is not offered where it could not start.

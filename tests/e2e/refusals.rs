@@ -69,8 +69,7 @@ fn a_disk_that_was_exchanged_is_not_taken_for_the_planned_one() -> Outcome {
     make_precious(&other, 3 << 30)?;
     let mut machine = pc(&classroom, "exchanged", 1, QUICKEST, vec![Disk::new(&other, "OTHER-DISK")])?;
     machine.power_on()?;
-    let ended = classroom.wait_for_session(session.id, "its end", &mut |_| {}, |it| it.ended.is_some());
-    let ended = told(&machine, ended)?;
+    let ended = told(&machine, classroom.wait_for_end(session.id, &mut |_| {}))?;
     let cause = ended.failure.map(|failure| failure.cause);
     assert!(
         matches!(&cause, Some(FailureCause::DiskMissing { wanted }) if wanted.serial.as_deref() == Some("SOURCE-DISK")),

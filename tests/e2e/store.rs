@@ -37,8 +37,7 @@ fn a_full_disk_of_the_server_fails_a_capture_and_leaves_the_store_sound() -> Out
     let mut pc = pc(&classroom, "large", 3, QUICKEST, vec![Disk::new(&image, "LARGE-DISK")])?;
     let computer = boot_into_client(&classroom, &mut pc)?;
     let session = classroom.capture(&computer, DEBIAN)?;
-    let ended = classroom.wait_for_session(session.id, "its end", &mut |_| {}, |it| it.ended.is_some());
-    let ended = told(&pc, ended)?;
+    let ended = told(&pc, classroom.wait_for_end(session.id, &mut |_| {}))?;
     let cause = ended.failure.map(|failure| failure.cause);
     assert!(matches!(cause, Some(FailureCause::StoreFull { .. })), "{cause:?}");
     let masters: Vec<_> = classroom.appliance.masters()?.into_iter().map(|master| master.name).collect();
@@ -59,8 +58,7 @@ fn a_damaged_chunk_fails_the_deploy_by_name_and_nothing_wrong_is_written() -> Ou
     let mut target = target(&classroom, "target", 2, QUICKEST)?;
     let computer = boot_into_client(&classroom, &mut target)?;
     let session = classroom.deploy(WINDOWS, &computer)?;
-    let ended = classroom.wait_for_session(session.id, "its end", &mut |_| {}, |it| it.ended.is_some());
-    let ended = told(&target, ended)?;
+    let ended = told(&target, classroom.wait_for_end(session.id, &mut |_| {}))?;
     let Some(FailureCause::ChunkDamaged { chunk, .. }) = ended.failure.clone().map(|failure| failure.cause)
     else {
         return Err(format!("{:?}", ended.failure).into());

@@ -148,7 +148,7 @@ impl Classroom {
         id: SessionId,
         watch: &mut dyn FnMut(&SessionView),
     ) -> Result<SessionView, ClassroomError> {
-        let session = self.wait_for_session(id, "the end", watch, |session| session.ended.is_some())?;
+        let session = self.wait_for_end(id, watch)?;
         match session.state.as_str() {
             "succeeded" => Ok(session),
             state => Err(ClassroomError::Session {
@@ -157,6 +157,15 @@ impl Classroom {
                 detail: format!("{:?}; the server said:\n{}", session.failure, self.appliance.log()),
             }),
         }
+    }
+
+    /// Waits for a session's end, however it ends; `watch` sees it as it goes on.
+    pub fn wait_for_end(
+        &self,
+        id: SessionId,
+        watch: &mut dyn FnMut(&SessionView),
+    ) -> Result<SessionView, ClassroomError> {
+        self.wait_for_session(id, "the end", watch, |session| session.ended.is_some())
     }
 
     /// Waits until a session is as wanted.
