@@ -14,7 +14,7 @@ use mimeo_core::{
     disk::table::{PartitionTable, Scheme},
     failure::Failure,
     ids::{ComputerId, MacAddr, Secret, SessionId},
-    machine::{DiskReport, FirmwareMode, Identity, MachineReport, NicReport, Processor, SecureBoot},
+    machine::{DiskReport, MachineReport},
     manifest::{Content, DiskGeometry, Manifest, Region, RegionKind, Run, SignedManifest},
     messages::{
         ChunkList, Heartbeat, HeartbeatReply, Hello, Language, Orders, Outcome, PROTOCOL_VERSION, Phase,
@@ -36,7 +36,10 @@ use crate::{
         session::State,
         store::{Store, StoreOptions, backend::Backend},
     },
-    inventory::boot_token::{Purpose, mint},
+    inventory::{
+        boot_token::{Purpose, mint},
+        computer::tests::report,
+    },
     wiring::{Services, requests::RequestError},
 };
 
@@ -280,23 +283,7 @@ async fn send(
 /// A virtual PC: a UUID and a disk that follow from its card.
 pub(super) fn machine(mac: MacAddr) -> MachineReport {
     let uuid = format!("4c4c4544-0044-3510-8052-b4c04f5644{:02x}", mac.0[5]);
-    let nic = NicReport {
-        kernel_name: "eth0".into(),
-        mac,
-        driver: None,
-        speed_mbps: None,
-        usb: false,
-        booted: true,
-    };
-    MachineReport {
-        identity: Identity { system_uuid: Some(uuid), ..Identity::default() },
-        firmware: FirmwareMode::Uefi,
-        secure_boot: SecureBoot::On,
-        processor: Processor::default(),
-        memory_bytes: 1 << 30,
-        disks: vec![disk("FIRST")],
-        nics: vec![nic],
-    }
+    MachineReport { disks: vec![disk("FIRST")], ..report(Some(&uuid), &[mac]) }
 }
 
 fn disk(serial: &str) -> DiskReport {
