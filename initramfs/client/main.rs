@@ -22,14 +22,17 @@ use mimeo_client::{
         journal::Journal,
         screen::{Screen, Status, Step},
         terminal,
-        trouble::{Trouble, chain},
+        trouble::Trouble,
     },
     conversation::{SHOW_REASON_FOR, converse},
     disk::probe::SysProbe,
     inventory, network,
     server::Server,
 };
-use mimeo_core::appliance::{self, Appliance};
+use mimeo_core::{
+    appliance::{self, Appliance},
+    causes::causes,
+};
 
 /// PID 1.
 const INIT_PID: u32 = 1;
@@ -70,7 +73,7 @@ fn main() -> ExitCode {
 /// From a bare kernel to the server's last order.
 fn run(cmdline: &str, screen: &Screen, journal: &Journal) -> Result<Leave, Trouble> {
     let not_our_boot = |detail| Trouble::NotOurBoot { detail };
-    let boot = BootOrders::parse(cmdline).map_err(|error| not_our_boot(chain(&error)))?;
+    let boot = BootOrders::parse(cmdline).map_err(|error| not_our_boot(causes(&error)))?;
     screen.connect_to(&boot.server.to_string());
     let file = fs::read(appliance::PATH);
     let file = file.map_err(|error| not_our_boot(format!("{}: {error}", appliance::PATH)))?;

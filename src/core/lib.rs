@@ -8,9 +8,10 @@
 //! [`disk`] how a source disk is understood, [`appliance`] and [`machine`] what an appliance
 //! tells its clients and what a booted computer says of itself,
 //! [`messages`] the conversation between client and server, [`failure`] how it may end badly,
-//! [`text`] what a person reads of all this.
+//! [`text`] what a person reads of all this, [`causes`] what a log line tells of an error.
 
 pub mod appliance;
+pub mod causes;
 pub mod chunk;
 pub mod disk;
 pub mod failure;

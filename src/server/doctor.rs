@@ -6,10 +6,10 @@ pub(crate) mod network;
 
 use std::{fs, io, path::Path, process::ExitCode};
 
+use mimeo_core::causes::causes;
 use serde::Serialize;
 
 use crate::{
-    api::error::causes,
     boot::artefacts::Artefacts,
     clock::Timestamp,
     config::{

@@ -6,8 +6,8 @@ use std::{
 };
 
 use clap::Parser;
+use mimeo_core::causes::causes;
 use mimeo_server::{
-    api::error::causes,
     cli::{self, Cli, Command, Options, ServeOptions},
     config::Config,
     doctor, serve,

@@ -18,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+use mimeo_core::causes::causes;
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinSet,
@@ -210,7 +211,7 @@ impl Tasks {
         let ends = async {
             while let Some(ended) = self.set.join_next().await {
                 if let Ok((service, Err(error))) = ended {
-                    tracing::warn!(service, error = %api::error::causes(&error), "a service ended badly");
+                    tracing::warn!(service, error = %causes(&error), "a service ended badly");
                 }
             }
         };
@@ -247,7 +248,7 @@ async fn keep_certificate(tls: Tls) {
     loop {
         days.tick().await;
         if let Err(error) = tls.renew(Timestamp::now()) {
-            tracing::error!(error = %api::error::causes(&error), "the server's certificate cannot be renewed");
+            tracing::error!(error = %causes(&error), "the server's certificate cannot be renewed");
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::{io, net::SocketAddr, path::Path, thread, time::Duration};
 
-use mimeo_core::appliance::Appliance;
+use mimeo_core::{appliance::Appliance, causes::causes};
 
 use super::clock;
 use crate::{
-    console::trouble::{Trouble, chain},
+    console::trouble::Trouble,
     conversation::persist,
     imaging::link::ServerError,
     server::{
@@ -43,8 +43,8 @@ pub fn fetch(
         })?;
         match unpack(&bytes, &appliance.payload_blake3, appliance.payload_bytes, root) {
             Ok(()) => return Ok(()),
-            Err(error) if tries < TRIES => tracing::warn!(tries, "{}", chain(&error)),
-            Err(error) => return Err(Trouble::Payload { detail: chain(&error) }),
+            Err(error) if tries < TRIES => tracing::warn!(tries, "{}", causes(&error)),
+            Err(error) => return Err(Trouble::Payload { detail: causes(&error) }),
         }
         tries += 1;
         thread::sleep(TRY_AGAIN_AFTER);
@@ -56,7 +56,7 @@ fn mend_clock(address: SocketAddr, appliance: &Appliance) {
     match check_clock(address, appliance.ca_pem.as_bytes(), now, floor) {
         Ok(ClockCheck::Fits) => {}
         Ok(ClockCheck::Wrong { valid_at_unix_seconds }) => clock::set(valid_at_unix_seconds),
-        Err(error) => tracing::debug!("{}", chain(&error)),
+        Err(error) => tracing::debug!("{}", causes(&error)),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{error::Error, net::SocketAddr};
 
 use mimeo_core::{
+    causes::causes,
     failure::FailureCause,
     text::{Texts, failure},
 };
@@ -65,19 +66,8 @@ impl Trouble {
     }
 
     pub fn defect(error: &(dyn Error + 'static)) -> Self {
-        Self::Defect { detail: chain(error) }
+        Self::Defect { detail: causes(error) }
     }
-}
-
-/// An error with its causes.
-pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 /// What happened and what to do.

@@ -1,8 +1,9 @@
 //! The plan of a capture: which parts of the disk are carried, and which of their bytes are in use.
 
-use std::{error::Error, iter};
+use std::error::Error;
 
 use mimeo_core::{
+    causes::causes,
     chunk::ChunkSize,
     disk::{
         Window, filesystem, layout,
@@ -42,7 +43,7 @@ impl Plan {
     /// of RAID controllers lives there, and neither may travel to a disk of another size.
     pub(crate) fn read(source: &SourceDisk, chunk_size: ChunkSize) -> Result<Self, FailureCause> {
         let layout = layout::read(source, source.geometry().logical_sector)
-            .map_err(|error| FailureCause::SourceTable { detail: chain(&error) })?;
+            .map_err(|error| FailureCause::SourceTable { detail: causes(&error) })?;
         for warning in &layout.warnings {
             tracing::warn!(%warning, "the source disk is unusual");
         }
@@ -74,9 +75,9 @@ fn raw(place: Extent, kind: RegionKind) -> PlannedRegion {
 fn plan_partition(source: &SourceDisk, partition: &Partition) -> Result<PlannedRegion, FailureCause> {
     let Partition { number, place, .. } = *partition;
     let kind = RegionKind::Partition(number);
-    let read_failed = |error: &dyn Error| FailureCause::ReadFailed {
+    let read_failed = |error: &(dyn Error + 'static)| FailureCause::ReadFailed {
         offset_bytes: place.start_bytes,
-        detail: format!("partition {number}: {}", chain(error)),
+        detail: format!("partition {number}: {}", causes(error)),
     };
     let volume = Window::new(source, place);
     let Some(filesystem) = filesystem::detect(&volume).map_err(|error| read_failed(&error))? else {
@@ -110,10 +111,4 @@ fn plan_partition(source: &SourceDisk, partition: &Partition) -> Result<PlannedR
             Err(FailureCause::SourceDamaged { partition: number, filesystem, detail: damaged.to_string() })
         }
     }
-}
-
-/// An error with everything that led to it, as one line.
-fn chain(error: &dyn Error) -> String {
-    let causes = iter::successors(error.source(), |&error| error.source());
-    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }

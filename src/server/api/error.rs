@@ -1,6 +1,6 @@
 //! How the API says no: `{ "error": code, "message": sentence, "details": … }`.
 
-use std::{error::Error, fmt::Write};
+use std::error::Error;
 
 use axum::{
     Json,
@@ -8,6 +8,7 @@ use axum::{
     http::{StatusCode, header::RETRY_AFTER},
     response::{IntoResponse, Response},
 };
+use mimeo_core::causes::causes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -91,18 +92,6 @@ impl ApiError {
         self.body.details = details;
         self
     }
-}
-
-/// An error and what caused it, as one sentence.
-pub fn causes(error: &(dyn Error + 'static)) -> String {
-    let mut sentence = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // Writing to a string cannot fail.
-        let _written = write!(sentence, ": {error}");
-        cause = error.source();
-    }
-    sentence
 }
 
 impl IntoResponse for ApiError {

@@ -2,13 +2,11 @@
 
 use std::path::PathBuf;
 
+use mimeo_core::causes::causes;
 use serde_json::{Value, json};
 
 use super::screen::{escaped, plain};
-use crate::{
-    api::error::{ErrorBody, causes},
-    config::raw::ConfigError,
-};
+use crate::{api::error::ErrorBody, config::raw::ConfigError};
 
 /// Why a command was not done.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,10 @@
 
 use std::{io, net::SocketAddrV4, time::Duration};
 
-use mimeo_core::text::{Texts, texts};
+use mimeo_core::{
+    causes::causes,
+    text::{Texts, texts},
+};
 
 use super::Finding;
 use crate::{
@@ -64,7 +67,7 @@ fn port_finding(
         Ok(()) => Finding::ok("ports", format!("{protocol} {port} is free")),
         Err(error) => {
             let error = PortError::of(error, protocol, served.address, port, key);
-            Finding::fail("ports", crate::api::error::causes(&error))
+            Finding::fail("ports", causes(&error))
         }
     }
 }

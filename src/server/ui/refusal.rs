@@ -12,7 +12,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Redirect, Response},
 };
-use mimeo_core::{failure::FailureCause, ids::Secret};
+use mimeo_core::{causes::causes, failure::FailureCause, ids::Secret};
 
 use super::{
     page::{Page, html},
@@ -20,7 +20,7 @@ use super::{
     visitor::{language_of, own_address},
 };
 use crate::{
-    api::{error::causes, extract::cookie},
+    api::extract::cookie,
     app::App,
     auth::{Actor, AuthError, password::PasswordRefused},
     clock::Timestamp,

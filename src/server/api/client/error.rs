@@ -10,7 +10,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use mimeo_core::failure::FailureCause;
+use mimeo_core::{causes::causes, failure::FailureCause};
 
 use crate::{
     imaging::{
@@ -98,7 +98,7 @@ impl ClientError {
                 | CaptureError::Publish(PublishError::Manifest(_) | PublishError::WrongLength { .. }),
             )
             | Self::Fetch(FetchError::Manifest { .. }) => {
-                Some(FailureCause::ManifestRefused { detail: sentence(self) })
+                Some(FailureCause::ManifestRefused { detail: causes(self) })
             }
             _ => None,
         }
@@ -143,7 +143,7 @@ fn capture_status(error: &CaptureError) -> StatusCode {
 }
 
 fn store_cause(error: &StoreError) -> Option<FailureCause> {
-    let detail = sentence(error);
+    let detail = causes(error);
     match error {
         StoreError::Full { .. } => Some(FailureCause::StoreFull { detail }),
         StoreError::Damaged(damage) => Some(FailureCause::ChunkDamaged { chunk: damage.chunk, detail }),
@@ -155,17 +155,6 @@ fn store_cause(error: &StoreError) -> Option<FailureCause> {
         StoreError::Stopped => None,
         _ => Some(FailureCause::StoreFailed { detail }),
     }
-}
-
-/// An error with its causes.
-fn sentence(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 impl From<Refused> for ClientError {
@@ -184,7 +173,7 @@ impl IntoResponse for ClientError {
     fn into_response(self) -> Response {
         let status = self.status();
         if status.is_server_error() {
-            tracing::error!(http.status = status.as_u16(), "client request failed: {}", sentence(&self));
+            tracing::error!(http.status = status.as_u16(), "client request failed: {}", causes(&self));
         }
         match self.cause() {
             Some(cause) => (status, Json(cause)).into_response(),
