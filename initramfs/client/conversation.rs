@@ -12,6 +12,12 @@ use mimeo_core::{
     machine::MachineReport,
     messages::{DiskPin, Hello, Orders, PROTOCOL_VERSION, Welcome},
 };
+use mimeo_engine::{
+    Ending, Order,
+    board::Board,
+    disk::probe::DiskProbe,
+    link::{Patience, ServerError, SessionServer},
+};
 
 use crate::{
     boot::{cmdline::BootOrders, power::Leave},
@@ -19,12 +25,6 @@ use crate::{
         journal::Journal,
         screen::{Screen, Status, Step, Work},
         trouble::Trouble,
-    },
-    disk::probe::DiskProbe,
-    imaging::{
-        self, Ending, Order,
-        board::Board,
-        link::{Patience, ServerError, SessionServer},
     },
     server::{Conversation, Server},
 };
@@ -144,7 +144,7 @@ impl Told<'_> {
                     thread::sleep(SCREEN_EVERY);
                 }
             });
-            imaging::run(order, &server as &dyn SessionServer, self.probe, &board, Patience::default())
+            mimeo_engine::run(order, &server as &dyn SessionServer, self.probe, &board, Patience::default())
         });
         match ending {
             Ending::Stopped => {

@@ -25,7 +25,6 @@ use mimeo_client::{
         trouble::Trouble,
     },
     conversation::{SHOW_REASON_FOR, converse},
-    disk::probe::SysProbe,
     inventory, network,
     server::Server,
 };
@@ -33,6 +32,7 @@ use mimeo_core::{
     appliance::{self, Appliance},
     causes::causes,
 };
+use mimeo_engine::disk::probe::SysProbe;
 
 /// PID 1.
 const INIT_PID: u32 = 1;

@@ -24,7 +24,8 @@ use ureq::{
 };
 
 use self::contact::Contact;
-use crate::{imaging::link::ServerError, transfer::SessionTransfer};
+use crate::transfer::SessionTransfer;
+use mimeo_engine::link::ServerError;
 
 /// How long a connection may take to come about. A switch port that has just come up forwards after up to 30 s of
 /// spanning tree; the caller tries again until then.

@@ -10,10 +10,9 @@ use mimeo_core::{
     },
 };
 
-use crate::{
-    imaging::link::{ServerError, SessionServer},
-    server::{Conversation, json, json_body},
-};
+use mimeo_engine::link::{ServerError, SessionServer};
+
+use crate::server::{Conversation, json, json_body};
 
 /// The longest answers that are read: a list of ids or a word, ...
 const WORD_BYTES_MAX: u64 = 64 << 10;

@@ -8,15 +8,17 @@ use std::{
     time::Instant,
 };
 
-use mimeo_client::{
-    disk::probe::{DiskProbe, FoundDisk},
-    imaging::{self, Ending, Order, board::Board, link::Patience},
-};
 use mimeo_core::{
     chunk::ChunkSize,
     ids::SessionId,
     messages::{CaptureOrder, DiskPin, Outcome as SessionOutcome},
     units::{MIB, SectorSize},
+};
+use mimeo_engine::{
+    Ending, Order,
+    board::Board,
+    disk::probe::{DiskProbe, FoundDisk},
+    link::Patience,
 };
 use mimeo_lab::{images, process};
 
@@ -142,7 +144,7 @@ fn measure_partclone(filesystem: &Path, folder: &Path, used_megabytes: f64) -> O
 
 /// Runs a session that has to succeed.
 fn session(order: Order<'_>, server: &StoreServer, disk: &LoopDisk) -> Outcome<SessionOutcome> {
-    match imaging::run(order, server, disk, &Board::default(), Patience::default()) {
+    match mimeo_engine::run(order, server, disk, &Board::default(), Patience::default()) {
         Ending::Over(SessionOutcome { failure: Some(failure), .. }) => Err(format!("{failure:?}").into()),
         Ending::Over(outcome) => Ok(outcome),
         Ending::Stopped => Err("the session was stopped".into()),

@@ -3,13 +3,13 @@
 use std::{path::Path, sync::OnceLock};
 
 use ed25519_dalek::SigningKey;
-use mimeo_client::imaging::link::{ServerError, SessionServer};
 use mimeo_core::{
     chunk::{ChunkId, SealedChunk},
     ids::{SessionId, VersionNumber},
     manifest::{Manifest, SignedManifest},
     messages::{ChunkList, DeployOrder, DiskPin, Heartbeat, HeartbeatReply, VersionReply, records},
 };
+use mimeo_engine::link::{ServerError, SessionServer};
 use mimeo_server::imaging::store::{Store, StoreOptions, backend::Backend, intake::Intake};
 use tokio::runtime::Runtime;
 

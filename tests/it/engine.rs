@@ -30,7 +30,6 @@ use lab::{
 };
 use memory_disk::MemoryDisk;
 use memory_server::MemoryServer;
-use mimeo_client::imaging::{Ending, board::Board, link::Patience};
 use mimeo_core::{
     chunk::ChunkId,
     disk::{ReadAt, layout},
@@ -39,6 +38,7 @@ use mimeo_core::{
     messages::Phase,
     units::{MIB, SectorSize},
 };
+use mimeo_engine::{Ending, board::Board, link::Patience};
 
 const B512: SectorSize = SectorSize::B512;
 const DISK_BYTES: u64 = 256 * MIB;

@@ -3,12 +3,12 @@
 use std::{io, net::SocketAddr, path::Path, thread, time::Duration};
 
 use mimeo_core::{appliance::Appliance, causes::causes};
+use mimeo_engine::link::ServerError;
 
 use super::clock;
 use crate::{
     console::trouble::Trouble,
     conversation::persist,
-    imaging::link::ServerError,
     server::{
         Server,
         validity::{ClockCheck, check_clock},

@@ -8,7 +8,8 @@ use mimeo_core::{
     text::{Texts, failure},
 };
 
-use crate::{imaging::link::ServerError, network::NetworkError};
+use crate::network::NetworkError;
+use mimeo_engine::link::ServerError;
 
 /// Why the client ends without an order of the server to do so.
 #[derive(Debug, Clone, PartialEq, Eq)]

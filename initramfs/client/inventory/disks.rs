@@ -11,7 +11,7 @@ use mimeo_core::{
     machine::{DiskReport, PartitionReport},
 };
 
-use crate::disk::probe::{DiskProbe, FoundDisk};
+use mimeo_engine::disk::probe::{DiskProbe, FoundDisk};
 
 /// How long disks get to appear after their drivers were loaded: a SATA link that trains slowly takes 10 s.
 const SETTLE_MAX: Duration = Duration::from_secs(15);

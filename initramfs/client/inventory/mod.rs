@@ -6,11 +6,9 @@ pub mod facts;
 use std::io;
 
 use mimeo_core::machine::{MachineReport, NicReport};
+use mimeo_engine::disk::probe::DiskProbe;
 
-use crate::{
-    disk::probe::DiskProbe,
-    network::interface::{self, Interface},
-};
+use crate::network::interface::{self, Interface};
 
 /// Looks at the whole machine. `booted` is the card that reaches the server.
 pub fn report(probe: &dyn DiskProbe, booted: &Interface) -> io::Result<MachineReport> {

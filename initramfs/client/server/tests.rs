@@ -15,7 +15,7 @@ use mimeo_core::{
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::Server;
-use crate::imaging::link::{ServerError, SessionServer};
+use mimeo_engine::link::{ServerError, SessionServer};
 
 /// What an error is to be.
 type Expected = fn(&ServerError) -> bool;

@@ -8,11 +8,11 @@ use std::{
     },
 };
 
-use mimeo_client::disk::{
+use mimeo_core::units::{Extent, MIB};
+use mimeo_engine::disk::{
     device::{Access, BlockDevice, OpenDeviceError},
     probe::{DiskProbe, FoundDisk},
 };
-use mimeo_core::units::{Extent, MIB};
 
 use super::memory_disk::MemoryDisk;
 

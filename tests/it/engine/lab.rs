@@ -9,10 +9,6 @@ use std::{
     time::Duration,
 };
 
-use mimeo_client::{
-    disk::probe::{DiskProbe, FoundDisk},
-    imaging::{self, Ending, Order, board::Board, link::Patience},
-};
 use mimeo_core::{
     chunk::ChunkSize,
     disk::ReadAt,
@@ -20,6 +16,12 @@ use mimeo_core::{
     ids::SessionId,
     messages::{CaptureOrder, DiskPin, Outcome, Phase},
     units::{Extent, MIB, SectorSize},
+};
+use mimeo_engine::{
+    Ending, Order,
+    board::Board,
+    disk::probe::{DiskProbe, FoundDisk},
+    link::Patience,
 };
 use mimeo_lab::content;
 use tempfile::TempDir;
@@ -190,7 +192,7 @@ pub(super) fn capture(server: &MemoryServer, probe: &dyn DiskProbe) -> Outcome {
         source: the_pin(probe),
         chunk_size: ChunkSize::DEFAULT,
     };
-    over(imaging::run(Order::Capture(&order), server, probe, &Board::default(), PATIENCE))
+    over(mimeo_engine::run(Order::Capture(&order), server, probe, &Board::default(), PATIENCE))
 }
 
 pub(super) fn deploy(server: &MemoryServer, probe: &dyn DiskProbe) -> Outcome {
@@ -204,7 +206,7 @@ pub(super) fn deploy_ending(
     patience: Patience,
 ) -> Ending {
     let order = server.deploy_order(the_pin(probe));
-    imaging::run(Order::Deploy(&order), server, probe, board, patience)
+    mimeo_engine::run(Order::Deploy(&order), server, probe, board, patience)
 }
 
 fn over(ending: Ending) -> Outcome {

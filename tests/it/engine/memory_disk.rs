@@ -5,11 +5,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use mimeo_client::disk::{
+use mimeo_core::units::{Extent, SectorSize};
+use mimeo_engine::disk::{
     device::{Access, BlockDevice, OpenDeviceError},
     probe::{DiskProbe, FoundDisk},
 };
-use mimeo_core::units::{Extent, SectorSize};
 
 use super::lab::found_disk;
 

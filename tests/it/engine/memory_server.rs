@@ -9,7 +9,6 @@ use std::{
 };
 
 use ed25519_dalek::SigningKey;
-use mimeo_client::imaging::link::{ServerError, SessionServer};
 use mimeo_core::{
     chunk::{self, ChunkId, SealedChunk},
     failure::FailureCause,
@@ -19,6 +18,7 @@ use mimeo_core::{
         CHUNK_LIST_MAX, ChunkList, DeployOrder, DiskPin, Heartbeat, HeartbeatReply, VersionReply, records,
     },
 };
+use mimeo_engine::link::{ServerError, SessionServer};
 
 pub(super) struct MemoryServer {
     chunks: Mutex<HashMap<ChunkId, SealedChunk>>,

@@ -7,18 +7,20 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use mimeo_client::{
-    disk::{
-        device::{Access, BlockDevice, OpenDeviceError},
-        probe::{DiskProbe, FoundDisk},
-    },
-    imaging::{self, Ending, Order, board::Board, link::Patience},
-};
 use mimeo_core::{
     disk::filesystem::FileSystem,
     failure::{FailureCause, UncleanReason},
     messages::Phase,
     units::{MIB, SectorSize},
+};
+use mimeo_engine::{
+    Ending, Order,
+    board::Board,
+    disk::{
+        device::{Access, BlockDevice, OpenDeviceError},
+        probe::{DiskProbe, FoundDisk},
+    },
+    link::Patience,
 };
 
 use super::{
@@ -81,7 +83,7 @@ fn a_manifest_that_was_not_ordered_or_not_signed_costs_the_target_nothing() {
     let patience = Patience::default();
     let run = |order: &_| {
         let order = Order::Deploy(order);
-        match imaging::run(order, &server, &target, &Board::default(), patience) {
+        match mimeo_engine::run(order, &server, &target, &Board::default(), patience) {
             Ending::Over(outcome) => failure(outcome),
             Ending::Stopped => panic!("stopped"),
         }
@@ -153,7 +155,8 @@ fn a_name_that_passes_to_another_disk_before_it_is_opened_is_noticed() {
     let wanted = lab::the_pin(&disk);
     let probe = PassingName { disk: disk.clone(), looks: AtomicU32::new(0) };
     let order = server.deploy_order(wanted.clone());
-    let ending = imaging::run(Order::Deploy(&order), &server, &probe, &Board::default(), Patience::default());
+    let ending =
+        mimeo_engine::run(Order::Deploy(&order), &server, &probe, &Board::default(), Patience::default());
     let Ending::Over(outcome) = ending else { panic!("stopped") };
     assert_eq!(failure(outcome), (Phase::Prepare, FailureCause::DiskMissing { wanted }));
     assert_eq!(disk.writes(), 0);

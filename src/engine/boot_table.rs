@@ -16,8 +16,8 @@ use mimeo_core::{
     units::{Extent, MIB},
 };
 
-use super::{fetch::fetch, halt::Halt, link::Link};
 use crate::disk::{buffer::AlignedBuffer, exclusive::ExclusiveDisk};
+use crate::{fetch::fetch, halt::Halt, link::Link};
 
 /// How much of the master's boot area is looked at for its table: the first megabyte holds it on every disk that a
 /// partitioning program of the last fifteen years made; where it does not, the manifest's own account is used.

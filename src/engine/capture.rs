@@ -14,7 +14,8 @@ use mimeo_core::{
     units::Extent,
 };
 
-use super::{
+use crate::disk::{exclusive::SourceDisk, probe::DiskProbe};
+use crate::{
     halt::Halt,
     link::Link,
     pipeline::{self, Width},
@@ -23,7 +24,6 @@ use super::{
     slots::{Slots, batches, spans},
     used::{ChunkInUse, reads},
 };
-use crate::disk::{exclusive::SourceDisk, probe::DiskProbe};
 
 /// How long is waited at least and at most before the server is asked again how far its check of the stored chunks has
 /// come. Asking hands in the manifest, tens of megabytes for a full disk: it is to take a tenth of the time.

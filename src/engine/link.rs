@@ -12,7 +12,7 @@ use mimeo_core::{
     messages::{Heartbeat, HeartbeatReply, VersionReply},
 };
 
-use super::{board::Board, halt::Halt};
+use crate::{board::Board, halt::Halt};
 
 /// What one session asks of the server. `crate::transfer` does it over HTTPS.
 pub trait SessionServer: Sync {

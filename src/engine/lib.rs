@@ -9,6 +9,7 @@ pub mod board;
 mod boot_table;
 mod capture;
 mod deploy;
+pub mod disk;
 mod fetch;
 mod halt;
 pub mod link;
@@ -27,13 +28,13 @@ use mimeo_core::{
     messages::{CaptureOrder, DeployOrder, HEARTBEAT_EVERY, HeartbeatReply, Outcome},
 };
 
-use self::{
+use crate::{
     board::Board,
+    disk::probe::DiskProbe,
     halt::Halt,
     link::{Link, Patience, ServerError, SessionServer},
     pipeline::Width,
 };
-use crate::disk::probe::DiskProbe;
 
 /// What a session is to do.
 #[derive(Debug, Clone, Copy)]

@@ -2,7 +2,8 @@
 
 use mimeo_core::{chunk::ChunkId, failure::FailureCause, manifest::ChunkContent, units::Extent};
 
-use super::{
+use crate::disk::exclusive::{ExclusiveDisk, SourceDisk};
+use crate::{
     boot_table::data_id,
     deploy::{Deploy, carried},
     halt::Halt,
@@ -10,7 +11,6 @@ use super::{
     slots::{Slots, batches, spans},
     write::holds,
 };
-use crate::disk::exclusive::{ExclusiveDisk, SourceDisk};
 
 /// Reads everything that was carried, after a sync and so from the disk itself.
 pub(crate) fn verify(job: &Deploy<'_>, disk: &ExclusiveDisk) -> Result<(), Halt> {

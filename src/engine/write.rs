@@ -9,7 +9,11 @@ use mimeo_core::{
     units::Extent,
 };
 
-use super::{
+use crate::disk::{
+    buffer::AlignedBuffer,
+    exclusive::{ExclusiveDisk, SourceDisk},
+};
+use crate::{
     boot_table::{self, data_id, wrong_length},
     deploy::{Deploy, carried},
     fetch::fetch,
@@ -17,10 +21,6 @@ use super::{
     link::Link,
     pipeline,
     slots::{Slots, batches, spans},
-};
-use crate::disk::{
-    buffer::AlignedBuffer,
-    exclusive::{ExclusiveDisk, SourceDisk},
 };
 
 /// What is known of the target's old content.

@@ -12,14 +12,14 @@ use mimeo_core::{
     units::{Extent, MIB},
 };
 
-use super::{
+use crate::disk::{exclusive::ExclusiveDisk, probe::DiskProbe};
+use crate::{
     boot_table::{self, BootTable},
     halt::Halt,
     link::Link,
     pipeline::Width,
     verify, write,
 };
-use crate::disk::{exclusive::ExclusiveDisk, probe::DiskProbe};
 
 pub(crate) fn deploy(
     order: &DeployOrder,

@@ -2,8 +2,8 @@
 
 use mimeo_core::{chunk::ChunkSize, units::Extent};
 
-use super::plan::PlannedRegion;
 use crate::disk::buffer::ALIGNMENT;
+use crate::plan::PlannedRegion;
 
 /// A hole between two used extents up to this length is read along: fetching 64 KiB too much costs a disk less
 /// than one more request does (0.4 ms at 150 MB/s against a seek of several).

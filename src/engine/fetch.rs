@@ -7,7 +7,7 @@ use mimeo_core::{
     failure::FailureCause,
 };
 
-use super::{
+use crate::{
     halt::Halt,
     link::{Link, ServerError},
 };

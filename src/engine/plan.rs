@@ -15,8 +15,8 @@ use mimeo_core::{
     units::Extent,
 };
 
-use super::used::{self, ChunkInUse};
 use crate::disk::exclusive::SourceDisk;
+use crate::used::{self, ChunkInUse};
 
 /// What a capture will read, worked out before the first chunk.
 #[derive(Debug)]
