@@ -9,7 +9,7 @@ use mimeo_core::{
     chunk::ChunkId,
     disk::{
         ReadAt, gpt,
-        table::{TableWrite, TableWrites},
+        table::{TableWrite, TableWrites, WHOLE_DISK},
     },
     failure::FailureCause,
     manifest::{ChunkContent, Manifest, RegionKind},
@@ -135,10 +135,11 @@ pub(crate) fn ends(disk_bytes: u64) -> [Extent; 2] {
 
 /// The first bytes of the master's disk, at most [`HEAD_BYTES`].
 fn fetch_head(manifest: &Manifest, link: &Link<'_>) -> Result<Vec<u8>, Halt> {
+    let begins = [RegionKind::BootArea, RegionKind::Partition(WHOLE_DISK)];
     let boot_area = manifest
         .regions
         .first()
-        .filter(|region| region.kind == RegionKind::BootArea && region.place.start_bytes == 0);
+        .filter(|region| begins.contains(&region.kind) && region.place.start_bytes == 0);
     let Some(boot_area) = boot_area else {
         let detail = "the manifest has no boot area".to_owned();
         return Err(FailureCause::ManifestRefused { detail }.into());

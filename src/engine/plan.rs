@@ -47,7 +47,8 @@ impl Plan {
         for warning in &layout.warnings {
             tracing::warn!(%warning, "the source disk is unusual");
         }
-        let mut regions = vec![raw(layout.boot_area, RegionKind::BootArea)];
+        let boot_area = Some(layout.boot_area).filter(|area| area.length_bytes > 0);
+        let mut regions: Vec<_> = boot_area.map(|area| raw(area, RegionKind::BootArea)).into_iter().collect();
         regions.extend(layout.gaps.iter().map(|&gap| raw(gap, RegionKind::Gap)));
         for partition in &layout.table.partitions {
             regions.push(plan_partition(source, partition)?);

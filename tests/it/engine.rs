@@ -32,7 +32,7 @@ use memory_disk::MemoryDisk;
 use memory_server::MemoryServer;
 use mimeo_core::{
     chunk::ChunkId,
-    disk::{ReadAt, layout},
+    disk::{ReadAt, layout, table::Scheme},
     failure::FailureCause,
     manifest::Content,
     messages::Phase,
@@ -189,6 +189,35 @@ fn an_mbr_disk_with_logical_partitions_comes_out_bit_equal() {
     run("fsck.fat", &["-n", &extract(&bytes, MIB, 40 * MIB, folder.path())]);
     run("ntfsfix", &["-n", &extract(&bytes, 45 * MIB, 48 * MIB, folder.path())]);
     run("e2fsck", &["-f", "-n", &extract(&bytes, 100 * MIB, 96 * MIB, folder.path())]);
+}
+
+#[test]
+fn a_volume_that_fills_its_disk_comes_out_bit_equal_and_is_no_volume_until_the_end() {
+    let folder = folder();
+    for (image, check) in [
+        (ext4(folder.path(), 40 * MIB, 12_000_000), "e2fsck -f -n"),
+        (ntfs(folder.path(), 40 * MIB), "ntfsfix -n"),
+        (fat32(folder.path(), 40 * MIB), "fsck.fat -n"),
+    ] {
+        let source = fs::read(&image).unwrap();
+        let server = MemoryServer::new();
+        succeeded(&capture(&server, &MemoryDisk::new(source.clone())));
+        assert_eq!(server.manifest_of_version().table.scheme, Scheme::Whole);
+
+        let target = MemoryDisk::new(vec![0xFF; 40 * MIB as usize]);
+        succeeded(&deploy(&server, &target));
+        let used = used_extents(&source.as_slice(), B512);
+        assert_equal_content(&source, &target.content(), &used);
+        let deployed = extract(&target.content(), 0, 40 * MIB, folder.path());
+        run("sh", &["-c", &format!("{check} {deployed}")]);
+
+        let target = MemoryDisk::new(vec![0xFF; 40 * MIB as usize]);
+        server.stops_after.store(server.fetched_chunks.load(Ordering::SeqCst) + 20, Ordering::SeqCst);
+        let patience = Patience { give_up_after: Duration::from_secs(30), ..Patience::default() };
+        assert_eq!(deploy_ending(&server, &target, &Board::default(), patience), Ending::Stopped);
+        assert!(target.writes() > 0, "it was stopped before it wrote");
+        assert!(layout::read(&target.content().as_slice(), B512).is_err(), "half a volume looks like one");
+    }
 }
 
 #[test]

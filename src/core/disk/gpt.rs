@@ -143,7 +143,11 @@ pub fn fit_to_disk(
         if disk_bytes < needed {
             return Err(FitError::DiskTooSmall { needed, actual: disk_bytes });
         }
-        return Ok(TableWrites { groups: master_record_writes(head, sector_zero, sector) });
+        let groups = match table.scheme {
+            Scheme::Whole => volume_writes(head, sector_zero),
+            _ => master_record_writes(head, sector_zero, sector),
+        };
+        return Ok(TableWrites { groups });
     };
     let (header, entries) = match sound_primary(head, sector) {
         Some(copy) => copy,
@@ -189,6 +193,19 @@ fn master_record_writes(head: &[u8], sector_zero: &[u8], sector: SectorSize) -> 
         Some(vec![TableWrite { offset_bytes, bytes: bytes?.to_vec() }])
     };
     writes.into_iter().filter_map(write).collect()
+}
+
+/// By what stands here every file system is known that can be told at all ([`super::filesystem`]); the superblock
+/// furthest from the start is Btrfs', at 64 KiB.
+const VOLUME_HEAD_BYTES: usize = 128 << 10;
+
+/// The start of a volume that fills the disk, sector 0 last: until then nothing there is taken for a file system.
+fn volume_writes(head: &[u8], sector_zero: &[u8]) -> Vec<Vec<TableWrite>> {
+    let from = sector_zero.len();
+    let behind = head.get(from..head.len().min(VOLUME_HEAD_BYTES)).filter(|bytes| !bytes.is_empty());
+    let behind = behind.map(|bytes| vec![TableWrite { offset_bytes: from as u64, bytes: bytes.to_vec() }]);
+    let first = vec![TableWrite { offset_bytes: 0, bytes: sector_zero.to_vec() }];
+    behind.into_iter().chain([first]).collect()
 }
 
 /// The first header and its entries, where `head` holds both and their checksums are right.

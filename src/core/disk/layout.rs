@@ -3,11 +3,10 @@
 use std::io;
 
 use super::{
-    ReadAt,
-    filesystem::{self, FileSystem},
+    ReadAt, filesystem,
     gpt::{self, GptError, header::Fault},
     mbr::{self, BootRecord, ChainError},
-    table::{PartitionTable, Scheme},
+    table::{Partition, PartitionKind, PartitionTable, Scheme, WHOLE_DISK},
 };
 use crate::units::{Extent, Lba, MIB, SectorSize};
 
@@ -26,7 +25,8 @@ const RECORD_AREA_BYTES: u64 = MIB;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     pub table: PartitionTable,
-    /// From the first byte of the disk to the first partition, at most [`BOOT_AREA_BYTES_MAX`].
+    /// From the first byte of the disk to the first partition, at most [`BOOT_AREA_BYTES_MAX`]; empty where a volume
+    /// fills the disk.
     pub boot_area: Extent,
     /// Bytes outside the partitions that are to be carried, between the start of the first partition and the end
     /// of the last one (or of the last extended boot record): in order, disjoint. An extended partition is no
@@ -62,8 +62,6 @@ pub enum LayoutError {
     Io(#[from] io::Error),
     #[error("the disk has neither a partition table nor a file system that is known")]
     NoTable,
-    #[error("the disk has no partition table: a file system ({0:?}) fills it as a whole")]
-    FileSystemOnDisk(FileSystem),
     #[error("the partition table names no partition")]
     Empty,
     #[error("the disk is a dynamic disk of Windows, whose volumes are not kept in its partition table")]
@@ -93,8 +91,8 @@ pub fn read(disk: &dyn ReadAt, sector: SectorSize) -> Result<Layout, LayoutError
         }
         Some(record) if record.plausible && !record.entries.is_empty() => read_mbr(disk, sector, &record),
         record => {
-            if let Some(found) = filesystem::detect(disk)? {
-                return Err(LayoutError::FileSystemOnDisk(found));
+            if filesystem::detect(disk)?.is_some() {
+                return Ok(whole_disk(disk));
             }
             if gpt::has_primary_header(disk, sector) {
                 let mut layout = read_gpt(disk, sector)?;
@@ -104,6 +102,24 @@ pub fn read(disk: &dyn ReadAt, sector: SectorSize) -> Result<Layout, LayoutError
             let plausible = record.is_some_and(|record| record.plausible);
             Err(if plausible { LayoutError::Empty } else { LayoutError::NoTable })
         }
+    }
+}
+
+/// A disk that one volume fills.
+fn whole_disk(disk: &dyn ReadAt) -> Layout {
+    let volume = Partition {
+        number: WHOLE_DISK,
+        place: Extent { start_bytes: 0, length_bytes: disk.length_bytes() },
+        kind: PartitionKind::Byte(0),
+        guid: [0; 16],
+        name: String::new(),
+        attributes: 0,
+    };
+    Layout {
+        table: PartitionTable { scheme: Scheme::Whole, partitions: vec![volume] },
+        boot_area: Extent { start_bytes: 0, length_bytes: 0 },
+        gaps: Vec::new(),
+        warnings: Vec::new(),
     }
 }
 

@@ -25,7 +25,13 @@ pub enum Scheme {
     },
     /// A master boot record, with the disk signature that Windows looks for.
     Mbr { disk_signature: u32 },
+    /// None: one volume fills the disk, as on many USB sticks and behind most image files. It stands in the list as
+    /// partition [`WHOLE_DISK`].
+    Whole,
 }
+
+/// The number of the volume that fills a disk without a partition table; real partitions count from 1.
+pub const WHOLE_DISK: u32 = 0;
 
 /// One partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +82,7 @@ impl PartitionTable {
                 let copy_sectors = entries_bytes.div_ceil(sector.bytes()) + 1;
                 content_end_bytes.saturating_add(copy_sectors * sector.bytes())
             }
-            Scheme::Mbr { .. } => content_end_bytes.max(sector.bytes()),
+            Scheme::Mbr { .. } | Scheme::Whole => content_end_bytes.max(sector.bytes()),
         }
     }
 }

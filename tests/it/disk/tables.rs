@@ -4,11 +4,12 @@ use std::{fs::File, panic};
 
 use mimeo_core::{
     disk::{
-        filesystem::FileSystem,
+        ReadAt,
+        filesystem::{self, FileSystem},
         gpt::{self, FitError, GptError},
         layout::{self, Layout, LayoutError, LayoutWarning},
         mbr::ChainError,
-        table::{PartitionKind, PartitionTable, Scheme, TableWrite},
+        table::{PartitionKind, PartitionTable, Scheme, TableWrite, WHOLE_DISK},
     },
     units::{Extent, SectorSize},
 };
@@ -421,8 +422,12 @@ fn what_is_no_partitioned_disk_is_named() {
     let fat = Image::of_bytes(8 * MIB);
     run("mkfs.fat", &[fat.str()]);
     for (image, expected) in [(ext, FileSystem::Ext), (ntfs, FileSystem::Ntfs), (fat, FileSystem::Fat12)] {
-        let error = layout::read(&image.open(), SECTOR).expect_err("no table");
-        assert!(matches!(error, LayoutError::FileSystemOnDisk(found) if found == expected), "{error}");
+        let layout = read(&image);
+        assert_eq!(filesystem::detect(&image.open()).expect("readable"), Some(expected));
+        let [volume] = &layout.table.partitions[..] else { panic!("{:?}", layout.table) };
+        let disk = Extent { start_bytes: 0, length_bytes: image.open().length_bytes() };
+        assert_eq!((layout.table.scheme, volume.number, volume.place), (Scheme::Whole, WHOLE_DISK, disk));
+        assert_eq!((layout.boot_area.length_bytes, layout.gaps), (0, vec![]));
     }
 
     let dynamic = mbr_disk();
