@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use mimeo_core::causes::causes;
+use mimeo_core::{causes::causes, text::texts};
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinSet,
@@ -273,7 +273,7 @@ async fn greet(app: &App, config: &Config, served: &ServedInterface) -> Result<G
 /// Listens to the network once and says which DHCP mode it calls for.
 #[expect(clippy::print_stdout, reason = "the person at the terminal is to read this, whatever is logged")]
 async fn first_look(config: Config, served: ServedInterface) {
-    let finding = doctor::network::dhcp(&config, &served).await;
+    let finding = doctor::network::dhcp(texts(config.server.language), &config, &served).await;
     println!("DHCP: {}", finding.message);
     std::future::pending().await
 }

@@ -8,30 +8,30 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    CaptureOptions, DeployOptions,
+    CaptureOptions, DeployOptions, Output,
     connection::{Connection, understand},
     failure::CliError,
     follow,
-    format::{bytes, disk, word},
     screen::{plain, print, print_json},
-    sessions::{does, standing},
+    sessions::line,
+    words::Words,
 };
 use crate::api::sessions::{DiskPreview, SessionPreview, SessionRequest, SessionView};
 
 pub(super) async fn capture(
     connection: &Connection,
     options: CaptureOptions,
-    json: bool,
+    out: Output,
 ) -> Result<(), CliError> {
     let CaptureOptions { computer, name, disk, wait } = options;
     let request = SessionRequest::Capture { computer, master: name, disk, shown: None };
-    request_all(connection, &[request], wait, json).await
+    request_all(connection, &[request], wait, out).await
 }
 
 pub(super) async fn deploy(
     connection: &Connection,
     options: DeployOptions,
-    json: bool,
+    out: Output,
 ) -> Result<(), CliError> {
     let DeployOptions { master, computers, disk: rule, yes, wait } = options;
     let mut previews = Vec::new();
@@ -41,7 +41,9 @@ pub(super) async fn deploy(
         let request =
             SessionRequest::Deploy { computer, master: master.clone(), disk: rule.clone(), shown: None };
         let preview: SessionPreview = understand(&connection.post("/sessions/preview", &request).await?)?;
-        let [meant] = &preview.disks[..] else { return Err(CliError::Refused(several_disks(&preview))) };
+        let [meant] = &preview.disks[..] else {
+            return Err(CliError::Refused(several_disks(out.words, &preview)));
+        };
         // What is asked for is what was shown: this version, this disk and what stands on it.
         let version = preview.version.map_or_else(String::new, |version| format!("@{version}"));
         requests.push(SessionRequest::Deploy {
@@ -53,16 +55,16 @@ pub(super) async fn deploy(
         previews.push(preview);
     }
     if !yes {
-        confirm(&previews)?;
+        confirm(out.words, &previews)?;
     }
-    request_all(connection, &requests, wait, json).await
+    request_all(connection, &requests, wait, out).await
 }
 
 async fn request_all(
     connection: &Connection,
     requests: &[SessionRequest],
     wait: bool,
-    json: bool,
+    out: Output,
 ) -> Result<(), CliError> {
     let mut answers = Vec::new();
     let mut sessions: Vec<SessionView> = Vec::new();
@@ -74,58 +76,57 @@ async fn request_all(
             }
             Err(error) => {
                 // What was asked for before stands, and whoever asked must know.
-                say(answers, &sessions, json);
+                say(answers, &sessions, out);
                 return Err(error);
             }
         }
     }
     if wait {
         let ids: Vec<_> = sessions.iter().map(|session| session.id).collect();
-        return follow::wait(connection, &ids, json).await;
+        return follow::wait(connection, &ids, out).await;
     }
-    say(answers, &sessions, json);
+    say(answers, &sessions, out);
     Ok(())
 }
 
-fn say(answers: Vec<Value>, sessions: &[SessionView], json: bool) {
-    if json {
+fn say(answers: Vec<Value>, sessions: &[SessionView], out: Output) {
+    if out.json {
         return print_json(&Value::Array(answers));
     }
     for session in sessions {
-        let (id, computer) = (session.id, &session.computer_name);
-        print(&format!("Session {id}: {computer}, {}: {}.", does(session), standing(session)));
+        print(&line(out.words, session));
     }
 }
 
-fn several_disks(preview: &SessionPreview) -> String {
-    let mut text = format!("{} has several disks, say which with --disk:", preview.computer_name);
-    for disk_preview in &preview.disks {
+fn several_disks(words: Words, preview: &SessionPreview) -> String {
+    let mut text = words.say_of("ask-several", "computer", &preview.computer_name);
+    for disk in &preview.disks {
         // Writing to a string cannot fail.
-        let _written = write!(text, "\n  {}", disk(&disk_preview.pin));
+        let _written = write!(text, "\n  {}", words.disk(&disk.pin));
     }
     text
 }
 
 /// Shows what will be erased and asks a person, who has to be there.
-fn confirm(previews: &[SessionPreview]) -> Result<(), CliError> {
-    let mut text = String::from("This will erase:\n");
+fn confirm(words: Words, previews: &[SessionPreview]) -> Result<(), CliError> {
+    let mut text = format!("{}\n", words.say("ask-erase"));
     for preview in previews {
-        for disk_preview in &preview.disks {
-            text.push_str(&lost(&preview.computer_name, disk_preview));
+        for disk in &preview.disks {
+            text.push_str(&lost(words, &preview.computer_name, disk));
         }
     }
     let input = io::stdin();
     if !input.is_terminal() {
-        let advice = "nobody is at the terminal to confirm this: give --yes if all of it may be erased";
-        return Err(CliError::Refused(format!("{}\n{advice}", text.trim_end())));
+        return Err(CliError::Refused(format!("{}\n{}", text.trim_end(), words.say("ask-nobody"))));
     }
+    let yes = words.say("ask-yes");
     // Not on the standard output, which is for the answer.
-    ask(&format!("{text}Type yes to erase and deploy: "))
+    ask(&format!("{text}{} ", words.say_of("ask-type", "word", &yes)))
         .map_err(|error| CliError::Refused(error.to_string()))?;
     let mut typed = String::new();
     match input.lock().read_line(&mut typed) {
-        Ok(_) if typed.trim() == "yes" => Ok(()),
-        _ => Err(CliError::Refused("nothing was done".into())),
+        Ok(_) if typed.trim() == yes => Ok(()),
+        _ => Err(CliError::Refused(words.say("ask-nothing-done"))),
     }
 }
 
@@ -135,26 +136,24 @@ fn ask(question: &str) -> io::Result<()> {
     output.flush()
 }
 
-fn lost(computer: &str, preview: &DiskPreview) -> String {
-    let mut text = format!("  {computer}: {} ({})\n", disk(&preview.pin), plain(&preview.kernel_name));
+fn lost(words: Words, computer: &str, preview: &DiskPreview) -> String {
+    let mut text = format!("  {computer}: {} ({})\n", words.disk(&preview.pin), plain(&preview.kernel_name));
     if preview.partitions.is_empty() {
-        text.push_str("      no partitions\n");
+        text.push_str(&format!("      {}\n", words.say("disk-no-partitions")));
     }
     for partition in &preview.partitions {
-        let filesystem = partition.filesystem.as_ref().map_or_else(|| "unknown content".to_owned(), word);
-        let size = bytes(partition.place.length_bytes);
-        // Writing to a string cannot fail.
-        let _written =
-            writeln!(text, "      {} {filesystem} {size} {}", partition.number, plain(&partition.name));
+        text.push_str(&format!("      {}\n", words.partition(partition)));
     }
     text
 }
 
 #[cfg(test)]
 mod tests {
+    use mimeo_core::messages::Language;
     use serde_json::json;
 
     use super::lost;
+    use crate::cli::words::Words;
 
     #[test]
     fn what_is_erased_stands_on_lines_of_its_own_whatever_a_machine_calls_it() {
@@ -164,10 +163,10 @@ mod tests {
             "partitions": [{ "number": 1, "place": { "start_bytes": 0, "length_bytes": 1000 },
                              "name": "Data\n      nothing", "filesystem": null }],
         }));
-        let text = lost("pc-1", &preview.expect("a preview"));
+        let text = lost(Words::new(Language::En), "pc-1", &preview.expect("a preview"));
         assert_eq!(text.lines().count(), 2, "{text}");
         assert!(
-            !text.contains(['\u{1b}', '\r']) && text.contains("unknown content 1\u{a0}kB Data"),
+            !text.contains(['\u{1b}', '\r']) && text.contains("unknown content  1\u{a0}kB  Data"),
             "{text}"
         );
     }

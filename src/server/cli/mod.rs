@@ -1,24 +1,26 @@
 //! The command line: what can be typed, and which file does it.
 //!
 //! Every command but `serve` and `doctor` talks to a running server through [`connection`], and shows what the API
-//! says: as tables and sentences, or with `--json` as it came.
+//! says: as tables and sentences in the language of [`words`], or with `--json` as it came.
 
 mod computers;
-mod connection;
+pub(crate) mod connection;
 mod deploy;
-mod failure;
+pub(crate) mod failure;
 mod follow;
 mod format;
 mod masters;
-mod screen;
+mod refusal;
+pub(crate) mod screen;
 mod sessions;
 mod tokens;
+pub mod words;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use self::{connection::Connection, failure::CliError};
+use self::{connection::Connection, failure::CliError, words::Words};
 use crate::{api::computers::LoaderView, config::Config};
 
 /// Network boot and imaging: one master, a classroom of copies.
@@ -164,38 +166,45 @@ pub enum TokenCommand {
     Delete { name: String },
 }
 
+/// How a command answers.
+#[derive(Clone, Copy)]
+struct Output {
+    words: Words,
+    /// For programs: as the API says it.
+    json: bool,
+}
+
 /// Runs a command against a server. 0: done; 1: failed; clap itself ends with 2 for what was typed wrongly.
 pub async fn run(options: Options, command: Command) -> ExitCode {
-    let json = options.json;
-    match execute(options, command).await {
+    let out = Output { words: Words::of_environment(options.json), json: options.json };
+    match execute(options, command, out).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            failure::report(&error, json);
+            failure::report(&error, out);
             ExitCode::FAILURE
         }
     }
 }
 
-async fn execute(options: Options, command: Command) -> Result<(), CliError> {
-    let json = options.json;
+async fn execute(options: Options, command: Command, out: Output) -> Result<(), CliError> {
     let connection = Connection::open(&options)?;
     match command {
-        Command::Serve(_) | Command::Doctor => Err(CliError::Refused("this command needs no server".into())),
-        Command::Computers(options) => computers::run(&connection, options, json).await,
-        Command::Masters => masters::list(&connection, json).await,
-        Command::Capture(capture) => deploy::capture(&connection, capture, json).await,
-        Command::Deploy(deploy) => deploy::deploy(&connection, deploy, json).await,
-        Command::Sessions { session: Some(session), .. } => sessions::show(&connection, session, json).await,
+        Command::Serve(_) | Command::Doctor => Err(CliError::Refused(out.words.say("error-needs-no-server"))),
+        Command::Computers(options) => computers::run(&connection, options, out).await,
+        Command::Masters => masters::list(&connection, out).await,
+        Command::Capture(capture) => deploy::capture(&connection, capture, out).await,
+        Command::Deploy(deploy) => deploy::deploy(&connection, deploy, out).await,
+        Command::Sessions { session: Some(session), .. } => sessions::show(&connection, session, out).await,
         Command::Sessions { session: None, open, watch: false } => {
-            sessions::list(&connection, open, json).await
+            sessions::list(&connection, open, out).await
         }
-        Command::Sessions { session: None, watch: true, .. } => follow::watch(&connection, json).await,
-        Command::Answer { session, disk } => sessions::answer(&connection, session, &disk, json).await,
-        Command::Cancel { session } => sessions::cancel(&connection, session, json).await,
-        Command::Token(TokenCommand::Create { name }) => tokens::create(&connection, &name, json).await,
-        Command::Token(TokenCommand::List) => tokens::list(&connection, json).await,
-        Command::Token(TokenCommand::Delete { name }) => tokens::delete(&connection, &name, json).await,
-        Command::SetupCode { renew } => tokens::setup_code(&connection, renew, json).await,
+        Command::Sessions { session: None, watch: true, .. } => follow::watch(&connection, out).await,
+        Command::Answer { session, disk } => sessions::answer(&connection, session, &disk, out).await,
+        Command::Cancel { session } => sessions::cancel(&connection, session, out).await,
+        Command::Token(TokenCommand::Create { name }) => tokens::create(&connection, &name, out).await,
+        Command::Token(TokenCommand::List) => tokens::list(&connection, out).await,
+        Command::Token(TokenCommand::Delete { name }) => tokens::delete(&connection, &name, out).await,
+        Command::SetupCode { renew } => tokens::setup_code(&connection, renew, out).await,
     }
 }
 

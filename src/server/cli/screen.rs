@@ -29,7 +29,7 @@ pub(super) fn print_json_line(json: &str) {
 }
 
 /// Text of a machine as part of a line: without line breaks and whatever else a terminal obeys.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|char| if commands(char) { MARK } else { char }).collect()
 }
 
