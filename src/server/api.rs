@@ -12,5 +12,6 @@ pub mod events;
 pub mod extract;
 pub mod login;
 pub mod masters;
+pub mod notices;
 pub mod router;
 pub mod sessions;

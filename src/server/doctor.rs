@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::{
     boot::artefacts::Artefacts,
-    cli::{failure, screen::plain, words::Words},
+    cli::{connection::Connection, failure, notices, screen::plain, words::Words},
     clock::Timestamp,
     config::{
         Config,
@@ -20,7 +20,7 @@ use crate::{
     },
     db,
     imaging::store::RESERVE_BYTES,
-    serve::data_dir,
+    serve::{data_dir, local_socket},
 };
 
 /// 2026-01-01: no server that runs this program can live before it.
@@ -42,6 +42,7 @@ pub enum Check {
     Ports,
     #[serde(rename = "DHCP")]
     Dhcp,
+    Notices,
 }
 
 /// One thing that was looked at.
@@ -105,14 +106,36 @@ pub async fn examine(words: Words, config_file: Option<&Path>) -> Vec<Finding> {
     findings.push(artefacts(words, &config.server.artefacts_dir));
     findings.push(database(words, &config.server.data_dir).await);
     findings.push(store(words, &config.store.path));
+    let running = data_dir::is_claimed(&config.server.data_dir);
     let served = interface::find(&config.network);
     findings.push(interface(words, &served));
     if let Ok(served) = &served {
-        let running = data_dir::is_claimed(&config.server.data_dir);
         findings.extend(network::ports(words, &config, served, running).await);
         findings.push(network::dhcp(words.shared(), &config, served).await);
     }
+    if running {
+        findings.extend(notices(words, &config.server.data_dir).await);
+    }
     findings
+}
+
+/// What the running server knows to keep machines from booting.
+async fn notices(words: Words, data_dir: &Path) -> Vec<Finding> {
+    let asked = match Connection::through_socket(&local_socket(data_dir)) {
+        Ok(connection) => notices::ask(&connection).await,
+        Err(error) => Err(error),
+    };
+    match asked {
+        Ok(known) if known.is_empty() => vec![Finding::ok(Check::Notices, words.say("none-notices"))],
+        Ok(known) => {
+            let finding = |notice| Finding::warn(Check::Notices, notices::sentence(words, notice));
+            known.iter().map(finding).collect()
+        }
+        Err(error) => {
+            let sentence = words.say_of("doctor-notices-unasked", "error", error.sentence(&words));
+            vec![Finding::warn(Check::Notices, sentence)]
+        }
+    }
 }
 
 fn clock(words: Words, now: Timestamp) -> Finding {

@@ -77,6 +77,7 @@ async fn nothing_is_told_to_one_who_shows_nothing_and_each_refusal_is_known() {
             (Method::GET, "/about"),
             (Method::GET, "/login"),
             (Method::GET, "/computers"),
+            (Method::GET, "/notices"),
             (Method::GET, "/masters"),
             (Method::GET, "/sessions"),
             (Method::GET, "/events"),
@@ -120,6 +121,19 @@ async fn errors_are_json_with_a_word_and_a_sentence() {
         assert_eq!((answer.status, answer.error()), (status, error), "{path}: {:?}", answer.body);
         assert!(answer.body["message"].as_str().is_some_and(|message| !message.is_empty()), "{path}");
     }
+}
+
+#[tokio::test]
+async fn what_keeps_machines_from_booting_is_told_with_facts_and_a_sentence() {
+    let house = House::start().await;
+    let program = house.program().await;
+    assert_eq!(house.get("/notices", &program).await.body, json!([]));
+    let notice = Notice::PoolExhausted { addresses: 4 };
+    house.notices.note(notice, Timestamp::now());
+    let told = house.get("/notices", &program).await.body;
+    assert_eq!((&told[0]["notice"], &told[0]["addresses"]), (&json!("pool_exhausted"), &json!(4)));
+    assert!(told[0]["message"].as_str().is_some_and(|message| message.contains("[dhcp] pool")), "{told}");
+    assert!(told[0]["seen"].as_i64().is_some_and(|seen| seen > 0), "{told}");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use super::{
     ComputersOptions, Output,
     connection::{Connection, in_path, understand},
     failure::CliError,
+    notices,
     format::{or_dash, word},
     screen::{plain, print, print_json},
     words::Words,
@@ -57,6 +58,7 @@ async fn list(connection: &Connection, out: Output) -> Result<(), CliError> {
         return Ok(());
     }
     let computers: Vec<ComputerSummary> = understand(&answer)?;
+    notices::say_aside(connection, out.words).await?;
     let now = Timestamp::now();
     let rows: Vec<Vec<String>> = computers.iter().map(|computer| row(out.words, computer, now)).collect();
     print(&out.words.table(&COLUMNS, &rows, "none-computers"));

@@ -10,6 +10,7 @@ pub(crate) mod failure;
 mod follow;
 mod format;
 mod masters;
+pub(crate) mod notices;
 mod refusal;
 pub(crate) mod screen;
 mod sessions;
@@ -60,6 +61,8 @@ pub enum Command {
     Serve(ServeOptions),
     /// List computers, show one, or change what is set for it
     Computers(ComputersOptions),
+    /// Say what keeps machines from booting, and what to do about it
+    Notices,
     /// List masters and their versions
     Masters,
     /// Read a computer's disk into a new version of a master
@@ -191,6 +194,7 @@ async fn execute(options: Options, command: Command, out: Output) -> Result<(), 
     match command {
         Command::Serve(_) | Command::Doctor => Err(CliError::Refused(out.words.say("error-needs-no-server"))),
         Command::Computers(options) => computers::run(&connection, options, out).await,
+        Command::Notices => notices::list(&connection, out).await,
         Command::Masters => masters::list(&connection, out).await,
         Command::Capture(capture) => deploy::capture(&connection, capture, out).await,
         Command::Deploy(deploy) => deploy::deploy(&connection, deploy, out).await,

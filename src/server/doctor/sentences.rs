@@ -23,6 +23,7 @@ pub(super) fn check(words: &Words, check: Check) -> String {
         Check::Interface => "doctor-interface",
         Check::Ports => "doctor-ports",
         Check::Dhcp => "doctor-dhcp",
+        Check::Notices => "doctor-notices",
     })
 }
 
