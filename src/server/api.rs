@@ -7,6 +7,7 @@
 pub mod about;
 pub mod client;
 pub mod computers;
+pub mod dhcp;
 pub mod error;
 pub mod events;
 pub mod extract;

@@ -84,7 +84,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ServeErr
         tasks.spawn("TFTP", infallible(tftp.serve(files, stop.clone())));
     }
     let told = dhcp::socket::Tell { machines, events, notices: app.notices.clone() };
-    let dhcp = dhcp::socket::serve(settings::dhcp(&config, &served), source, told, pool, stop.clone());
+    let dhcp = dhcp::socket::serve(app.dhcp.as_ref().clone(), source, told, pool, stop.clone());
     tasks.spawn("DHCP", async { dhcp.await.map_err(|error| ServeError::Dhcp(Box::new(error))) });
     let services = app.services.clone();
     tasks.spawn("sessions", until(stop.clone(), async move { services.keep_sessions().await }));
@@ -141,6 +141,7 @@ async fn open(config: &Config, stopping: CancellationToken) -> Result<Opened, Se
         services: services.clone(),
         auth: Auth::new(db, events.clone(), config.auth.login_lasts),
         artefacts: artefacts.clone(),
+        dhcp: Arc::new(settings::dhcp(config, &served)),
         notices: Notices::default(),
         authority_pem: tls.authority_pem().into(),
         started,

@@ -14,6 +14,7 @@ pub(crate) mod notices;
 mod refusal;
 pub(crate) mod screen;
 mod sessions;
+mod snippets;
 mod tokens;
 pub mod words;
 
@@ -22,7 +23,8 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 
 use self::{connection::Connection, failure::CliError, words::Words};
-use crate::{api::computers::LoaderView, config::Config};
+use crate::{
+    api::{computers::LoaderView, dhcp::ForeignServer}, config::Config};
 
 /// Network boot and imaging: one master, a classroom of copies.
 #[derive(Debug, Parser)]
@@ -88,6 +90,12 @@ pub enum Command {
     },
     /// Cancel a session
     Cancel { session: i64 },
+    /// Print what a DHCP server that is not ours needs to be told, so that every machine boots from here
+    DhcpSnippets {
+        /// Only for this one, to be written into its configuration
+        #[arg(long)]
+        server: Option<ForeignServer>,
+    },
     /// Keys for programs that use the API
     #[command(subcommand)]
     Token(TokenCommand),
@@ -205,6 +213,9 @@ async fn execute(options: Options, command: Command, out: Output) -> Result<(), 
         Command::Sessions { session: None, watch: true, .. } => follow::watch(&connection, out).await,
         Command::Answer { session, disk } => sessions::answer(&connection, session, &disk, out).await,
         Command::Cancel { session } => sessions::cancel(&connection, session, out).await,
+        Command::DhcpSnippets { server } => {
+            snippets::print_snippets(&connection, server, out).await
+        }
         Command::Token(TokenCommand::Create { name }) => tokens::create(&connection, &name, out).await,
         Command::Token(TokenCommand::List) => tokens::list(&connection, out).await,
         Command::Token(TokenCommand::Delete { name }) => tokens::delete(&connection, &name, out).await,
