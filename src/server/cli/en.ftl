@@ -27,12 +27,18 @@ column-sent = SENT
 column-received = RECEIVED
 column-token = TOKEN
 column-made = MADE
+column-file = FILE
+column-package = PACKAGE
+column-version = VERSION
+column-size = SIZE
+column-hash = BLAKE3
 none-computers = There are no computers yet: start one from the network and choose "register this computer".
 none-masters = There are no masters yet: make one with "mimeo capture COMPUTER --name NAME".
 none-sessions = There are no sessions. Begin one with "mimeo capture" or "mimeo deploy".
 none-phases = It has not begun.
 none-notices = Nothing is known to keep a machine from booting.
 none-tokens = There are no tokens: make one with "mimeo token create NAME".
+none-artefacts = There is nothing to boot from.
 ago-now = just now
 ago-minutes = { $number } min ago
 ago-hours = { $number } h ago
@@ -91,6 +97,7 @@ ask-several = { $computer } has several disks, say which with --disk:
 
 ## Ways in
 
+about-started = started { $when }
 token-shown-once = This token is shown only now. Whoever has it may do everything.
 token-deleted = Token { $name } opens nothing any more.
 setup-done = The administrator's password is set. To set a forgotten one again: mimeo setup-code --renew

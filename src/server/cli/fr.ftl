@@ -27,12 +27,18 @@ column-sent = ENVOYÉ
 column-received = REÇU
 column-token = JETON
 column-made = CRÉÉ
+column-file = FICHIER
+column-package = PAQUET
+column-version = VERSION
+column-size = TAILLE
+column-hash = BLAKE3
 none-computers = Aucun ordinateur encore : démarrez-en un sur le réseau et choisissez « Enregistrer cet ordinateur ».
 none-masters = Aucun master encore : créez-en un avec « mimeo capture ORDINATEUR --name NOM ».
 none-sessions = Aucune session. Commencez-en une avec « mimeo capture » ou « mimeo deploy ».
 none-phases = Elle n'a pas commencé.
 none-notices = Rien ne semble empêcher une machine de démarrer.
 none-tokens = Aucun jeton : créez-en un avec « mimeo token create NOM ».
+none-artefacts = Il n'y a rien à démarrer.
 ago-now = à l'instant
 ago-minutes = il y a { $number } min
 ago-hours = il y a { $number } h
@@ -91,6 +97,7 @@ ask-several = { $computer } a plusieurs disques, dites lequel avec --disk :
 
 ## L'accès
 
+about-started = démarré { $when }
 token-shown-once = Ce jeton n'est montré que maintenant. Qui le détient peut tout faire.
 token-deleted = Le jeton { $name } n'ouvre plus rien.
 setup-done = Le mot de passe de l'administrateur est défini. S'il est oublié, pour en choisir un autre : mimeo setup-code --renew

@@ -3,6 +3,7 @@
 //! Every command but `serve` and `doctor` talks to a running server through [`connection`], and shows what the API
 //! says: as tables and sentences in the language of [`words`], or with `--json` as it came.
 
+mod about;
 mod computers;
 pub(crate) mod connection;
 mod deploy;
@@ -105,6 +106,8 @@ pub enum Command {
         #[arg(long)]
         renew: bool,
     },
+    /// Say which server this is, and what machines boot: each file with its package, version and hash
+    About,
     /// Check this machine and this configuration, and say what to do
     Doctor,
 }
@@ -219,6 +222,7 @@ async fn execute(options: Options, command: Command, out: Output) -> Result<(), 
         Command::Token(TokenCommand::Create { name }) => tokens::create(&connection, &name, out).await,
         Command::Token(TokenCommand::List) => tokens::list(&connection, out).await,
         Command::Token(TokenCommand::Delete { name }) => tokens::delete(&connection, &name, out).await,
+        Command::About => about::show(&connection, out).await,
         Command::SetupCode { renew } => tokens::setup_code(&connection, renew, out).await,
     }
 }
