@@ -11,8 +11,7 @@ use crate::{
     clock::Timestamp,
 };
 
-const COLUMNS: [&str; 5] =
-    ["column-file", "column-package", "column-version", "column-size", "column-hash"];
+const COLUMNS: [&str; 5] = ["column-file", "column-package", "column-version", "column-size", "column-hash"];
 
 pub(super) async fn show(connection: &Connection, out: Output) -> Result<(), CliError> {
     let answer = connection.get("/about").await?;

@@ -11,8 +11,8 @@ use super::{
     ComputersOptions, Output,
     connection::{Connection, in_path, understand},
     failure::CliError,
-    notices,
     format::{or_dash, word},
+    notices,
     screen::{plain, print, print_json},
     words::Words,
 };

@@ -93,6 +93,10 @@ ask-type = Type "{ $word }" to erase and deploy:
 ask-yes = yes
 ask-nobody = nobody is at the terminal to confirm this: give --yes if all of it may be erased
 ask-nothing-done = nothing was done
+ask-disks = { $computer } has several disks:
+ask-disk-read = Which one is to be read? Type its number, serial number or WWN:
+ask-disk-erase = Which one is to be erased? Type its number, serial number or WWN:
+ask-no-such-disk = None of these disks is { $typed }.
 ask-several = { $computer } has several disks, say which with --disk:
 
 ## Ways in

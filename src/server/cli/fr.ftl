@@ -93,6 +93,10 @@ ask-type = Tapez « { $word } » pour effacer et déployer :
 ask-yes = oui
 ask-nobody = personne n'est au terminal pour le confirmer : donnez --yes si tout cela peut être effacé
 ask-nothing-done = rien n'a été fait
+ask-disks = { $computer } a plusieurs disques :
+ask-disk-read = Lequel est à lire ? Tapez son numéro, son numéro de série ou son WWN :
+ask-disk-erase = Lequel est à effacer ? Tapez son numéro, son numéro de série ou son WWN :
+ask-no-such-disk = Aucun de ces disques n'est { $typed }.
 ask-several = { $computer } a plusieurs disques, dites lequel avec --disk :
 
 ## L'accès

@@ -4,6 +4,7 @@
 //! says: as tables and sentences in the language of [`words`], or with `--json` as it came.
 
 mod about;
+mod ask;
 mod computers;
 pub(crate) mod connection;
 mod deploy;
@@ -25,7 +26,9 @@ use clap::{Args, Parser, Subcommand};
 
 use self::{connection::Connection, failure::CliError, words::Words};
 use crate::{
-    api::{computers::LoaderView, dhcp::ForeignServer}, config::Config};
+    api::{computers::LoaderView, dhcp::ForeignServer},
+    config::Config,
+};
 
 /// Network boot and imaging: one master, a classroom of copies.
 #[derive(Debug, Parser)]
@@ -144,7 +147,7 @@ pub struct CaptureOptions {
     /// The master that gets a new version, or is made
     #[arg(long, value_name = "MASTER")]
     pub name: String,
-    /// Serial number or WWN, where the computer has several disks
+    /// Serial number or WWN, where the computer has several disks; without it, whoever is at the terminal is asked
     #[arg(long)]
     pub disk: Option<String>,
     /// Follow the session to its end
@@ -159,7 +162,7 @@ pub struct DeployOptions {
     /// Names or ids
     #[arg(required = true, value_name = "COMPUTER")]
     pub computers: Vec<String>,
-    /// Serial number or WWN, where a computer has several disks
+    /// Serial number or WWN, where a computer has several disks; without it, whoever is at the terminal is asked
     #[arg(long)]
     pub disk: Option<String>,
     /// Do not ask before erasing
@@ -216,9 +219,7 @@ async fn execute(options: Options, command: Command, out: Output) -> Result<(), 
         Command::Sessions { session: None, watch: true, .. } => follow::watch(&connection, out).await,
         Command::Answer { session, disk } => sessions::answer(&connection, session, &disk, out).await,
         Command::Cancel { session } => sessions::cancel(&connection, session, out).await,
-        Command::DhcpSnippets { server } => {
-            snippets::print_snippets(&connection, server, out).await
-        }
+        Command::DhcpSnippets { server } => snippets::print_snippets(&connection, server, out).await,
         Command::Token(TokenCommand::Create { name }) => tokens::create(&connection, &name, out).await,
         Command::Token(TokenCommand::List) => tokens::list(&connection, out).await,
         Command::Token(TokenCommand::Delete { name }) => tokens::delete(&connection, &name, out).await,
