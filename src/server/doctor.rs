@@ -84,15 +84,21 @@ pub async fn run(config_file: Option<&Path>, json: bool) -> ExitCode {
     if json {
         println!("{:#}", serde_json::json!(findings));
     } else {
-        for Finding { check, verdict, message } in &findings {
-            let (verdict, check) = (sentences::verdict(&words, *verdict), sentences::check(&words, *check));
-            println!("{verdict:9} {check:14} {}", plain(message));
+        for finding in &findings {
+            println!("{}", line(words, finding));
         }
     }
     match findings.iter().any(|finding| finding.verdict == Verdict::Fail) {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
     }
+}
+
+/// A finding as people read it; what follows its first line stands under the message.
+fn line(words: Words, Finding { check, verdict, message }: &Finding) -> String {
+    let (verdict, check) = (sentences::verdict(&words, *verdict), sentences::check(&words, *check));
+    let message: Vec<String> = message.lines().map(plain).collect();
+    format!("{verdict:9} {check:14} {}", message.join(&format!("\n{:25}", "")))
 }
 
 /// Everything that can be looked at with this configuration.
@@ -228,7 +234,7 @@ fn interface(words: Words, served: &Result<ServedInterface, InterfaceError>) -> 
 mod tests {
     use mimeo_core::messages::Language;
 
-    use super::{Check, Finding, Verdict, clock, examine, store};
+    use super::{Check, Finding, Verdict, clock, examine, line, store};
     use crate::{cli::words::Words, clock::Timestamp};
 
     fn english() -> Words {
@@ -250,6 +256,17 @@ mod tests {
     fn a_store_that_does_not_exist_yet_is_judged_by_its_disk() {
         let dir = tempfile::tempdir().expect("a directory");
         assert_ne!(verdict(&store(english(), &dir.path().join("a/b/c"))), Verdict::Fail);
+    }
+
+    #[test]
+    fn findings_stand_in_columns_in_both_languages() {
+        let finding = Finding::warn(Check::Clock, "one\ntwo\u{1b}".into());
+        assert_eq!(
+            line(english(), &finding),
+            "WARN      clock          one\n                         two\u{fffd}"
+        );
+        let french = line(Words::new(Language::Fr), &finding);
+        assert!(french.starts_with("ATTENTION horloge        one\n"), "{french}");
     }
 
     #[tokio::test]

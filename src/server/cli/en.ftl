@@ -122,7 +122,7 @@ error-no-question = session { $id } has no question open
 error-no-such-disk = no disk in question is { $typed }:
 error-several-such-disks = several disks in question are { $typed }, give the number in the list
 error-config-unreadable = the configuration { $file } cannot be read ({ $error })
-error-config-syntax = { $file } is no TOML ({ $error })
+error-config-syntax = { $file } is no TOML: { $error }
 error-config-unknown-key = { $file }: unknown key { $key }, did you mean { $nearest }?
 error-config-bad-value = { $file }: { $key } = { $value } is not allowed, expected { $allowed }
 error-config-missing-key = { $file }: { $key } is needed ({ $needed })

@@ -122,7 +122,7 @@ pub(crate) fn config(words: &Words, error: &ConfigError) -> String {
             words.say_with("error-config-unknown-key", &[("file", file), ("key", key), ("nearest", nearest)])
         }
         ConfigError::BadValue { file, key, value, allowed } => {
-            let values = [("file", &**file), ("key", key), ("value", value), ("allowed", allowed)];
+            let values = [("file", &**file), ("key", &**key), ("value", &**value), ("allowed", *allowed)];
             words.say_with("error-config-bad-value", &values)
         }
         ConfigError::MissingKey { file, key, needed } => {

@@ -122,7 +122,7 @@ error-no-question = la session { $id } n'attend pas de réponse
 error-no-such-disk = aucun des disques possibles n'est { $typed } :
 error-several-such-disks = plusieurs des disques possibles sont { $typed }, donnez le numéro dans la liste
 error-config-unreadable = la configuration { $file } est illisible ({ $error })
-error-config-syntax = { $file } n'est pas du TOML ({ $error })
+error-config-syntax = { $file } n'est pas du TOML : { $error }
 error-config-unknown-key = { $file } : clé inconnue { $key }, vouliez-vous dire { $nearest } ?
 error-config-bad-value = { $file } : { $key } = { $value } n'est pas permis, valeurs permises : { $allowed }
 error-config-missing-key = { $file } : il manque { $key } ({ $needed })

@@ -259,10 +259,11 @@ mod tests {
         assert_eq!(serial_before_number.wwn.as_deref(), Some("wwn-2"));
         for (typed, expect) in [("CCC", "several disks"), ("0", "no disk"), ("5", "no disk"), ("", "no disk")]
         {
-            let error = chosen(english(), &session_7, typed).expect_err(typed).to_string();
+            let error = chosen(english(), &session_7, typed).expect_err(typed).sentence(&english());
             assert!(error.contains(expect), "{error}");
         }
-        let unasked = chosen(english(), &session("running", &[]), "1").expect_err("no question").to_string();
+        let unasked =
+            chosen(english(), &session("running", &[]), "1").expect_err("no question").sentence(&english());
         assert!(unasked.contains("no question"), "{unasked}");
     }
 
