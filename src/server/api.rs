@@ -7,10 +7,12 @@
 pub mod about;
 pub mod client;
 pub mod computers;
+pub mod dhcp;
 pub mod error;
 pub mod events;
 pub mod extract;
 pub mod login;
 pub mod masters;
+pub mod notices;
 pub mod router;
 pub mod sessions;

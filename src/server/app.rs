@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::Auth,
-    boot::{artefacts::Artefacts, notices::Notices},
+    boot::{artefacts::Artefacts, dhcp::settings::Settings as DhcpSettings, notices::Notices},
     clock::Timestamp,
     wiring::Services,
 };
@@ -20,6 +20,8 @@ pub struct App {
     pub auth: Auth,
     /// What machines boot from.
     pub artefacts: Arc<Artefacts>,
+    /// DHCP as it is served.
+    pub dhcp: Arc<DhcpSettings>,
     /// The certificate of our authority.
     pub authority_pem: Arc<str>,
     /// What keeps machines from booting.

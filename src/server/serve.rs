@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use mimeo_core::causes::causes;
+use mimeo_core::{causes::causes, text::texts};
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinSet,
@@ -84,7 +84,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ServeErr
         tasks.spawn("TFTP", infallible(tftp.serve(files, stop.clone())));
     }
     let told = dhcp::socket::Tell { machines, events, notices: app.notices.clone() };
-    let dhcp = dhcp::socket::serve(settings::dhcp(&config, &served), source, told, pool, stop.clone());
+    let dhcp = dhcp::socket::serve(app.dhcp.as_ref().clone(), source, told, pool, stop.clone());
     tasks.spawn("DHCP", async { dhcp.await.map_err(|error| ServeError::Dhcp(Box::new(error))) });
     let services = app.services.clone();
     tasks.spawn("sessions", until(stop.clone(), async move { services.keep_sessions().await }));
@@ -141,6 +141,7 @@ async fn open(config: &Config, stopping: CancellationToken) -> Result<Opened, Se
         services: services.clone(),
         auth: Auth::new(db, events.clone(), config.auth.login_lasts),
         artefacts: artefacts.clone(),
+        dhcp: Arc::new(settings::dhcp(config, &served)),
         notices: Notices::default(),
         authority_pem: tls.authority_pem().into(),
         started,
@@ -273,7 +274,7 @@ async fn greet(app: &App, config: &Config, served: &ServedInterface) -> Result<G
 /// Listens to the network once and says which DHCP mode it calls for.
 #[expect(clippy::print_stdout, reason = "the person at the terminal is to read this, whatever is logged")]
 async fn first_look(config: Config, served: ServedInterface) {
-    let finding = doctor::network::dhcp(&config, &served).await;
+    let finding = doctor::network::dhcp(texts(config.server.language), &config, &served).await;
     println!("DHCP: {}", finding.message);
     std::future::pending().await
 }

@@ -10,7 +10,7 @@ mod program;
 use std::{os::unix::fs::PermissionsExt, process::Command, time::Duration};
 
 use mimeo_core::ids::MacAddr;
-use mimeo_server::events::Event;
+use mimeo_server::{boot::notices::Notice, clock::Timestamp, events::Event};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
@@ -77,6 +77,8 @@ async fn nothing_is_told_to_one_who_shows_nothing_and_each_refusal_is_known() {
             (Method::GET, "/about"),
             (Method::GET, "/login"),
             (Method::GET, "/computers"),
+            (Method::GET, "/notices"),
+            (Method::GET, "/dhcp"),
             (Method::GET, "/masters"),
             (Method::GET, "/sessions"),
             (Method::GET, "/events"),
@@ -119,6 +121,32 @@ async fn errors_are_json_with_a_word_and_a_sentence() {
         let answer = house.ask(method, path, &program, body).await;
         assert_eq!((answer.status, answer.error()), (status, error), "{path}: {:?}", answer.body);
         assert!(answer.body["message"].as_str().is_some_and(|message| !message.is_empty()), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_keeps_machines_from_booting_is_told_with_facts_and_a_sentence() {
+    let house = House::start().await;
+    let program = house.program().await;
+    assert_eq!(house.get("/notices", &program).await.body, json!([]));
+    let notice = Notice::PoolExhausted { addresses: 4 };
+    house.notices.note(notice, Timestamp::now());
+    let told = house.get("/notices", &program).await.body;
+    assert_eq!((&told[0]["notice"], &told[0]["addresses"]), (&json!("pool_exhausted"), &json!(4)));
+    assert!(told[0]["message"].as_str().is_some_and(|message| message.contains("[dhcp] pool")), "{told}");
+    assert!(told[0]["seen"].as_i64().is_some_and(|seen| seen > 0), "{told}");
+}
+
+#[tokio::test]
+async fn another_dhcp_server_s_configuration_names_this_server() {
+    let house = House::start().await;
+    let dhcp = house.get("/dhcp", &house.program().await).await.body;
+    assert_eq!(dhcp["mode"], "proxy");
+    let snippets = dhcp["snippets"].as_array().expect("a list");
+    let servers: Vec<_> = snippets.iter().map(|snippet| &snippet["server"]).collect();
+    assert_eq!(servers, ["isc", "kea", "dnsmasq", "windows"]);
+    for snippet in snippets {
+        assert!(snippet["text"].as_str().is_some_and(|text| text.contains("127.0.0.1")), "{snippet}");
     }
 }
 

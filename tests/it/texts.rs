@@ -10,6 +10,7 @@ use mimeo_core::text::keys;
 
 const SHARED_FRENCH: &str = include_str!("../../src/core/text/fr.ftl");
 const PAGES_FRENCH: &str = include_str!("../../src/server/ui/fr.ftl");
+const TERMINAL_FRENCH: &str = include_str!("../../src/server/cli/fr.ftl");
 
 /// With what the keys begin of the sentences that are not the pages' own, and where they are asked for.
 const SHARED_BEGIN: [&str; 7] = ["disk-", "phase-", "failure-", "console-", "trouble-", "dhcp-", "notice-"];
@@ -19,7 +20,7 @@ const SHARED_ASKED_IN: [&str; 4] =
 /// At which no line is broken.
 const SPACE: char = '\u{a0}';
 
-/// The same, but narrow. The bare console, which shows the shared sentences, has none.
+/// The same, but narrow. A bare console, which shows the shared sentences and the terminal's, has none.
 const NARROW_SPACE: char = '\u{202f}';
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -86,6 +87,7 @@ fn misplaced(catalogue: &str, high: char) -> Vec<String> {
 fn french_punctuation_stays_on_the_line_of_its_word() {
     assert_eq!(misplaced(PAGES_FRENCH, NARROW_SPACE), Vec::<String>::new());
     assert_eq!(misplaced(SHARED_FRENCH, SPACE), Vec::<String>::new());
+    assert_eq!(misplaced(TERMINAL_FRENCH, SPACE), Vec::<String>::new());
     for wrong in ["a = Quoi ?", "a = Quoi?", "a = Ici: là", "a = « Ici\u{a0}»", "a = 5 %"] {
         assert_eq!(misplaced(wrong, SPACE).len(), 1, "{wrong}");
     }

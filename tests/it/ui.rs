@@ -147,6 +147,11 @@ async fn what_keeps_a_machine_from_booting_stands_above_the_computers_in_both_la
         for part in [words, "10.77.0.2", &MAC.to_string(), "[dhcp] mode"] {
             assert!(page.contains(part), "{part} is missing in\n{page}");
         }
+        assert!(page.contains("href=\"/dhcp\""), "{page}");
+        let page = person.read("/dhcp").await;
+        for part in ["ISC dhcpd", "Kea", "dnsmasq", "Windows Server", "shimx64.efi", "127.0.0.1"] {
+            assert!(page.contains(part), "{part} is missing in\n{page}");
+        }
     }
     house.notices.machine_boots(MAC);
     assert!(!person.read("/computers").await.contains("class=\"notice bad\""));

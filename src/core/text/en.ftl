@@ -47,14 +47,14 @@ dhcp-another-boot-service = { $server } tells machines to boot from elsewhere (s
 dhcp-names-us = { $server } gives addresses and names this server to boot from: every machine can boot.
 dhcp-gives-addresses = { $server } gives addresses and does not name this server: machines with Secure Boot need an address from here.
 dhcp-advice-proxy = Set [dhcp] mode = "proxy" in the configuration.
-dhcp-advice-pxe = Set [dhcp] mode = "pxe" and a pool of free addresses in the configuration.
+dhcp-advice-pxe = Set [dhcp] mode = "pxe" and a pool of free addresses in the configuration, or tell that server to name this one: "mimeo dhcp-snippets" prints what to write there.
 dhcp-advice-full = Set [dhcp] mode = "full" and a pool in the configuration, unless the DHCP server is only off for now.
 dhcp-advice-off = Stop the other boot service, or set [dhcp] mode = "off" in the configuration.
 dhcp-obstacle-nobody = no DHCP server was heard, so none is known to name this server to boot from
 dhcp-obstacle-names-nobody = the DHCP server { $server } names no server to boot from
 dhcp-obstacle-names-another = the DHCP server { $server } names { $next_server } to boot from
-notice-secure-boot-proxy = { $mac } was given iPXE and did not start it. With Secure Boot on it cannot boot from here: { $reason }. Set [dhcp] mode = "pxe" and a pool of free addresses, or have the DHCP server name this server as next-server.
-notice-secure-boot-pxe = { $mac } took the address of another DHCP server instead of ours, was given iPXE and did not start it. With Secure Boot on it cannot boot so: { $reason }. Start it once more: it is then offered an address of ours again. If that does not help, have the DHCP server name this server as next-server.
+notice-secure-boot-proxy = { $mac } was given iPXE and did not start it. With Secure Boot on it cannot boot from here: { $reason }. Set [dhcp] mode = "pxe" and a pool of free addresses, or have the DHCP server name this server as next-server ("mimeo dhcp-snippets" prints its configuration).
+notice-secure-boot-pxe = { $mac } took the address of another DHCP server instead of ours, was given iPXE and did not start it. With Secure Boot on it cannot boot so: { $reason }. Start it once more: it is then offered an address of ours again. If that does not help, have the DHCP server name this server as next-server ("mimeo dhcp-snippets" prints its configuration).
 notice-pool-exhausted = All { $addresses } addresses of the pool were in use when a machine asked for one. Enlarge [dhcp] pool, or start fewer machines at once.
 
 console-drivers = Loading drivers...

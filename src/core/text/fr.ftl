@@ -47,14 +47,14 @@ dhcp-another-boot-service = { $server } envoie les machines démarrer ailleurs (
 dhcp-names-us = { $server } donne les adresses et désigne ce serveur pour le démarrage : toute machine peut démarrer.
 dhcp-gives-addresses = { $server } donne les adresses sans désigner ce serveur : les machines avec Secure Boot ont besoin d'une adresse donnée ici.
 dhcp-advice-proxy = Mettez [dhcp] mode = "proxy" dans la configuration.
-dhcp-advice-pxe = Mettez [dhcp] mode = "pxe" et une plage d'adresses libres (pool) dans la configuration.
+dhcp-advice-pxe = Mettez [dhcp] mode = "pxe" et une plage d'adresses libres (pool) dans la configuration, ou faites désigner ce serveur par l'autre : « mimeo dhcp-snippets » affiche ce qu'il faut y écrire.
 dhcp-advice-full = Mettez [dhcp] mode = "full" et une plage d'adresses (pool) dans la configuration, sauf si le serveur DHCP n'est arrêté que pour un moment.
 dhcp-advice-off = Arrêtez l'autre service de démarrage, ou mettez [dhcp] mode = "off" dans la configuration.
 dhcp-obstacle-nobody = aucun serveur DHCP n'a été entendu, donc aucun n'est connu pour désigner ce serveur pour le démarrage
 dhcp-obstacle-names-nobody = le serveur DHCP { $server } ne désigne aucun serveur de démarrage
 dhcp-obstacle-names-another = le serveur DHCP { $server } désigne { $next_server } comme serveur de démarrage
-notice-secure-boot-proxy = { $mac } a reçu iPXE et ne l'a pas démarré. Avec Secure Boot, cette machine ne peut pas démarrer d'ici : { $reason }. Mettez [dhcp] mode = "pxe" et une plage d'adresses libres (pool), ou faites désigner ce serveur par le serveur DHCP (next-server).
-notice-secure-boot-pxe = { $mac } a pris l'adresse d'un autre serveur DHCP au lieu de la nôtre, a reçu iPXE et ne l'a pas démarré. Avec Secure Boot, cette machine ne peut pas démarrer ainsi : { $reason }. Démarrez-la une fois de plus : une de nos adresses lui sera de nouveau proposée. Si cela ne suffit pas, faites désigner ce serveur par le serveur DHCP (next-server).
+notice-secure-boot-proxy = { $mac } a reçu iPXE et ne l'a pas démarré. Avec Secure Boot, cette machine ne peut pas démarrer d'ici : { $reason }. Mettez [dhcp] mode = "pxe" et une plage d'adresses libres (pool), ou faites désigner ce serveur par le serveur DHCP (next-server ; « mimeo dhcp-snippets » affiche la configuration).
+notice-secure-boot-pxe = { $mac } a pris l'adresse d'un autre serveur DHCP au lieu de la nôtre, a reçu iPXE et ne l'a pas démarré. Avec Secure Boot, cette machine ne peut pas démarrer ainsi : { $reason }. Démarrez-la une fois de plus : une de nos adresses lui sera de nouveau proposée. Si cela ne suffit pas, faites désigner ce serveur par le serveur DHCP (next-server ; « mimeo dhcp-snippets » affiche la configuration).
 notice-pool-exhausted = Les { $addresses } adresses de la plage étaient toutes prises quand une machine en a demandé une. Agrandissez [dhcp] pool, ou démarrez moins de machines à la fois.
 
 console-drivers = Chargement des pilotes...

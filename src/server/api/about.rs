@@ -19,7 +19,7 @@ pub struct AboutView {
 }
 
 /// One boot artefact and where it comes from.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ArtefactView {
     pub name: String,
     pub bytes: u64,

@@ -6,6 +6,7 @@ use mimeo_core::{
     machine::{FirmwareMode, MachineReport, SecureBoot},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::{
     error::ApiError,
@@ -86,7 +87,9 @@ async fn change(
 ) -> Result<Json<ComputerView>, ApiError> {
     let id = computer::load_named_computer(&app.services.pool, &name_or_id).await?.id;
     if let Some(name) = change.name {
-        let name: ComputerName = name.parse().map_err(|error| ApiError::bad_request("bad_name", error))?;
+        let name: ComputerName = name.parse().map_err(|error| {
+            ApiError::bad_request("bad_name", error).with_details(json!({ "computer": name }))
+        })?;
         computer::rename_computer(&app.services.pool, id, &name).await?;
     }
     if let Some(loader) = change.loader {
@@ -142,8 +145,14 @@ impl From<LoaderView> for Loader {
 impl From<ComputerError> for ApiError {
     fn from(error: ComputerError) -> Self {
         match &error {
-            ComputerError::Unknown(_) => Self::not_found(format!("{error}: `mimeo computers` names them")),
-            ComputerError::NameTaken(_) => Self::conflict("name_taken", error),
+            ComputerError::Unknown(wanted) => {
+                let details = json!({ "computer": wanted });
+                Self::not_found(format!("{error}: `mimeo computers` names them")).with_details(details)
+            }
+            ComputerError::NameTaken(name) => {
+                let details = json!({ "computer": name.as_str() });
+                Self::conflict("name_taken", error).with_details(details)
+            }
             ComputerError::Corrupt { .. } | ComputerError::Database(_) => Self::internal(&error),
         }
     }

@@ -118,9 +118,13 @@ impl From<AuthError> for ApiError {
             }
             AuthError::BadName(_) => Self::bad_request("bad_name", error),
             AuthError::PasswordRefused(_) => Self::bad_request("password_refused", error),
-            AuthError::TokenExists { .. } => Self::conflict("token_exists", error),
-            AuthError::NoSuchToken { .. } => {
-                Self::not_found(format!("{error}: `mimeo token list` names them"))
+            AuthError::TokenExists { name } => {
+                let details = json!({ "token": name });
+                Self::conflict("token_exists", error).with_details(details)
+            }
+            AuthError::NoSuchToken { name } => {
+                let details = json!({ "token": name });
+                Self::not_found(format!("{error}: `mimeo token list` names them")).with_details(details)
             }
             AuthError::Hash(_) | AuthError::Db(_) => Self::internal(&error),
         }

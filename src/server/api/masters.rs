@@ -3,6 +3,7 @@
 use axum::{Json, Router, extract::State, routing::get};
 use mimeo_core::ids::{ComputerId, MasterId, SessionId, VersionNumber};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::{
     error::ApiError,
@@ -98,17 +99,20 @@ impl From<Version> for VersionView {
 
 impl From<BadMasterRef> for ApiError {
     fn from(error: BadMasterRef) -> Self {
-        Self::bad_request("bad_master", error)
+        let (BadMasterRef::Name { found } | BadMasterRef::Version { found }) = &error;
+        let details = json!({ "master": found });
+        Self::bad_request("bad_master", error).with_details(details)
     }
 }
 
 impl From<MasterError> for ApiError {
     fn from(error: MasterError) -> Self {
-        match &error {
-            MasterError::Unknown { .. } | MasterError::UnknownVersion { .. } => {
-                Self::not_found(format!("{error}: `mimeo masters` names them"))
-            }
-            _ => Self::internal(&error),
-        }
+        let wanted = match &error {
+            MasterError::Unknown { wanted } => wanted.to_string(),
+            MasterError::UnknownVersion { name, number, .. } => format!("{name}@{number}"),
+            _ => return Self::internal(&error),
+        };
+        let details = json!({ "master": wanted });
+        Self::not_found(format!("{error}: `mimeo masters` names them")).with_details(details)
     }
 }

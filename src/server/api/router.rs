@@ -12,7 +12,7 @@ use axum::{
     routing::get,
 };
 
-use super::{about, computers, error::ApiError, events, login, masters, sessions};
+use super::{about, computers, dhcp, error::ApiError, events, login, masters, notices, sessions};
 use crate::app::App;
 
 /// The longest body that the administrator's API takes: its requests are a few names.
@@ -24,6 +24,8 @@ pub fn router(app: App) -> Router {
         .merge(about::router())
         .merge(login::router())
         .merge(computers::router())
+        .merge(notices::router())
+        .merge(dhcp::router())
         .merge(masters::router())
         .merge(sessions::router())
         .merge(events::router())

@@ -27,6 +27,7 @@ use crate::{
         master::MasterName,
         session::{
             DiskChoice, Job, Session, State as SessionState,
+            machine::Refused,
             plan::{DiskRule, ErasePreview, Plan},
             requests::SessionError,
             shown::Shown,
@@ -355,15 +356,33 @@ impl From<SessionError> for ApiError {
                 let message = sentence(texts(Language::En), &cause);
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "no_disk", message).with_details(json!(cause))
             }
-            SessionError::Refused(refused) => Self::conflict("not_now", refused),
+            SessionError::Refused(refused) => {
+                let details = json!({ "reason": reason(&refused) });
+                Self::conflict("not_now", refused).with_details(details)
+            }
             SessionError::Table(error) => match &error {
-                TableError::Unknown(_) => Self::not_found(format!("{error}: `mimeo sessions` names them")),
-                TableError::AlreadyOpen(_) => {
+                TableError::Unknown(id) => {
+                    let details = json!({ "session": id });
+                    Self::not_found(format!("{error}: `mimeo sessions` names them")).with_details(details)
+                }
+                TableError::AlreadyOpen(computer) => {
                     let advice = "wait for its end (`mimeo sessions --watch`), or cancel it";
-                    Self::conflict("computer_busy", format!("{error}: {advice}"))
+                    let details = json!({ "computer": computer });
+                    Self::conflict("computer_busy", format!("{error}: {advice}")).with_details(details)
                 }
                 _ => Self::internal(&error),
             },
         }
+    }
+}
+
+/// Why something cannot happen to a session now, as a word for programs.
+fn reason(refused: &Refused) -> &'static str {
+    match refused {
+        Refused::Ended { .. } => "ended",
+        Refused::NotAsked | Refused::NotACandidate => "not_asked",
+        Refused::OtherBoot => "other_boot",
+        Refused::NotRunning => "not_running",
+        Refused::NotACapture | Refused::PublishedOtherwise(_) => "published",
     }
 }

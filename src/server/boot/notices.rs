@@ -7,6 +7,7 @@ use std::{
 };
 
 use mimeo_core::ids::MacAddr;
+use serde::{Deserialize, Serialize};
 
 use super::dhcp::{observe::Obstacle, settings::Mode};
 use crate::clock::Timestamp;
@@ -20,7 +21,8 @@ const MEMORY: Duration = Duration::from_secs(24 * 3600);
 const SETTLING: Duration = Duration::from_secs(60);
 
 /// Something that keeps machines from booting, and that a person can change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "notice", rename_all = "snake_case")]
 pub enum Notice {
     /// A UEFI machine was given iPXE, which Secure Boot refuses, and iPXE was not heard of since.
     SecureBootOutOfReach { mac: MacAddr, obstacle: Obstacle, mode: Mode },

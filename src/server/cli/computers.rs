@@ -2,113 +2,139 @@
 
 use std::fmt::Write;
 
-use mimeo_core::machine::SecureBoot;
+use mimeo_core::{
+    machine::{DiskReport, FirmwareMode, SecureBoot},
+    messages::DiskPin,
+};
 
 use super::{
-    ComputersOptions,
+    ComputersOptions, Output,
     connection::{Connection, in_path, understand},
     failure::CliError,
-    format::{ago, bytes, or_dash, table, word},
+    format::{or_dash, word},
+    notices,
     screen::{plain, print, print_json},
+    words::Words,
 };
 use crate::{
     api::computers::{ComputerChange, ComputerSummary, ComputerView, LoaderView},
     clock::Timestamp,
 };
 
+const COLUMNS: [&str; 7] = [
+    "column-id",
+    "column-name",
+    "column-model",
+    "column-serial",
+    "column-firmware",
+    "column-memory",
+    "column-seen",
+];
+
 pub(super) async fn run(
     connection: &Connection,
     options: ComputersOptions,
-    json: bool,
+    out: Output,
 ) -> Result<(), CliError> {
     let ComputersOptions { computer, name, loader } = options;
-    let Some(computer) = computer else { return list(connection, json).await };
+    let Some(computer) = computer else { return list(connection, out).await };
     let path = format!("/computers/{}", in_path(&computer));
     let answer = match name.is_some() || loader.is_some() {
         true => connection.patch(&path, &ComputerChange { name, loader }).await?,
         false => connection.get(&path).await?,
     };
-    if json {
+    if out.json {
         print_json(&answer);
         return Ok(());
     }
-    print(&describe(&understand(&answer)?, Timestamp::now()));
+    print(&describe(out.words, &understand(&answer)?, Timestamp::now()));
     Ok(())
 }
 
-async fn list(connection: &Connection, json: bool) -> Result<(), CliError> {
+async fn list(connection: &Connection, out: Output) -> Result<(), CliError> {
     let answer = connection.get("/computers").await?;
-    if json {
+    if out.json {
         print_json(&answer);
         return Ok(());
     }
     let computers: Vec<ComputerSummary> = understand(&answer)?;
+    notices::say_aside(connection, out.words).await?;
     let now = Timestamp::now();
-    let rows: Vec<Vec<String>> = computers.iter().map(|computer| row(computer, now)).collect();
-    let none =
-        "There are no computers yet: start one from the network and choose \"register this computer\".";
-    print(&table(&["ID", "NAME", "MODEL", "SERIAL", "FIRMWARE", "MEMORY", "SEEN"], &rows, none));
+    let rows: Vec<Vec<String>> = computers.iter().map(|computer| row(out.words, computer, now)).collect();
+    print(&out.words.table(&COLUMNS, &rows, "none-computers"));
     Ok(())
 }
 
-fn row(computer: &ComputerSummary, now: Timestamp) -> Vec<String> {
+fn row(words: Words, computer: &ComputerSummary, now: Timestamp) -> Vec<String> {
     vec![
         computer.id.to_string(),
         computer.name.clone(),
         or_dash(computer.model.as_deref()),
         or_dash(computer.serial.as_deref()),
-        firmware(computer),
-        bytes(computer.memory_bytes),
-        ago(computer.seen, now),
+        firmware(computer).to_owned(),
+        words.bytes(computer.memory_bytes),
+        words.ago(computer.seen, now),
     ]
 }
 
-fn firmware(computer: &ComputerSummary) -> String {
-    match word(&computer.secure_boot).as_str() {
-        "on" => "uefi, secure boot".to_owned(),
-        _ => word(&computer.firmware),
+/// How the firmware starts the machine, in names that every language has.
+fn firmware(computer: &ComputerSummary) -> &'static str {
+    match (computer.firmware, computer.secure_boot) {
+        (FirmwareMode::Bios, _) => "BIOS",
+        (FirmwareMode::Uefi, SecureBoot::On) => "UEFI, Secure Boot",
+        (FirmwareMode::Uefi, SecureBoot::Off | SecureBoot::Absent) => "UEFI",
     }
 }
 
-fn loader(computer: &ComputerSummary) -> String {
+fn loader(words: Words, computer: &ComputerSummary) -> String {
     match (computer.loader, computer.secure_boot) {
-        (LoaderView::Ipxe, SecureBoot::On) => {
-            "ipxe, which Secure Boot refuses: switch it off in this computer's firmware".to_owned()
-        }
+        (LoaderView::Ipxe, SecureBoot::On) => words.say("loader-refused"),
         (loader, _) => word(&loader),
     }
 }
 
-fn describe(computer: &ComputerView, now: Timestamp) -> String {
+fn describe(words: Words, computer: &ComputerView, now: Timestamp) -> String {
     let ComputerView { summary, report } = computer;
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
+        let name = if name.is_empty() { String::new() } else { words.say(name) };
         // Writing to a string cannot fail.
-        let _written = writeln!(text, "{name:12}{}", plain(&value));
+        let _written = writeln!(text, "{name:14}{}", plain(&value));
     };
-    line("name", format!("{} (id {})", summary.name, summary.id));
-    line("maker", or_dash(summary.manufacturer.as_deref()));
-    line("model", or_dash(summary.model.as_deref()));
-    line("serial", or_dash(summary.serial.as_deref()));
-    line("firmware", firmware(summary));
-    line("loader", loader(summary));
-    line("processor", format!("{}, {} threads", report.processor.model, report.processor.threads));
-    line("memory", bytes(report.memory_bytes));
-    line("seen", ago(summary.seen, now));
+    line("fact-name", format!("{} (id {})", summary.name, summary.id));
+    line("fact-maker", or_dash(summary.manufacturer.as_deref()));
+    line("fact-model", or_dash(summary.model.as_deref()));
+    line("fact-serial", or_dash(summary.serial.as_deref()));
+    line("fact-firmware", firmware(summary).to_owned());
+    line("fact-loader", loader(words, summary));
+    let threads = report.processor.threads.to_string();
+    let processor = [("model", &*report.processor.model), ("threads", &*threads)];
+    line("fact-processor", words.say_with("fact-threads", &processor));
+    line("fact-memory", words.bytes(report.memory_bytes));
+    line("fact-seen", words.ago(summary.seen, now));
     for nic in &report.nics {
-        let driver = nic.driver.as_deref().unwrap_or("no driver");
-        line("network", format!("{} {} ({driver})", nic.kernel_name, nic.mac));
+        let driver = nic.driver.clone().unwrap_or_else(|| words.say("fact-no-driver"));
+        line("fact-network", format!("{} {} ({driver})", nic.kernel_name, nic.mac));
     }
     for disk in &report.disks {
-        let model = disk.model.as_deref().unwrap_or("disk");
-        let removable = if disk.removable { ", removable" } else { "" };
-        let serial = or_dash(disk.serial.as_deref());
-        line("disk", format!("{model} {}, serial {serial}{removable}", bytes(disk.size_bytes)));
+        line("fact-disk", disk_line(words, disk));
         for partition in &disk.partitions {
-            let filesystem = partition.filesystem.as_ref().map_or_else(|| "unknown".to_owned(), word);
-            let size = bytes(partition.place.length_bytes);
-            line("", format!("{}  {filesystem}  {size}  {}", partition.number, partition.name));
+            line("", words.partition(partition));
         }
     }
     text
+}
+
+fn disk_line(words: Words, disk: &DiskReport) -> String {
+    let mut line = words.disk(&DiskPin {
+        model: disk.model.clone(),
+        serial: disk.serial.clone(),
+        wwn: disk.wwn.clone(),
+        size_bytes: disk.size_bytes,
+        logical_sector: disk.logical_sector,
+    });
+    if disk.removable {
+        line.push_str(&format!(", {}", words.say("disk-removable")));
+    }
+    line
 }

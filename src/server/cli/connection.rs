@@ -14,7 +14,7 @@ use crate::{api::error::ErrorBody, config::Config, serve::local_socket, tls};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A server that was found.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     http: Client,
     base: String,
     token: Option<String>,
@@ -36,15 +36,11 @@ impl Connection {
     fn over_network(url: &str, options: &Options) -> Result<Self, CliError> {
         let base = url.trim_end_matches('/').to_owned();
         if !base.starts_with("https://") {
-            return Err(CliError::Refused(format!(
-                "expected an address such as https://192.168.77.1, found {url}"
-            )));
+            return Err(CliError::BadUrl(url.to_owned()));
         }
         let token = options.token.clone().or_else(|| std::env::var("MIMEO_TOKEN").ok());
         if token.is_none() {
-            let advice = "an API token is needed with --url: make one with `mimeo token create NAME` on the server, \
-                          then set MIMEO_TOKEN";
-            return Err(CliError::Refused(advice.into()));
+            return Err(CliError::NoToken);
         }
         let mut builder = Client::builder().https_only(true).timeout(REQUEST_TIMEOUT);
         if let Some(path) = &options.ca {
@@ -57,7 +53,8 @@ impl Connection {
         Ok(Self { http, base, token })
     }
 
-    fn through_socket(socket: &Path) -> Result<Self, CliError> {
+    /// The server of this machine.
+    pub(crate) fn through_socket(socket: &Path) -> Result<Self, CliError> {
         let place = || socket.display().to_string();
         // Asked first, because the errors of HTTP no longer tell why a socket did not open.
         UnixStream::connect(socket).map(drop).map_err(|error| match error.kind() {
@@ -75,7 +72,7 @@ impl Connection {
         Ok(Self { http, base: "http://localhost".into(), token: None })
     }
 
-    pub(super) async fn get(&self, path: &str) -> Result<Value, CliError> {
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, CliError> {
         self.send(Method::GET, path, None::<&()>).await
     }
 
@@ -116,7 +113,7 @@ impl Connection {
 }
 
 /// What an answer means to this version of the program.
-pub(super) fn understand<T: DeserializeOwned>(answer: &Value) -> Result<T, CliError> {
+pub(crate) fn understand<T: DeserializeOwned>(answer: &Value) -> Result<T, CliError> {
     T::deserialize(answer).map_err(|error| CliError::NotUnderstood(error.to_string()))
 }
 

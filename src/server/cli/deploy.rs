@@ -1,174 +1,192 @@
-//! `mimeo capture` and `mimeo deploy`: what would happen, the question, and then the request.
+//! `mimeo capture` and `mimeo deploy`: what would happen, the questions, and then the request.
 
-use std::{
-    fmt::Write as _,
-    io::{self, BufRead, IsTerminal, Write as _},
-};
-
+use mimeo_core::messages::DiskPin;
 use serde_json::Value;
 
 use super::{
-    CaptureOptions, DeployOptions,
+    CaptureOptions, DeployOptions, Output,
+    ask::{Person, several_disks},
     connection::{Connection, understand},
     failure::CliError,
     follow,
-    format::{bytes, disk, word},
-    screen::{plain, print, print_json},
-    sessions::{does, standing},
+    screen::{print, print_json},
+    sessions::line,
 };
-use crate::api::sessions::{DiskPreview, SessionPreview, SessionRequest, SessionView};
+use crate::api::sessions::{AnswerRequest, DiskPreview, SessionPreview, SessionRequest, SessionView};
+
+/// What is asked for, and the answer to the question that comes of it.
+struct Order {
+    request: SessionRequest,
+    /// The disk that a person chose among several. It may have no name that a request could give.
+    chosen: Option<DiskPin>,
+}
 
 pub(super) async fn capture(
     connection: &Connection,
     options: CaptureOptions,
-    json: bool,
+    out: Output,
 ) -> Result<(), CliError> {
     let CaptureOptions { computer, name, disk, wait } = options;
-    let request = SessionRequest::Capture { computer, master: name, disk, shown: None };
-    request_all(connection, &[request], wait, json).await
+    let request = |shown| SessionRequest::Capture {
+        computer: computer.clone(),
+        master: name.clone(),
+        disk: disk.clone(),
+        shown,
+    };
+    let mut order = Order { request: request(None), chosen: None };
+    let mut person = Person::at_terminal(out.words);
+    // Where nobody can be asked, the session itself waits with the question: nothing is lost by a capture.
+    if person.is_there() {
+        let preview = look(connection, &order.request).await?;
+        if preview.disks.len() > 1 {
+            let chosen = Some(person.which_disk(&preview)?);
+            order = Order { request: request(Some(preview.shown)), chosen };
+        }
+    }
+    request_all(connection, &[order], wait, out).await
 }
 
 pub(super) async fn deploy(
     connection: &Connection,
     options: DeployOptions,
-    json: bool,
+    out: Output,
 ) -> Result<(), CliError> {
     let DeployOptions { master, computers, disk: rule, yes, wait } = options;
+    let mut person = Person::at_terminal(out.words);
     let mut previews = Vec::new();
-    let mut requests = Vec::new();
     // All are looked at before the first is asked for: a name typed wrongly must not leave half a classroom.
     for computer in computers {
         let request =
             SessionRequest::Deploy { computer, master: master.clone(), disk: rule.clone(), shown: None };
-        let preview: SessionPreview = understand(&connection.post("/sessions/preview", &request).await?)?;
-        let [meant] = &preview.disks[..] else { return Err(CliError::Refused(several_disks(&preview))) };
-        // What is asked for is what was shown: this version, this disk and what stands on it.
-        let version = preview.version.map_or_else(String::new, |version| format!("@{version}"));
-        requests.push(SessionRequest::Deploy {
-            computer: preview.computer.to_string(),
-            master: format!("{}{version}", preview.master),
-            disk: meant.pin.serial.clone().or_else(|| meant.pin.wwn.clone()).or_else(|| rule.clone()),
-            shown: Some(preview.shown.clone()),
-        });
-        previews.push(preview);
+        let preview = look(connection, &request).await?;
+        let chosen = match &preview.disks[..] {
+            [_] => None,
+            [_, _, ..] if person.is_there() => Some(person.which_disk(&preview)?),
+            _ => return Err(CliError::Refused(several_disks(out.words, &preview))),
+        };
+        previews.push((preview, chosen));
     }
     if !yes {
-        confirm(&previews)?;
+        person.confirm(&previews.iter().flat_map(erased).collect::<Vec<_>>())?;
     }
-    request_all(connection, &requests, wait, json).await
+    let orders: Vec<Order> =
+        previews.into_iter().map(|(preview, chosen)| order(preview, chosen, rule.as_deref())).collect();
+    request_all(connection, &orders, wait, out).await
+}
+
+async fn look(connection: &Connection, request: &SessionRequest) -> Result<SessionPreview, CliError> {
+    understand(&connection.post("/sessions/preview", request).await?)
+}
+
+/// The disks that a deploy erases: the chosen one, or the only one.
+fn erased(
+    (preview, chosen): &(SessionPreview, Option<DiskPin>),
+) -> impl Iterator<Item = (String, &DiskPreview)> {
+    let meant = preview.disks.iter().filter(|disk| chosen.as_ref().is_none_or(|chosen| *chosen == disk.pin));
+    meant.map(|disk| (preview.computer_name.clone(), disk))
+}
+
+/// What is asked for is what was shown: this version, this disk and what stands on it.
+fn order(preview: SessionPreview, chosen: Option<DiskPin>, rule: Option<&str>) -> Order {
+    let version = preview.version.map_or_else(String::new, |version| format!("@{version}"));
+    let disk = match (&chosen, preview.disks.first()) {
+        (None, Some(only)) => only.pin.serial.clone().or_else(|| only.pin.wwn.clone()),
+        // The question stays open until the answer.
+        _ => None,
+    };
+    let request = SessionRequest::Deploy {
+        computer: preview.computer.to_string(),
+        master: format!("{}{version}", preview.master),
+        disk: disk.or_else(|| rule.map(str::to_owned)),
+        shown: Some(preview.shown),
+    };
+    Order { request, chosen }
 }
 
 async fn request_all(
     connection: &Connection,
-    requests: &[SessionRequest],
+    orders: &[Order],
     wait: bool,
-    json: bool,
+    out: Output,
 ) -> Result<(), CliError> {
     let mut answers = Vec::new();
     let mut sessions: Vec<SessionView> = Vec::new();
-    for request in requests {
-        match connection.post("/sessions", request).await {
-            Ok(answer) => {
-                sessions.push(understand(&answer)?);
+    for order in orders {
+        match request_one(connection, order).await {
+            Ok((answer, session)) => {
+                sessions.push(session);
                 answers.push(answer);
             }
             Err(error) => {
                 // What was asked for before stands, and whoever asked must know.
-                say(answers, &sessions, json);
+                say(answers, &sessions, out);
                 return Err(error);
             }
         }
     }
     if wait {
         let ids: Vec<_> = sessions.iter().map(|session| session.id).collect();
-        return follow::wait(connection, &ids, json).await;
+        return follow::wait(connection, &ids, out).await;
     }
-    say(answers, &sessions, json);
+    say(answers, &sessions, out);
     Ok(())
 }
 
-fn say(answers: Vec<Value>, sessions: &[SessionView], json: bool) {
-    if json {
+/// The session, and as it came. Where a disk was chosen, the session's question is answered at once; until then
+/// nothing is read or written.
+async fn request_one(connection: &Connection, order: &Order) -> Result<(Value, SessionView), CliError> {
+    let mut answer = connection.post("/sessions", &order.request).await?;
+    let mut session: SessionView = understand(&answer)?;
+    if let Some(disk) = &order.chosen {
+        let path = format!("/sessions/{}/answer", session.id);
+        answer = connection.post(&path, &AnswerRequest { disk: disk.clone() }).await?;
+        session = understand(&answer)?;
+    }
+    Ok((answer, session))
+}
+
+fn say(answers: Vec<Value>, sessions: &[SessionView], out: Output) {
+    if out.json {
         return print_json(&Value::Array(answers));
     }
     for session in sessions {
-        let (id, computer) = (session.id, &session.computer_name);
-        print(&format!("Session {id}: {computer}, {}: {}.", does(session), standing(session)));
+        print(&line(out.words, session));
     }
-}
-
-fn several_disks(preview: &SessionPreview) -> String {
-    let mut text = format!("{} has several disks, say which with --disk:", preview.computer_name);
-    for disk_preview in &preview.disks {
-        // Writing to a string cannot fail.
-        let _written = write!(text, "\n  {}", disk(&disk_preview.pin));
-    }
-    text
-}
-
-/// Shows what will be erased and asks a person, who has to be there.
-fn confirm(previews: &[SessionPreview]) -> Result<(), CliError> {
-    let mut text = String::from("This will erase:\n");
-    for preview in previews {
-        for disk_preview in &preview.disks {
-            text.push_str(&lost(&preview.computer_name, disk_preview));
-        }
-    }
-    let input = io::stdin();
-    if !input.is_terminal() {
-        let advice = "nobody is at the terminal to confirm this: give --yes if all of it may be erased";
-        return Err(CliError::Refused(format!("{}\n{advice}", text.trim_end())));
-    }
-    // Not on the standard output, which is for the answer.
-    ask(&format!("{text}Type yes to erase and deploy: "))
-        .map_err(|error| CliError::Refused(error.to_string()))?;
-    let mut typed = String::new();
-    match input.lock().read_line(&mut typed) {
-        Ok(_) if typed.trim() == "yes" => Ok(()),
-        _ => Err(CliError::Refused("nothing was done".into())),
-    }
-}
-
-fn ask(question: &str) -> io::Result<()> {
-    let mut output = io::stderr();
-    output.write_all(question.as_bytes())?;
-    output.flush()
-}
-
-fn lost(computer: &str, preview: &DiskPreview) -> String {
-    let mut text = format!("  {computer}: {} ({})\n", disk(&preview.pin), plain(&preview.kernel_name));
-    if preview.partitions.is_empty() {
-        text.push_str("      no partitions\n");
-    }
-    for partition in &preview.partitions {
-        let filesystem = partition.filesystem.as_ref().map_or_else(|| "unknown content".to_owned(), word);
-        let size = bytes(partition.place.length_bytes);
-        // Writing to a string cannot fail.
-        let _written =
-            writeln!(text, "      {} {filesystem} {size} {}", partition.number, plain(&partition.name));
-    }
-    text
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::lost;
+    use super::{erased, order};
+    use crate::api::sessions::{SessionPreview, SessionRequest};
+
+    fn preview(serials: &[Option<&str>]) -> SessionPreview {
+        let disk = |serial: &Option<&str>| json!({ "kernel_name": "sda", "model": null, "serial": serial, "wwn": null, "size_bytes": 1000, "logical_sector": 512, "partitions": [] });
+        let disks: Vec<_> = serials.iter().map(disk).collect();
+        let preview = json!({ "kind": "deploy", "computer": 7, "computer_name": "pc-7", "master": "debian",
+                              "version": 3, "shown": "00", "disks": disks });
+        serde_json::from_value(preview).expect("a preview")
+    }
 
     #[test]
-    fn what_is_erased_stands_on_lines_of_its_own_whatever_a_machine_calls_it() {
-        let preview = serde_json::from_value(json!({
-            "kernel_name": "sda\n  pc-2: nothing", "model": "Disk\u{1b}[2K", "serial": "S1\r", "wwn": null,
-            "size_bytes": 1000, "logical_sector": 512,
-            "partitions": [{ "number": 1, "place": { "start_bytes": 0, "length_bytes": 1000 },
-                             "name": "Data\n      nothing", "filesystem": null }],
-        }));
-        let text = lost("pc-1", &preview.expect("a preview"));
-        assert_eq!(text.lines().count(), 2, "{text}");
-        assert!(
-            !text.contains(['\u{1b}', '\r']) && text.contains("unknown content 1\u{a0}kB Data"),
-            "{text}"
-        );
+    fn the_only_disk_is_named_and_a_chosen_one_is_the_answer() {
+        let of = |serials: &[Option<&str>], chosen: Option<usize>| {
+            let preview = preview(serials);
+            let chosen = chosen.map(|index| preview.disks[index].pin.clone());
+            let shown = (preview, chosen);
+            let erased: Vec<_> = erased(&shown).map(|(_, disk)| disk.pin.serial.clone()).collect();
+            let order = order(shown.0, shown.1, None);
+            let SessionRequest::Deploy { computer, master, disk, shown } = order.request else {
+                panic!("a deploy")
+            };
+            assert_eq!((&*computer, &*master, shown.is_some()), ("7", "debian@3", true));
+            (disk, order.chosen.map(|pin| pin.serial), erased)
+        };
+        let named = |serial: &str| Some(serial.to_owned());
+        assert_eq!(of(&[Some("A")], None), (named("A"), None, vec![named("A")]));
+        assert_eq!(of(&[None], None), (None, None, vec![None]));
+        assert_eq!(of(&[Some("A"), None], Some(1)), (None, Some(None), vec![None]));
+        assert_eq!(of(&[Some("A"), None], Some(0)), (None, Some(named("A")), vec![named("A")]));
     }
 }

@@ -5,19 +5,22 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     io::{self, IsTerminal},
     time::Duration,
 };
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use mimeo_core::ids::SessionId;
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+use mimeo_core::{ids::SessionId, text::size};
 use serde_json::Value;
 
 use super::{
+    Output,
     connection::{Connection, understand},
     failure::CliError,
     screen::{print, print_json_line},
-    sessions::{does, standing},
+    sessions::{does, line, standing},
+    words::Words,
 };
 use crate::api::sessions::SessionView;
 
@@ -28,8 +31,8 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 const AWAY_MAX: u32 = 60;
 
 /// Follows these sessions until the last has ended. An error if one did not succeed.
-pub(super) async fn wait(connection: &Connection, ids: &[SessionId], json: bool) -> Result<(), CliError> {
-    let mut display = Display::new(json);
+pub(super) async fn wait(connection: &Connection, ids: &[SessionId], out: Output) -> Result<(), CliError> {
+    let mut display = Display::new(out);
     loop {
         let sessions = ask(connection, ids).await?;
         display.show(&sessions)?;
@@ -46,14 +49,14 @@ pub(super) async fn wait(connection: &Connection, ids: &[SessionId], json: bool)
 }
 
 /// Follows whatever sessions there are, until interrupted.
-pub(super) async fn watch(connection: &Connection, json: bool) -> Result<(), CliError> {
-    let mut display = Display::new(json);
+pub(super) async fn watch(connection: &Connection, out: Output) -> Result<(), CliError> {
+    let mut display = Display::new(out);
     let mut known: Vec<SessionId> = Vec::new();
-    let mut greeted = json;
+    let mut greeted = out.json;
     loop {
         let open = views(&list(connection, "/sessions?open=true").await?)?;
         if open.is_empty() && !greeted {
-            print("No session waits or runs. Those that begin show here; Ctrl-C ends this.");
+            print(&out.words.say("session-watch"));
         }
         greeted = true;
         for session in open {
@@ -98,8 +101,13 @@ fn views(sessions: &[Value]) -> Result<Vec<SessionView>, CliError> {
     sessions.iter().map(understand).collect()
 }
 
-/// Where sessions are shown.
-enum Display {
+/// Where sessions are shown, and in which words.
+struct Display {
+    words: Words,
+    place: Place,
+}
+
+enum Place {
     Bars {
         all: MultiProgress,
         bars: BTreeMap<SessionId, ProgressBar>,
@@ -110,30 +118,32 @@ enum Display {
 }
 
 impl Display {
-    fn new(json: bool) -> Self {
-        match (json, io::stderr().is_terminal()) {
-            (true, _) => Self::Json(BTreeMap::new()),
-            (false, true) => Self::Bars { all: MultiProgress::new(), bars: BTreeMap::new() },
-            (false, false) => Self::Lines(BTreeMap::new()),
-        }
+    fn new(out: Output) -> Self {
+        let place = match (out.json, io::stderr().is_terminal()) {
+            (true, _) => Place::Json(BTreeMap::new()),
+            (false, true) => Place::Bars { all: MultiProgress::new(), bars: BTreeMap::new() },
+            (false, false) => Place::Lines(BTreeMap::new()),
+        };
+        Self { words: out.words, place }
     }
 
     /// Shows what has changed.
     fn show(&mut self, sessions: &[Value]) -> Result<(), CliError> {
+        let words = self.words;
         for value in sessions {
             let session: SessionView = understand(value)?;
-            match self {
-                Self::Bars { all, bars } => {
-                    let bar = bars.entry(session.id).or_insert_with(|| all.add(new_bar(&session)));
-                    show_bar(bar, &session);
+            match &mut self.place {
+                Place::Bars { all, bars } => {
+                    let bar = bars.entry(session.id).or_insert_with(|| all.add(new_bar(words, &session)));
+                    show_bar(words, bar, &session);
                 }
-                Self::Lines(said) => {
-                    let line = line(&session);
+                Place::Lines(said) => {
+                    let line = line(words, &session);
                     if said.insert(session.id, line.clone()).as_ref() != Some(&line) {
                         print(&line);
                     }
                 }
-                Self::Json(said) => {
+                Place::Json(said) => {
                     if said.insert(session.id, value.clone()).as_ref() != Some(value) {
                         print_json_line(&value.to_string());
                     }
@@ -144,21 +154,33 @@ impl Display {
     }
 }
 
-fn new_bar(session: &SessionView) -> ProgressBar {
+fn new_bar(words: Words, session: &SessionView) -> ProgressBar {
     let bar = ProgressBar::new(session.progress.total_bytes).with_prefix(format!(
         "{} {}, {}",
         session.id,
         session.computer_name,
-        does(session)
+        does(words, session)
     ));
-    let style = ProgressStyle::with_template(
-        "{prefix:36!}  {bar:28} {decimal_bytes:>9}/{decimal_total_bytes:9} {decimal_bytes_per_sec:>11}  {msg}",
-    );
+    let style =
+        ProgressStyle::with_template("{prefix:36!}  {bar:28} {done:>8} / {total:8} {rate:>10}  {msg}");
+    let language = words.language();
     // The template is ours; if it ever does not parse, the default style shows the same less nicely.
-    if let Ok(style) = style { bar.with_style(style) } else { bar }
+    let Ok(style) = style else { return bar };
+    // What cannot be written into a line is not shown; the next draw tries again.
+    let style = style
+        .with_key("done", move |state: &ProgressState, line: &mut dyn fmt::Write| {
+            let _written = line.write_str(&size::bytes(language, state.pos()));
+        })
+        .with_key("total", move |state: &ProgressState, line: &mut dyn fmt::Write| {
+            let _written = line.write_str(&size::bytes(language, state.len().unwrap_or(0)));
+        })
+        .with_key("rate", move |state: &ProgressState, line: &mut dyn fmt::Write| {
+            let _written = line.write_str(&size::rate(language, state.per_sec()));
+        });
+    bar.with_style(style)
 }
 
-fn show_bar(bar: &ProgressBar, session: &SessionView) {
+fn show_bar(words: Words, bar: &ProgressBar, session: &SessionView) {
     let progress = session.progress;
     if bar.is_finished() {
         return;
@@ -170,11 +192,7 @@ fn show_bar(bar: &ProgressBar, session: &SessionView) {
     bar.set_length(progress.total_bytes);
     bar.set_position(progress.done_bytes);
     match session.ended {
-        Some(_) => bar.abandon_with_message(standing(session)),
-        None => bar.set_message(standing(session)),
+        Some(_) => bar.abandon_with_message(standing(words, session)),
+        None => bar.set_message(standing(words, session)),
     }
-}
-
-fn line(session: &SessionView) -> String {
-    format!("session {}: {}, {}: {}", session.id, session.computer_name, does(session), standing(session))
 }

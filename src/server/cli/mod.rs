@@ -1,25 +1,34 @@
 //! The command line: what can be typed, and which file does it.
 //!
 //! Every command but `serve` and `doctor` talks to a running server through [`connection`], and shows what the API
-//! says: as tables and sentences, or with `--json` as it came.
+//! says: as tables and sentences in the language of [`words`], or with `--json` as it came.
 
+mod about;
+mod ask;
 mod computers;
-mod connection;
+pub(crate) mod connection;
 mod deploy;
-mod failure;
+pub(crate) mod failure;
 mod follow;
 mod format;
 mod masters;
-mod screen;
+pub(crate) mod notices;
+mod refusal;
+pub(crate) mod screen;
 mod sessions;
+mod snippets;
 mod tokens;
+pub mod words;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use self::{connection::Connection, failure::CliError};
-use crate::{api::computers::LoaderView, config::Config};
+use self::{connection::Connection, failure::CliError, words::Words};
+use crate::{
+    api::{computers::LoaderView, dhcp::ForeignServer},
+    config::Config,
+};
 
 /// Network boot and imaging: one master, a classroom of copies.
 #[derive(Debug, Parser)]
@@ -58,6 +67,8 @@ pub enum Command {
     Serve(ServeOptions),
     /// List computers, show one, or change what is set for it
     Computers(ComputersOptions),
+    /// Say what keeps machines from booting, and what to do about it
+    Notices,
     /// List masters and their versions
     Masters,
     /// Read a computer's disk into a new version of a master
@@ -83,6 +94,12 @@ pub enum Command {
     },
     /// Cancel a session
     Cancel { session: i64 },
+    /// Print what a DHCP server that is not ours needs to be told, so that every machine boots from here
+    DhcpSnippets {
+        /// Only for this one, to be written into its configuration
+        #[arg(long)]
+        server: Option<ForeignServer>,
+    },
     /// Keys for programs that use the API
     #[command(subcommand)]
     Token(TokenCommand),
@@ -92,6 +109,8 @@ pub enum Command {
         #[arg(long)]
         renew: bool,
     },
+    /// Say which server this is, and what machines boot: each file with its package, version and hash
+    About,
     /// Check this machine and this configuration, and say what to do
     Doctor,
 }
@@ -128,7 +147,7 @@ pub struct CaptureOptions {
     /// The master that gets a new version, or is made
     #[arg(long, value_name = "MASTER")]
     pub name: String,
-    /// Serial number or WWN, where the computer has several disks
+    /// Serial number or WWN, where the computer has several disks; without it, whoever is at the terminal is asked
     #[arg(long)]
     pub disk: Option<String>,
     /// Follow the session to its end
@@ -143,7 +162,7 @@ pub struct DeployOptions {
     /// Names or ids
     #[arg(required = true, value_name = "COMPUTER")]
     pub computers: Vec<String>,
-    /// Serial number or WWN, where a computer has several disks
+    /// Serial number or WWN, where a computer has several disks; without it, whoever is at the terminal is asked
     #[arg(long)]
     pub disk: Option<String>,
     /// Do not ask before erasing
@@ -164,38 +183,48 @@ pub enum TokenCommand {
     Delete { name: String },
 }
 
+/// How a command answers.
+#[derive(Clone, Copy)]
+struct Output {
+    words: Words,
+    /// For programs: as the API says it.
+    json: bool,
+}
+
 /// Runs a command against a server. 0: done; 1: failed; clap itself ends with 2 for what was typed wrongly.
 pub async fn run(options: Options, command: Command) -> ExitCode {
-    let json = options.json;
-    match execute(options, command).await {
+    let out = Output { words: Words::of_environment(options.json), json: options.json };
+    match execute(options, command, out).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            failure::report(&error, json);
+            failure::report(&error, out);
             ExitCode::FAILURE
         }
     }
 }
 
-async fn execute(options: Options, command: Command) -> Result<(), CliError> {
-    let json = options.json;
+async fn execute(options: Options, command: Command, out: Output) -> Result<(), CliError> {
     let connection = Connection::open(&options)?;
     match command {
-        Command::Serve(_) | Command::Doctor => Err(CliError::Refused("this command needs no server".into())),
-        Command::Computers(options) => computers::run(&connection, options, json).await,
-        Command::Masters => masters::list(&connection, json).await,
-        Command::Capture(capture) => deploy::capture(&connection, capture, json).await,
-        Command::Deploy(deploy) => deploy::deploy(&connection, deploy, json).await,
-        Command::Sessions { session: Some(session), .. } => sessions::show(&connection, session, json).await,
+        Command::Serve(_) | Command::Doctor => Err(CliError::Refused(out.words.say("error-needs-no-server"))),
+        Command::Computers(options) => computers::run(&connection, options, out).await,
+        Command::Notices => notices::list(&connection, out).await,
+        Command::Masters => masters::list(&connection, out).await,
+        Command::Capture(capture) => deploy::capture(&connection, capture, out).await,
+        Command::Deploy(deploy) => deploy::deploy(&connection, deploy, out).await,
+        Command::Sessions { session: Some(session), .. } => sessions::show(&connection, session, out).await,
         Command::Sessions { session: None, open, watch: false } => {
-            sessions::list(&connection, open, json).await
+            sessions::list(&connection, open, out).await
         }
-        Command::Sessions { session: None, watch: true, .. } => follow::watch(&connection, json).await,
-        Command::Answer { session, disk } => sessions::answer(&connection, session, &disk, json).await,
-        Command::Cancel { session } => sessions::cancel(&connection, session, json).await,
-        Command::Token(TokenCommand::Create { name }) => tokens::create(&connection, &name, json).await,
-        Command::Token(TokenCommand::List) => tokens::list(&connection, json).await,
-        Command::Token(TokenCommand::Delete { name }) => tokens::delete(&connection, &name, json).await,
-        Command::SetupCode { renew } => tokens::setup_code(&connection, renew, json).await,
+        Command::Sessions { session: None, watch: true, .. } => follow::watch(&connection, out).await,
+        Command::Answer { session, disk } => sessions::answer(&connection, session, &disk, out).await,
+        Command::Cancel { session } => sessions::cancel(&connection, session, out).await,
+        Command::DhcpSnippets { server } => snippets::print_snippets(&connection, server, out).await,
+        Command::Token(TokenCommand::Create { name }) => tokens::create(&connection, &name, out).await,
+        Command::Token(TokenCommand::List) => tokens::list(&connection, out).await,
+        Command::Token(TokenCommand::Delete { name }) => tokens::delete(&connection, &name, out).await,
+        Command::About => about::show(&connection, out).await,
+        Command::SetupCode { renew } => tokens::setup_code(&connection, renew, out).await,
     }
 }
 

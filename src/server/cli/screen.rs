@@ -19,6 +19,12 @@ pub(super) fn print(text: &str) {
     put(&lines.collect::<String>());
 }
 
+/// Prints lines beside the answer, on the standard error output. Nobody has to read them.
+pub(super) fn print_aside(text: &str) {
+    let lines = text.trim_end().chars().map(|char| if char != '\n' && commands(char) { MARK } else { char });
+    let _unheard = writeln!(io::stderr(), "{}", lines.collect::<String>());
+}
+
 pub(super) fn print_json(value: &Value) {
     print_json_line(&format!("{value:#}"));
 }
@@ -29,7 +35,7 @@ pub(super) fn print_json_line(json: &str) {
 }
 
 /// Text of a machine as part of a line: without line breaks and whatever else a terminal obeys.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|char| if commands(char) { MARK } else { char }).collect()
 }
 

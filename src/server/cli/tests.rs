@@ -42,6 +42,7 @@ fn what_cannot_be_meant_is_a_usage_error() {
         "mimeo computers --token x",
         "mimeo computers --loader ipxe",
         "mimeo computers pc-1 --loader lilo",
+        "mimeo dhcp-snippets --server cisco",
     ] {
         let error = Cli::try_parse_from(line.split(' ')).expect_err(line);
         assert_eq!(error.exit_code(), 2, "{line}");

@@ -2,18 +2,16 @@
 
 use std::{io, net::SocketAddrV4, time::Duration};
 
-use mimeo_core::{
-    causes::causes,
-    text::{Texts, texts},
-};
+use mimeo_core::text::Texts;
 
-use super::Finding;
+use super::{Check, Finding, sentences as doctor_sentences};
 use crate::{
     boot::dhcp::{
         ears,
         observe::{Proposal, propose_mode},
         sentences,
     },
+    cli::words::Words,
     config::{Config, DhcpMode, interface::ServedInterface},
     serve::{
         ports::{PortError, TFTP_PORT},
@@ -29,9 +27,14 @@ const LISTEN: Duration = Duration::from_secs(5);
 const DHCP_PORTS: [u16; 2] = [67, 4011];
 
 /// Each port that the configuration wants, as it is now.
-pub(super) async fn ports(config: &Config, served: &ServedInterface, running: bool) -> Vec<Finding> {
+pub(super) async fn ports(
+    words: Words,
+    config: &Config,
+    served: &ServedInterface,
+    running: bool,
+) -> Vec<Finding> {
     if running {
-        return vec![Finding::ok("ports", "a server runs here and has them")];
+        return vec![Finding::ok(Check::Ports, words.say("doctor-ports-running"))];
     }
     let mut udp = Vec::new();
     if config.dhcp.mode != DhcpMode::Off {
@@ -47,16 +50,17 @@ pub(super) async fn ports(config: &Config, served: &ServedInterface, running: bo
     let mut findings = Vec::new();
     for (port, key) in udp {
         let bound = tokio::net::UdpSocket::bind(SocketAddrV4::new(served.address, port)).await;
-        findings.push(port_finding(bound.map(drop), "UDP", served, port, key));
+        findings.push(port_finding(words, bound.map(drop), "UDP", served, port, key));
     }
     for (port, key) in tcp {
         let bound = tokio::net::TcpListener::bind(SocketAddrV4::new(served.address, port)).await;
-        findings.push(port_finding(bound.map(drop), "TCP", served, port, key));
+        findings.push(port_finding(words, bound.map(drop), "TCP", served, port, key));
     }
     findings
 }
 
 fn port_finding(
+    words: Words,
     bound: io::Result<()>,
     protocol: &'static str,
     served: &ServedInterface,
@@ -64,25 +68,27 @@ fn port_finding(
     key: &'static str,
 ) -> Finding {
     match bound {
-        Ok(()) => Finding::ok("ports", format!("{protocol} {port} is free")),
+        Ok(()) => {
+            let values = [("protocol", protocol), ("port", &*port.to_string())];
+            Finding::ok(Check::Ports, words.say_with("doctor-port-free", &values))
+        }
         Err(error) => {
             let error = PortError::of(error, protocol, served.address, port, key);
-            Finding::fail("ports", causes(&error))
+            Finding::fail(Check::Ports, doctor_sentences::port(&words, &error))
         }
     }
 }
 
-/// Which other DHCP servers answer, and which mode that calls for, in the language of the configuration.
-pub(crate) async fn dhcp(config: &Config, served: &ServedInterface) -> Finding {
-    let texts = texts(config.server.language);
+/// Which other DHCP servers answer, and which mode that calls for.
+pub(crate) async fn dhcp(texts: &Texts, config: &Config, served: &ServedInterface) -> Finding {
     if config.dhcp.mode == DhcpMode::Off {
-        return Finding::ok("DHCP", texts.say("dhcp-off"));
+        return Finding::ok(Check::Dhcp, texts.say("dhcp-off"));
     }
     match ears::listen(&served.name, LISTEN).await {
         Ok(heard) => judge(texts, config.dhcp.mode, &propose_mode(&heard, served.address)),
         Err(error) => {
             let values = [("interface", &*served.name), ("error", &*error.to_string())];
-            Finding::warn("DHCP", texts.say_with("dhcp-cannot-listen", &values))
+            Finding::warn(Check::Dhcp, texts.say_with("dhcp-cannot-listen", &values))
         }
     }
 }
@@ -90,13 +96,13 @@ pub(crate) async fn dhcp(config: &Config, served: &ServedInterface) -> Finding {
 fn judge(texts: &Texts, configured: DhcpMode, proposal: &Proposal) -> Finding {
     let heard = sentences::because(texts, &proposal.because);
     if settings::mode(configured) == proposal.mode {
-        return Finding::ok("DHCP", heard);
+        return Finding::ok(Check::Dhcp, heard);
     }
     let message = format!("{heard} {}", sentences::advice(texts, proposal.mode));
     match configured {
         // Two servers that give addresses to everybody break the network for people who do not even netboot.
-        DhcpMode::Full => Finding::fail("DHCP", message),
-        DhcpMode::Proxy | DhcpMode::Pxe | DhcpMode::Off => Finding::warn("DHCP", message),
+        DhcpMode::Full => Finding::fail(Check::Dhcp, message),
+        DhcpMode::Proxy | DhcpMode::Pxe | DhcpMode::Off => Finding::warn(Check::Dhcp, message),
     }
 }
 

@@ -187,6 +187,16 @@ version-session = session { $session }
 version-latest = latest
 version-carries = content { $carried }
 
+## DHCP
+
+dhcp-title = DHCP
+dhcp-link = Configuration for another DHCP server
+dhcp-mode-proxy = This server says what to boot and gives no addresses (mode "proxy").
+dhcp-mode-pxe = This server says what to boot and gives addresses to booting firmware only (mode "pxe").
+dhcp-mode-full = This server is the network's DHCP server (mode "full"): no other needs to be told anything.
+dhcp-mode-off = DHCP is off here (mode "off"): machines boot only if another DHCP server sends them here.
+dhcp-intro = A DHCP server that names this one lets every machine boot, Secure Boot included. Write what stands under its name into its configuration. On the command line: mimeo dhcp-snippets.
+
 ## About
 
 about-started = Running since

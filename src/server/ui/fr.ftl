@@ -187,6 +187,16 @@ version-session = session { $session }
 version-latest = la plus récente
 version-carries = contenu { $carried }
 
+## DHCP
+
+dhcp-title = DHCP
+dhcp-link = Configuration pour un autre serveur DHCP
+dhcp-mode-proxy = Ce serveur dit quoi démarrer et ne donne pas d'adresses (mode « proxy »).
+dhcp-mode-pxe = Ce serveur dit quoi démarrer et ne donne d'adresses qu'aux micrologiciels qui démarrent (mode « pxe »).
+dhcp-mode-full = Ce serveur est le serveur DHCP du réseau (mode « full ») : aucun autre n'est à configurer.
+dhcp-mode-off = DHCP est éteint ici (mode « off ») : les machines ne démarrent que si un autre serveur DHCP les envoie ici.
+dhcp-intro = Un serveur DHCP qui désigne celui-ci laisse démarrer toute machine, avec Secure Boot aussi. Écrivez dans sa configuration ce qui figure sous son nom. En ligne de commande : mimeo dhcp-snippets.
+
 ## À propos
 
 about-started = En marche depuis

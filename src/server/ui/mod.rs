@@ -33,6 +33,7 @@ pub fn router(app: App) -> Router {
         .merge(pages::sessions::router())
         .merge(pages::order::router())
         .merge(pages::about::router())
+        .merge(pages::dhcp::router())
         .merge(assets::router())
         .fallback(async || refusal::Refusal::NoPage)
         .method_not_allowed_fallback(async || refusal::Refusal::NoPage)

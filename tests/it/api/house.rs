@@ -14,6 +14,7 @@ use mimeo_server::{
     auth::Auth,
     boot::{
         artefacts::{Artefact, Artefacts, LIST_NAME, names},
+        dhcp::settings::Settings,
         notices::Notices,
     },
     clock::Timestamp,
@@ -86,6 +87,7 @@ impl House {
             services: services.clone(),
             auth: auth.clone(),
             artefacts: Arc::new(artefacts),
+            dhcp: Arc::new(Settings::proxy("lo", [127, 0, 0, 1].into(), 8)),
             notices: notices.clone(),
             authority_pem: tls.authority_pem().into(),
             started: Timestamp::now(),

@@ -3,12 +3,13 @@
 use std::{path::Path, time::Duration};
 
 use clap::Parser;
-use mimeo_core::ids::MacAddr;
+use mimeo_core::{ids::MacAddr, messages::Language};
 use mimeo_server::{
-    cli::{self, Cli},
+    cli::{self, Cli, words::Words},
     clock::Timestamp,
     config::Config,
     db,
+    doctor::{self, Check, Verdict},
     events::Events,
     inventory::{
         admission::admit,
@@ -168,6 +169,28 @@ async fn a_computer_is_given_another_name_and_another_loader_on_the_command_line
 }
 
 #[tokio::test]
+async fn the_doctor_asks_the_running_server_what_keeps_machines_from_booting() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    write_config(folder);
+    let file = folder.join("mimeo.toml");
+    let found = async |language| {
+        let findings = doctor::examine(Words::new(language), Some(&file)).await;
+        let notices = findings.iter().find(|finding| finding.check == Check::Notices);
+        notices.map(|finding| (finding.verdict, finding.message.clone()))
+    };
+    assert_eq!(found(Language::En).await, None, "there is no server yet");
+    let program = Program::start(folder).await;
+    for (language, sentence) in [
+        (Language::En, "Nothing is known to keep a machine from booting."),
+        (Language::Fr, "Rien ne semble empêcher une machine de démarrer."),
+    ] {
+        assert_eq!(found(language).await, Some((Verdict::Ok, sentence.into())));
+    }
+    program.stop().await;
+}
+
+#[tokio::test]
 async fn commands_reach_the_server_of_this_machine_and_say_when_there_is_none() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
@@ -177,6 +200,13 @@ async fn commands_reach_the_server_of_this_machine_and_say_when_there_is_none() 
     for (arguments, expect) in [
         ("computers", true),
         ("masters --json", true),
+        ("notices", true),
+        ("notices --json", true),
+        ("dhcp-snippets", true),
+        ("dhcp-snippets --server kea", true),
+        ("dhcp-snippets --json", true),
+        ("about", true),
+        ("about --json", true),
         ("sessions", true),
         ("sessions --open --json", true),
         ("setup-code", true),

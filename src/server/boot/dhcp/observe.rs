@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::{packet::Overheard, settings::Mode};
 use crate::clock::Timestamp;
 
@@ -86,7 +88,8 @@ impl ForeignServers {
 }
 
 /// Why Secure Boot cannot work by ProxyDHCP on this network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Obstacle {
     #[error("no DHCP server was heard, so nobody is known to name us as next-server")]
     NobodyHeard,

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, net::Ipv4Addr, ops::RangeInclusive, time::Duration};
 
 use mimeo_core::ids::MacAddr;
+use serde::{Deserialize, Serialize};
 
 use crate::boot::firmware::BootHttp;
 
@@ -26,7 +27,8 @@ pub const LEASE_MIN: Duration = Duration::from_secs(60);
 pub const LEASE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// How much of DHCP we do on the network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// ProxyDHCP: tells machines what to boot, gives no addresses, works beside any DHCP server.
     Proxy,

@@ -6,6 +6,7 @@ use axum::{Router, extract::State, response::Html, routing::get};
 use crate::{
     api::about::{self, AboutView},
     app::App,
+    boot::dhcp::settings::Mode,
     ui::{
         page::{Page, html},
         refusal::Refusal,
@@ -22,8 +23,9 @@ pub fn router() -> Router<App> {
 struct AboutPage {
     page: Page,
     about: AboutView,
+    mode: Mode,
 }
 
 async fn show(State(app): State<App>, visitor: Visitor) -> Result<Html<String>, Refusal> {
-    html(&AboutPage { page: visitor.page("about"), about: about::view(&app) })
+    html(&AboutPage { page: visitor.page("about"), about: about::view(&app), mode: app.dhcp.mode })
 }

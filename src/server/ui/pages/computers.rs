@@ -23,6 +23,7 @@ use crate::{
         sessions::{SessionView, load_views},
     },
     app::App,
+    boot::notices::Notice,
     clock::Timestamp,
     imaging::session::table::SessionFilter,
     inventory::{
@@ -51,6 +52,8 @@ pub fn router() -> Router<App> {
 struct ComputersPage {
     page: Page,
     notices: Vec<NoticeLine>,
+    /// Whether another DHCP server could be told what lets them boot.
+    by_another_server: bool,
     computers: Vec<Line>,
 }
 
@@ -91,10 +94,13 @@ async fn list(State(app): State<App>, visitor: Visitor) -> Result<Html<String>, 
         .map(|computer| Line { computer: computer.into(), open: open.remove(&computer.id) })
         .collect();
     let page = visitor.page("computers");
-    let notices = app.notices.list(Timestamp::now()).into_iter().take(NOTICES_SHOWN);
-    let notices =
-        notices.map(|(notice, seen)| NoticeLine { sentence: page.words.notice(&notice), seen }).collect();
-    html(&ComputersPage { page, notices, computers: lines })
+    let mut notices = app.notices.list(Timestamp::now());
+    notices.truncate(NOTICES_SHOWN);
+    let by_another_server =
+        notices.iter().any(|(notice, _)| matches!(notice, Notice::SecureBootOutOfReach { .. }));
+    let line = |(notice, seen)| NoticeLine { sentence: page.words.notice(&notice), seen };
+    let notices = notices.into_iter().map(line).collect();
+    html(&ComputersPage { page, notices, by_another_server, computers: lines })
 }
 
 async fn show(
