@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use mimeo_core::machine::SecureBoot;
+use mimeo_core::machine::{DiskReport, SecureBoot};
 
 use super::{
     ComputersOptions,
@@ -100,11 +100,12 @@ fn describe(computer: &ComputerView, now: Timestamp) -> String {
         line("network", format!("{} {} ({driver})", nic.kernel_name, nic.mac));
     }
     for disk in &report.disks {
-        let model = disk.model.as_deref().unwrap_or("disk");
-        let removable = if disk.removable { ", removable" } else { "" };
-        let serial = or_dash(disk.serial.as_deref());
-        line("disk", format!("{model} {}, serial {serial}{removable}", bytes(disk.size_bytes)));
-        for partition in &disk.partitions {
+        let DiskReport { facts, partitions } = disk;
+        let model = facts.model.as_deref().unwrap_or("disk");
+        let removable = if facts.removable { ", removable" } else { "" };
+        let serial = or_dash(facts.serial.as_deref());
+        line("disk", format!("{model} {}, serial {serial}{removable}", bytes(facts.size_bytes)));
+        for partition in partitions {
             let filesystem = partition.filesystem.as_ref().map_or_else(|| "unknown".to_owned(), word);
             let size = bytes(partition.place.length_bytes);
             line("", format!("{}  {filesystem}  {size}  {}", partition.number, partition.name));

@@ -397,7 +397,7 @@ async fn a_disk_that_is_gone_when_the_computer_boots_is_refused_before_anything_
     let target = house.boot(MAC_B).await;
     let session = house.request_deploy(target.computer, "debian").await.expect("requested");
     let mut report = machine(MAC_B);
-    report.disks[0].serial = Some("ANOTHER".into());
+    report.disks[0].facts.serial = Some("ANOTHER".into());
     let again = house.boot_as(MAC_B, report).await;
     let State::Failed(failure) = house.state(session).await else { panic!("not failed") };
     assert!(matches!(failure.cause, FailureCause::DiskMissing { .. }), "{failure:?}");
