@@ -69,6 +69,13 @@ pub enum FailureCause {
     Internal { detail: String },
 }
 
+impl FailureCause {
+    /// That `found` disks agree with the plan.
+    pub fn disk_ambiguous(wanted: DiskPin, found: usize) -> Self {
+        Self::DiskAmbiguous { wanted, found: u32::try_from(found).unwrap_or(u32::MAX) }
+    }
+}
+
 /// Why a file system cannot be captured as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

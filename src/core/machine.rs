@@ -1,15 +1,13 @@
 //! What a booted computer says of itself, and what of it can tell one computer from another.
 
+pub mod disk_facts;
 mod placeholder;
 pub mod printable;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    disk::filesystem::FileSystem,
-    ids::MacAddr,
-    units::{Extent, SectorSize},
-};
+use self::disk_facts::DiskFacts;
+use crate::{disk::filesystem::FileSystem, ids::MacAddr, units::Extent};
 
 /// Everything that the client found out about the machine it runs on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,20 +62,15 @@ pub struct Processor {
 /// One disk of the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskReport {
-    /// The kernel's name of this boot (`sda`): for people and logs, never for choosing.
-    pub kernel_name: String,
-    pub model: Option<String>,
-    pub serial: Option<String>,
-    pub wwn: Option<String>,
-    pub size_bytes: u64,
-    pub logical_sector: SectorSize,
-    pub physical_sector: SectorSize,
-    /// USB sticks, card readers and optical drives. Never a target.
-    pub removable: bool,
-    /// `nvme`, `sata`, `usb`, `virtio` …, where the kernel tells.
-    pub transport: Option<String>,
-    pub rotational: bool,
+    #[serde(flatten)]
+    pub facts: DiskFacts,
     pub partitions: Vec<PartitionReport>,
+}
+
+impl AsRef<DiskFacts> for DiskReport {
+    fn as_ref(&self) -> &DiskFacts {
+        &self.facts
+    }
 }
 
 /// One partition seen on a disk.

@@ -87,13 +87,7 @@ fn fetch_manifest(order: &DeployOrder, link: &Link<'_>) -> Result<Manifest, Halt
 /// Checks that the target can hold the master, with the numbers where it cannot.
 fn check_fits(manifest: &Manifest, disk: &ExclusiveDisk) -> Result<(), FailureCause> {
     let sector = manifest.disk.logical_sector;
-    if disk.logical_sector() != sector {
-        return Err(FailureCause::SectorSizeDiffers { master: sector, target: disk.logical_sector() });
-    }
-    let needed_bytes = manifest.target_min_bytes();
-    if disk.size_bytes() < needed_bytes {
-        return Err(FailureCause::DiskTooSmall { needed_bytes, actual_bytes: disk.size_bytes() });
-    }
+    disk.facts().check_target(manifest.target_min_bytes(), sector)?;
     let whole = |bytes: u64| bytes.is_multiple_of(sector.bytes());
     let places = manifest.regions.iter().map(|region| region.place);
     match places.into_iter().find(|place| !whole(place.start_bytes) || !whole(place.length_bytes)) {

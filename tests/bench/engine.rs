@@ -11,6 +11,7 @@ use std::{
 use mimeo_core::{
     chunk::ChunkSize,
     ids::SessionId,
+    machine::disk_facts::DiskFacts,
     messages::{CaptureOrder, DiskPin, Outcome as SessionOutcome},
     units::{MIB, SectorSize},
 };
@@ -182,14 +183,7 @@ impl LoopDisk {
     }
 
     fn pin(&self) -> io::Result<DiskPin> {
-        let disk = self.disks()?.remove(0);
-        Ok(DiskPin {
-            model: disk.model,
-            serial: disk.serial,
-            wwn: disk.wwn,
-            size_bytes: disk.size_bytes,
-            logical_sector: disk.logical_sector,
-        })
+        Ok(self.disks()?.remove(0).facts.pin())
     }
 }
 
@@ -203,17 +197,19 @@ impl Drop for LoopDisk {
 impl DiskProbe for LoopDisk {
     fn disks(&self) -> io::Result<Vec<FoundDisk>> {
         Ok(vec![FoundDisk {
-            kernel_name: "loop".into(),
             device: self.device.clone().into(),
-            model: None,
-            serial: Some("BENCH".into()),
-            wwn: None,
-            size_bytes: self.size_bytes,
-            logical_sector: SectorSize::B512,
-            physical_sector: SectorSize::B512,
-            removable: false,
-            transport: None,
-            rotational: false,
+            facts: DiskFacts {
+                kernel_name: "loop".into(),
+                model: None,
+                serial: Some("BENCH".into()),
+                wwn: None,
+                size_bytes: self.size_bytes,
+                logical_sector: SectorSize::B512,
+                physical_sector: SectorSize::B512,
+                removable: false,
+                transport: None,
+                rotational: false,
+            },
         }])
     }
 }

@@ -3,7 +3,10 @@
 use mimeo_core::{
     failure::{Failure, FailureCause},
     ids::{MacAddr, Secret},
-    machine::{DiskReport, FirmwareMode, Identity, MachineReport, NicReport, Processor, SecureBoot},
+    machine::{
+        DiskReport, FirmwareMode, Identity, MachineReport, NicReport, Processor, SecureBoot,
+        disk_facts::DiskFacts,
+    },
     messages::{Language, Orders, Outcome, Phase, Progress},
     units::SectorSize,
 };
@@ -55,16 +58,18 @@ fn machine(mac: MacAddr, uuid: Option<&str>) -> Machine {
 
 fn report() -> MachineReport {
     let disk = DiskReport {
-        kernel_name: "vda".into(),
-        model: None,
-        serial: Some("FIRST".into()),
-        wwn: None,
-        size_bytes: 1 << 30,
-        logical_sector: SectorSize::B512,
-        physical_sector: SectorSize::B512,
-        removable: false,
-        transport: None,
-        rotational: false,
+        facts: DiskFacts {
+            kernel_name: "vda".into(),
+            model: None,
+            serial: Some("FIRST".into()),
+            wwn: None,
+            size_bytes: 1 << 30,
+            logical_sector: SectorSize::B512,
+            physical_sector: SectorSize::B512,
+            removable: false,
+            transport: None,
+            rotational: false,
+        },
         partitions: Vec::new(),
     };
     MachineReport {

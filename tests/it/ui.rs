@@ -10,7 +10,7 @@ mod person;
 use mimeo_core::{
     failure::{Failure, FailureCause},
     ids::MacAddr,
-    machine::DiskReport,
+    machine::{DiskReport, disk_facts::DiskFacts},
     messages::{Orders, Phase},
     units::SectorSize,
 };
@@ -31,7 +31,8 @@ use crate::api::house::{House, PASSWORD};
 
 /// A disk in a case that people carry about.
 fn removable(disk: DiskReport) -> DiskReport {
-    DiskReport { removable: true, transport: Some("usb".into()), ..disk }
+    let facts = DiskFacts { removable: true, transport: Some("usb".into()), ..disk.facts };
+    DiskReport { facts, ..disk }
 }
 
 const PAGES: [&str; 5] = ["/computers", "/masters", "/sessions", "/about", "/computers/1"];
@@ -165,7 +166,7 @@ async fn what_a_machine_says_of_itself_is_never_markup() {
     report.identity.model = Some(EVIL.into());
     report.identity.manufacturer = Some(EVIL.into());
     report.processor.model = EVIL.into();
-    report.disks[0].model = Some(EVIL.into());
+    report.disks[0].facts.model = Some(EVIL.into());
     report.disks[0].partitions[0].name = EVIL.into();
     let machine = Machine::boot(&house, MAC, report).await;
     publish(&house, "debian-12").await;
@@ -248,9 +249,9 @@ async fn what_has_changed_since_the_page_was_shown_is_not_erased() {
     let form = ["master", "disk", "shown"].map(|name| (name, field(&page, name).expect("a field")));
     let form = form.each_ref().map(|(name, value)| (*name, &**value));
     let mut other_model = before.clone();
-    other_model.disks[0].model = Some("Another SSD".into());
+    other_model.disks[0].facts.model = Some("Another SSD".into());
     let mut other_size = before.clone();
-    other_size.disks[0].size_bytes += 1 << 20;
+    other_size.disks[0].facts.size_bytes += 1 << 20;
     let mut other_content = before.clone();
     other_content.disks[0].partitions[2].filesystem = None;
     for (number, now) in [other_model, other_size, other_content].into_iter().enumerate() {

@@ -46,27 +46,15 @@ pub fn reports(probe: &dyn DiskProbe) -> io::Result<Vec<DiskReport>> {
 
 fn report(disk: FoundDisk) -> DiskReport {
     let partitions = partitions(&disk).unwrap_or_else(|reason| {
-        tracing::info!(disk = disk.kernel_name, reason, "no partitions seen");
+        tracing::info!(disk = disk.facts.kernel_name, reason, "no partitions seen");
         Vec::new()
     });
-    DiskReport {
-        kernel_name: disk.kernel_name,
-        model: disk.model,
-        serial: disk.serial,
-        wwn: disk.wwn,
-        size_bytes: disk.size_bytes,
-        logical_sector: disk.logical_sector,
-        physical_sector: disk.physical_sector,
-        removable: disk.removable,
-        transport: disk.transport,
-        rotational: disk.rotational,
-        partitions,
-    }
+    DiskReport { facts: disk.facts, partitions }
 }
 
 fn partitions(disk: &FoundDisk) -> Result<Vec<PartitionReport>, String> {
     let device = File::open(&disk.device).map_err(|error| error.to_string())?;
-    let layout = layout::read(&device, disk.logical_sector).map_err(|error| error.to_string())?;
+    let layout = layout::read(&device, disk.facts.logical_sector).map_err(|error| error.to_string())?;
     let seen = layout.table.partitions.into_iter().map(|partition| PartitionReport {
         number: partition.number,
         place: partition.place,

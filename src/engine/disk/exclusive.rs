@@ -5,6 +5,7 @@ use std::{fmt, fs, io, path::Path, sync::Arc};
 use mimeo_core::{
     disk::ReadAt,
     failure::FailureCause,
+    machine::disk_facts::{self, DiskFacts},
     manifest::DiskGeometry,
     messages::DiskPin,
     units::{Extent, SectorSize},
@@ -12,7 +13,7 @@ use mimeo_core::{
 
 use super::{
     device::{Access, BlockDevice, OpenDeviceError},
-    probe::{DiskProbe, FoundDisk, find},
+    probe::DiskProbe,
 };
 
 /// The disk that a capture reads: the one the server named, claimed so that nobody mounts it meanwhile, and
@@ -20,7 +21,7 @@ use super::{
 #[derive(Clone)]
 pub struct SourceDisk {
     device: Arc<dyn BlockDevice>,
-    facts: FoundDisk,
+    facts: DiskFacts,
 }
 
 impl SourceDisk {
@@ -50,7 +51,7 @@ impl ReadAt for SourceDisk {
 /// disk demands one, mutably.
 pub struct ExclusiveDisk {
     device: Arc<dyn BlockDevice>,
-    facts: FoundDisk,
+    facts: DiskFacts,
 }
 
 impl ExclusiveDisk {
@@ -59,7 +60,7 @@ impl ExclusiveDisk {
         Ok(Self { device: Arc::from(device), facts })
     }
 
-    pub fn facts(&self) -> &FoundDisk {
+    pub fn facts(&self) -> &DiskFacts {
         &self.facts
     }
 
@@ -124,7 +125,7 @@ impl fmt::Display for ExclusiveDisk {
     }
 }
 
-fn geometry(facts: &FoundDisk) -> DiskGeometry {
+fn geometry(facts: &DiskFacts) -> DiskGeometry {
     DiskGeometry {
         size_bytes: facts.size_bytes,
         logical_sector: facts.logical_sector,
@@ -136,19 +137,21 @@ fn open(
     pin: &DiskPin,
     probe: &dyn DiskProbe,
     access: Access,
-) -> Result<(FoundDisk, Box<dyn BlockDevice>), FailureCause> {
+) -> Result<(DiskFacts, Box<dyn BlockDevice>), FailureCause> {
     let list = || {
         probe.disks().map_err(|error| FailureCause::Internal { detail: format!("listing disks: {error}") })
     };
     let disks = list()?;
-    let disk = find(pin, &disks)?;
+    let disk = disk_facts::find(pin, &disks)?;
     match probe.open(disk, access) {
         // A name may have passed to another disk between the look and the opening; an open disk keeps its name.
-        Ok(device) => match find(pin, &list()?)? {
-            still if still.kernel_name == disk.kernel_name => Ok((disk.clone(), device)),
+        Ok(device) => match disk_facts::find(pin, &list()?)? {
+            still if still.facts.kernel_name == disk.facts.kernel_name => Ok((disk.facts.clone(), device)),
             _ => Err(FailureCause::DiskMissing { wanted: pin.clone() }),
         },
-        Err(OpenDeviceError::Busy) => Err(FailureCause::DiskBusy { holder: holder_of(&disk.kernel_name) }),
+        Err(OpenDeviceError::Busy) => {
+            Err(FailureCause::DiskBusy { holder: holder_of(&disk.facts.kernel_name) })
+        }
         // The disk that was chosen is not there any more: another took its name.
         Err(OpenDeviceError::LengthChanged { .. } | OpenDeviceError::SectorChanged { .. }) => {
             Err(FailureCause::DiskMissing { wanted: pin.clone() })

@@ -1,4 +1,4 @@
-//! Which disks there are, and which of them a plan means.
+//! Which disks there are.
 
 use std::{
     fs, io,
@@ -6,7 +6,8 @@ use std::{
 };
 
 use mimeo_core::{
-    failure::FailureCause, machine::printable::printable, messages::DiskPin, units::SectorSize,
+    machine::{disk_facts::DiskFacts, printable::word},
+    units::SectorSize,
 };
 
 use super::device::{Access, BlockDevice, KernelDevice, OpenDeviceError};
@@ -18,55 +19,23 @@ pub trait DiskProbe: Sync {
 
     /// Opens a disk that [`DiskProbe::disks`] gave. An exclusive claim: a disk in use is refused.
     fn open(&self, disk: &FoundDisk, access: Access) -> Result<Box<dyn BlockDevice>, OpenDeviceError> {
-        let device = KernelDevice::open(&disk.device, access, disk.size_bytes, disk.logical_sector)?;
+        let DiskFacts { size_bytes, logical_sector, .. } = disk.facts;
+        let device = KernelDevice::open(&disk.device, access, size_bytes, logical_sector)?;
         Ok(Box::new(device))
     }
 }
 
-/// A disk as the kernel describes it.
+/// A disk of this computer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundDisk {
-    /// For people and logs, never for choosing.
-    pub kernel_name: String,
     /// The node under `/dev`.
     pub device: PathBuf,
-    pub model: Option<String>,
-    pub serial: Option<String>,
-    pub wwn: Option<String>,
-    pub size_bytes: u64,
-    pub logical_sector: SectorSize,
-    pub physical_sector: SectorSize,
-    /// Anything a person can pull out: USB whatever the device says of itself, SD cards, optical drives.
-    pub removable: bool,
-    /// `nvme`, `sata`, `usb`, `virtio`, `mmc`, `scsi`.
-    pub transport: Option<String>,
-    pub rotational: bool,
+    pub facts: DiskFacts,
 }
 
-impl FoundDisk {
-    /// Whether the disk agrees with every fact that the pin gives.
-    pub fn agrees_with(&self, pin: &DiskPin) -> bool {
-        let agrees = |wanted: &Option<String>, actual: &Option<String>| {
-            wanted.as_deref().is_none_or(|wanted| actual.as_deref().map(str::trim) == Some(wanted.trim()))
-        };
-        self.size_bytes == pin.size_bytes
-            && self.logical_sector == pin.logical_sector
-            && agrees(&pin.serial, &self.serial)
-            && agrees(&pin.wwn, &self.wwn)
-            && agrees(&pin.model, &self.model)
-    }
-}
-
-/// The one disk that the pin means. Removable disks are not even looked at.
-pub fn find<'a>(pin: &DiskPin, disks: &'a [FoundDisk]) -> Result<&'a FoundDisk, FailureCause> {
-    let candidates: Vec<_> = disks.iter().filter(|disk| !disk.removable && disk.agrees_with(pin)).collect();
-    match candidates.as_slice() {
-        [disk] => Ok(disk),
-        [] => Err(FailureCause::DiskMissing { wanted: pin.clone() }),
-        several => Err(FailureCause::DiskAmbiguous {
-            wanted: pin.clone(),
-            found: u32::try_from(several.len()).unwrap_or(u32::MAX),
-        }),
+impl AsRef<DiskFacts> for FoundDisk {
+    fn as_ref(&self) -> &DiskFacts {
+        &self.facts
     }
 }
 
@@ -115,9 +84,8 @@ fn describe(folder: &Path, name: &str, dev: &Path) -> Option<FoundDisk> {
     let transport = transport(folder, name);
     let optical_or_floppy = name.starts_with("sr") || name.starts_with("fd");
     let card = text(folder, "device/type").as_deref() == Some("SD");
-    Some(FoundDisk {
+    let facts = DiskFacts {
         kernel_name: name.to_owned(),
-        device: dev.join(name),
         model: text(folder, "device/model").or_else(|| text(folder, "device/name")),
         serial: text(folder, "serial")
             .or_else(|| text(folder, "device/serial"))
@@ -132,20 +100,13 @@ fn describe(folder: &Path, name: &str, dev: &Path) -> Option<FoundDisk> {
             || transport.as_deref() == Some("usb"),
         rotational: number("queue/rotational") == Some(1),
         transport,
-    })
+    };
+    Some(FoundDisk { device: dev.join(name), facts })
 }
 
-/// One file of a sysfs folder, trimmed; `None` where it is absent or empty.
+/// One file of a sysfs folder as the server keeps it, by which a plan pins the disk; `None` where it is absent or empty.
 fn text(folder: &Path, path: &str) -> Option<String> {
-    let text = fs::read(folder.join(path)).ok()?;
-    let text = String::from_utf8_lossy(&text);
-    harmless(&text)
-}
-
-/// The text as the server keeps it, by which a plan pins the disk; `None` where nothing is left of it.
-fn harmless(text: &str) -> Option<String> {
-    let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
-    (!text.is_empty()).then(|| printable(text))
+    word(&String::from_utf8_lossy(&fs::read(folder.join(path)).ok()?))
 }
 
 /// The serial number of a SCSI or SATA disk: vital product data page 0x80 (SPC-4, 7.8.15), which the kernel
@@ -154,8 +115,7 @@ fn unit_serial(folder: &Path) -> Option<String> {
     let page = fs::read(folder.join("device/vpd_pg80")).ok()?;
     let (&[_, 0x80, high, low], rest) = page.split_first_chunk()? else { return None };
     let serial = rest.get(..usize::from(u16::from_be_bytes([high, low])))?;
-    let serial = String::from_utf8_lossy(serial);
-    harmless(&serial)
+    word(&String::from_utf8_lossy(serial))
 }
 
 /// How the disk is attached, from the path of the bus that it hangs on.

@@ -2,10 +2,7 @@
 
 use std::fmt::Write;
 
-use mimeo_core::{
-    machine::{DiskReport, FirmwareMode, SecureBoot},
-    messages::DiskPin,
-};
+use mimeo_core::machine::{DiskReport, FirmwareMode, SecureBoot};
 
 use super::{
     ComputersOptions, Output,
@@ -126,14 +123,8 @@ fn describe(words: Words, computer: &ComputerView, now: Timestamp) -> String {
 }
 
 fn disk_line(words: Words, disk: &DiskReport) -> String {
-    let mut line = words.disk(&DiskPin {
-        model: disk.model.clone(),
-        serial: disk.serial.clone(),
-        wwn: disk.wwn.clone(),
-        size_bytes: disk.size_bytes,
-        logical_sector: disk.logical_sector,
-    });
-    if disk.removable {
+    let mut line = words.disk(&disk.facts.pin());
+    if disk.facts.removable {
         line.push_str(&format!(", {}", words.say("disk-removable")));
     }
     line

@@ -25,7 +25,7 @@ use std::collections::BTreeSet;
 
 use mimeo_core::{
     ids::{ComputerId, MacAddr},
-    machine::{DiskReport, IdentityFacts, MachineReport},
+    machine::{IdentityFacts, MachineReport, disk_facts::DiskFacts},
 };
 
 /// How much of the machine could be seen.
@@ -57,7 +57,12 @@ impl Traits {
             facts: report.identity.facts(),
             macs: cards().map(|nic| nic.mac).collect(),
             usb_macs: cards().filter(|nic| nic.usb).map(|nic| nic.mac).collect(),
-            disks: report.disks.iter().filter(|disk| !disk.removable).filter_map(disk_name).collect(),
+            disks: report
+                .disks
+                .iter()
+                .filter(|disk| disk.facts.is_fixed())
+                .filter_map(|disk| disk_name(&disk.facts))
+                .collect(),
         }
     }
 
@@ -66,7 +71,7 @@ impl Traits {
     }
 }
 
-fn disk_name(disk: &DiskReport) -> Option<String> {
+fn disk_name(disk: &DiskFacts) -> Option<String> {
     let serial =
         || Some(format!("{} {}", disk.model.as_deref().unwrap_or_default(), disk.serial.as_deref()?));
     disk.wwn.clone().or_else(serial)

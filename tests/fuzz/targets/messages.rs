@@ -9,6 +9,7 @@ use mimeo_core::{
     ids::{ComputerId, MacAddr, Secret, SessionId, VersionNumber},
     machine::{
         DiskReport, FirmwareMode, Identity, MachineReport, NicReport, PartitionReport, Processor, SecureBoot,
+        disk_facts::DiskFacts,
     },
     manifest::ManifestRoot,
     messages::{
@@ -153,16 +154,18 @@ fn report() -> MachineReport {
         filesystem: Some(FileSystem::Ext),
     };
     let disk = DiskReport {
-        kernel_name: "sda".into(),
-        model: Some("QEMU HARDDISK".into()),
-        serial: Some("S1".into()),
-        wwn: None,
-        size_bytes: 16 * MIB,
-        logical_sector: SectorSize::B512,
-        physical_sector: SectorSize::B4096,
-        removable: false,
-        transport: Some("sata".into()),
-        rotational: false,
+        facts: DiskFacts {
+            kernel_name: "sda".into(),
+            model: Some("QEMU HARDDISK".into()),
+            serial: Some("S1".into()),
+            wwn: None,
+            size_bytes: 16 * MIB,
+            logical_sector: SectorSize::B512,
+            physical_sector: SectorSize::B4096,
+            removable: false,
+            transport: Some("sata".into()),
+            rotational: false,
+        },
         partitions: vec![partition],
     };
     let nic = NicReport {

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use mimeo_core::{
     ids::{ComputerId, MacAddr},
-    machine::{DiskReport, FirmwareMode, Identity, MachineReport, NicReport, Processor, SecureBoot},
+    machine::{
+        DiskReport, FirmwareMode, Identity, MachineReport, NicReport, Processor, SecureBoot,
+        disk_facts::DiskFacts,
+    },
     messages::{Hello, Language, PROTOCOL_VERSION, Welcome, paths},
     units::SectorSize,
 };
@@ -195,16 +198,18 @@ pub(crate) fn write_artefacts(folder: &Path) {
 
 pub(crate) fn report(mac: MacAddr, disks: &[&str]) -> MachineReport {
     let disk = |serial: &&str| DiskReport {
-        kernel_name: "sda".into(),
-        model: Some("Disk".into()),
-        serial: Some((*serial).into()),
-        wwn: None,
-        size_bytes: 4 << 20,
-        logical_sector: SectorSize::B512,
-        physical_sector: SectorSize::B512,
-        removable: false,
-        transport: Some("sata".into()),
-        rotational: false,
+        facts: DiskFacts {
+            kernel_name: "sda".into(),
+            model: Some("Disk".into()),
+            serial: Some((*serial).into()),
+            wwn: None,
+            size_bytes: 4 << 20,
+            logical_sector: SectorSize::B512,
+            physical_sector: SectorSize::B512,
+            removable: false,
+            transport: Some("sata".into()),
+            rotational: false,
+        },
         partitions: Vec::new(),
     };
     MachineReport {

@@ -14,6 +14,7 @@ use mimeo_core::{
     disk::ReadAt,
     failure::FailureCause,
     ids::SessionId,
+    machine::disk_facts::DiskFacts,
     messages::{CaptureOrder, DiskPin, Outcome, Phase},
     units::{Extent, MIB, SectorSize},
 };
@@ -114,28 +115,19 @@ pub(super) fn text(path: &Path) -> String {
 
 pub(super) fn found_disk(name: &str, device: &str, size_bytes: u64, sector: SectorSize) -> FoundDisk {
     FoundDisk {
-        kernel_name: name.into(),
         device: device.into(),
-        model: Some("Test Disk".into()),
-        serial: Some(format!("serial of {name}")),
-        wwn: None,
-        size_bytes,
-        logical_sector: sector,
-        physical_sector: sector,
-        removable: false,
-        transport: None,
-        rotational: false,
-    }
-}
-
-/// The pin that means this disk.
-pub(super) fn pin(disk: &FoundDisk) -> DiskPin {
-    DiskPin {
-        model: disk.model.clone(),
-        serial: disk.serial.clone(),
-        wwn: disk.wwn.clone(),
-        size_bytes: disk.size_bytes,
-        logical_sector: disk.logical_sector,
+        facts: DiskFacts {
+            kernel_name: name.into(),
+            model: Some("Test Disk".into()),
+            serial: Some(format!("serial of {name}")),
+            wwn: None,
+            size_bytes,
+            logical_sector: sector,
+            physical_sector: sector,
+            removable: false,
+            transport: None,
+            rotational: false,
+        },
     }
 }
 
@@ -182,7 +174,7 @@ impl DiskProbe for LoopDisk {
 }
 
 pub(super) fn the_pin(probe: &dyn DiskProbe) -> DiskPin {
-    pin(&probe.disks().unwrap()[0])
+    probe.disks().unwrap()[0].facts.pin()
 }
 
 pub(super) fn capture(server: &MemoryServer, probe: &dyn DiskProbe) -> Outcome {

@@ -136,7 +136,7 @@ impl DiskProbe for PassingName {
     fn disks(&self) -> io::Result<Vec<FoundDisk>> {
         let mut disks = self.disk.disks()?;
         if self.looks.fetch_add(1, Ordering::SeqCst) > 0 {
-            disks[0].serial = Some("another".into());
+            disks[0].facts.serial = Some("another".into());
         }
         Ok(disks)
     }

@@ -8,7 +8,7 @@ use mimeo_core::{
     },
     failure::Failure,
     ids::{ComputerId, MacAddr, Secret, SessionId},
-    machine::{DiskReport, Identity, MachineReport, PartitionReport},
+    machine::{DiskReport, Identity, MachineReport, PartitionReport, disk_facts::DiskFacts},
     manifest::{Content, DiskGeometry, Manifest, Region, RegionKind, Run},
     messages::{
         Heartbeat, HeartbeatReply, Hello, Orders, Outcome, PROTOCOL_VERSION, Phase, Progress, Welcome, paths,
@@ -121,16 +121,18 @@ pub(super) fn disk(serial: Option<&str>, size_bytes: u64) -> DiskReport {
         filesystem,
     };
     DiskReport {
-        kernel_name: "nvme0n1".into(),
-        model: Some("Samsung SSD 980".into()),
-        serial: serial.map(str::to_owned),
-        wwn: None,
-        size_bytes,
-        logical_sector: SectorSize::B512,
-        physical_sector: SectorSize::B4096,
-        removable: false,
-        transport: Some("nvme".into()),
-        rotational: false,
+        facts: DiskFacts {
+            kernel_name: "nvme0n1".into(),
+            model: Some("Samsung SSD 980".into()),
+            serial: serial.map(str::to_owned),
+            wwn: None,
+            size_bytes,
+            logical_sector: SectorSize::B512,
+            physical_sector: SectorSize::B4096,
+            removable: false,
+            transport: Some("nvme".into()),
+            rotational: false,
+        },
         partitions: vec![
             partition(1, "EFI system partition", 1 << 20, 100 << 20, Some(FileSystem::Fat32)),
             partition(2, "Microsoft reserved partition", 101 << 20, 16 << 20, None),

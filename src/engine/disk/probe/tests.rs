@@ -1,80 +1,8 @@
 use std::{fs, path::Path};
 
-use mimeo_core::{
-    failure::FailureCause,
-    messages::DiskPin,
-    units::{MIB, SectorSize},
-};
+use mimeo_core::units::{MIB, SectorSize};
 
-use super::{DiskProbe, FoundDisk, SysProbe, find};
-
-fn disk(name: &str, serial: &str) -> FoundDisk {
-    FoundDisk {
-        kernel_name: name.into(),
-        device: Path::new("/dev").join(name),
-        model: Some("Mimeo Disk".into()),
-        serial: Some(serial.into()),
-        wwn: None,
-        size_bytes: 64 * MIB,
-        logical_sector: SectorSize::B512,
-        physical_sector: SectorSize::B512,
-        removable: false,
-        transport: None,
-        rotational: false,
-    }
-}
-
-fn pin(serial: Option<&str>) -> DiskPin {
-    DiskPin {
-        model: None,
-        serial: serial.map(Into::into),
-        wwn: None,
-        size_bytes: 64 * MIB,
-        logical_sector: SectorSize::B512,
-    }
-}
-
-#[test]
-fn the_disk_that_agrees_with_every_fact_is_found_whatever_its_name() {
-    let disks = [disk("sda", "A"), disk("sdb", "B")];
-    assert_eq!(find(&pin(Some("B")), &disks), Ok(&disks[1]));
-    assert_eq!(find(&pin(Some(" B ")), &disks), Ok(&disks[1]));
-}
-
-#[test]
-fn one_fact_that_differs_is_enough_to_be_another_disk() {
-    let disks = [disk("sda", "A")];
-    let good = pin(Some("A"));
-    for wrong in [
-        DiskPin { serial: Some("B".into()), ..good.clone() },
-        DiskPin { wwn: Some("naa.5000".into()), ..good.clone() },
-        DiskPin { model: Some("Other".into()), ..good.clone() },
-        DiskPin { size_bytes: 65 * MIB, ..good.clone() },
-        DiskPin { logical_sector: SectorSize::B4096, ..good.clone() },
-    ] {
-        assert_eq!(find(&wrong, &disks), Err(FailureCause::DiskMissing { wanted: wrong.clone() }));
-    }
-}
-
-#[test]
-fn two_disks_that_agree_are_a_question_and_never_a_choice() {
-    let wanted = pin(None);
-    assert_eq!(
-        find(&wanted, &[disk("sda", "A"), disk("sdb", "B")]),
-        Err(FailureCause::DiskAmbiguous { wanted: wanted.clone(), found: 2 })
-    );
-}
-
-#[test]
-fn a_removable_disk_is_never_meant() {
-    let stick = FoundDisk { removable: true, ..disk("sda", "A") };
-    let wanted = pin(Some("A"));
-    assert_eq!(
-        find(&wanted, std::slice::from_ref(&stick)),
-        Err(FailureCause::DiskMissing { wanted: wanted.clone() })
-    );
-    assert_eq!(find(&pin(None), &[stick, disk("sdb", "B")]).map(|disk| &*disk.kernel_name), Ok("sdb"));
-}
+use super::{DiskProbe, SysProbe};
 
 /// Writes the files that the kernel would show for one disk.
 fn sysfs(folder: &Path, name: &str, bus: &str, files: &[(&str, &[u8])]) {
@@ -129,11 +57,11 @@ fn disks_are_described_as_each_driver_shows_them() {
         .iter()
         .map(|disk| {
             (
-                &*disk.kernel_name,
-                disk.serial.as_deref(),
-                disk.wwn.as_deref(),
-                disk.transport.as_deref(),
-                disk.removable,
+                &*disk.facts.kernel_name,
+                disk.facts.serial.as_deref(),
+                disk.facts.wwn.as_deref(),
+                disk.facts.transport.as_deref(),
+                disk.facts.removable,
             )
         })
         .collect();
@@ -147,8 +75,8 @@ fn disks_are_described_as_each_driver_shows_them() {
             ("vda", Some("mimeo-a"), None, Some("virtio"), false),
         ]
     );
-    assert_eq!(disks[1].model.as_deref(), Some("QEMU HARDDISK"));
-    assert_eq!(disks[4].size_bytes, 64 * MIB);
-    assert_eq!(disks[4].physical_sector, SectorSize::B4096);
-    assert!(disks[4].rotational);
+    assert_eq!(disks[1].facts.model.as_deref(), Some("QEMU HARDDISK"));
+    assert_eq!(disks[4].facts.size_bytes, 64 * MIB);
+    assert_eq!(disks[4].facts.physical_sector, SectorSize::B4096);
+    assert!(disks[4].facts.rotational);
 }

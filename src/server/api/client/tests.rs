@@ -5,7 +5,7 @@ use mimeo_core::{
     chunk::ChunkId,
     failure::{Failure, FailureCause},
     messages::{
-        CHUNK_LIST_MAX, ChunkList, HeartbeatReply, Hello, Language, Orders, PROTOCOL_VERSION, Phase,
+        CHUNK_LIST_MAX, ChunkList, DiskUse, HeartbeatReply, Hello, Language, Orders, PROTOCOL_VERSION, Phase,
         VersionReply, Welcome, paths, records,
     },
     text::{failure::sentence, texts},
@@ -317,6 +317,8 @@ async fn a_question_is_shown_and_its_answer_starts_the_work() {
     let session = house.request_capture(client.computer).await;
     let Orders::Question(question) = client.orders().await else { panic!("no question") };
     assert_eq!(question.candidates.len(), 2);
+    let wanted_for = DiskUse::Capture { master_name: "debian".into() };
+    assert_eq!((question.session, &question.wanted_for), (session, &wanted_for));
     let chosen = question.candidates[1].clone();
     let sessions = &house.services.sessions;
     sessions.answer(session, chosen.clone(), Timestamp::now()).await.expect("answered");
@@ -397,7 +399,7 @@ async fn a_disk_that_is_gone_when_the_computer_boots_is_refused_before_anything_
     let target = house.boot(MAC_B).await;
     let session = house.request_deploy(target.computer, "debian").await.expect("requested");
     let mut report = machine(MAC_B);
-    report.disks[0].serial = Some("ANOTHER".into());
+    report.disks[0].facts.serial = Some("ANOTHER".into());
     let again = house.boot_as(MAC_B, report).await;
     let State::Failed(failure) = house.state(session).await else { panic!("not failed") };
     assert!(matches!(failure.cause, FailureCause::DiskMissing { .. }), "{failure:?}");

@@ -12,7 +12,10 @@ use std::str::FromStr;
 
 use mimeo_core::{
     failure::FailureCause,
-    machine::{DiskReport, MachineReport, PartitionReport},
+    machine::{
+        DiskReport, MachineReport, PartitionReport,
+        disk_facts::{self, DiskFacts},
+    },
     messages::DiskPin,
     units::SectorSize,
 };
@@ -60,27 +63,26 @@ pub struct ErasePreview {
 
 /// Chooses among the disks that a computer reported.
 pub fn plan(report: &MachineReport, need: Need, rule: Option<&DiskRule>) -> Plan {
-    let fixed: Vec<_> = report.disks.iter().filter(|disk| is_fixed(disk)).collect();
+    let fixed: Vec<_> = report.disks.iter().filter(|disk| disk.facts.is_fixed()).collect();
     let meant: Vec<_> =
-        fixed.iter().copied().filter(|disk| rule.is_none_or(|rule| rule.names(disk))).collect();
+        fixed.iter().copied().filter(|disk| rule.is_none_or(|rule| rule.names(&disk.facts))).collect();
     let several_named = rule.is_some() && meant.len() > 1;
     match meant[..] {
         [] => Plan::Impossible(FailureCause::DiskMissing { wanted: wanted(need, rule) }),
         [only] => match misfit(only, need) {
-            None => Plan::Pinned(pin_of(only)),
+            None => Plan::Pinned(only.facts.pin()),
             Some(cause) => Plan::Impossible(cause),
         },
-        _ if several_named => ambiguous(wanted(need, rule), meant.len()),
+        _ if several_named => Plan::Impossible(FailureCause::disk_ambiguous(wanted(need, rule), meant.len())),
         _ => ask(&meant, need),
     }
 }
 
 /// Whether a disk that was pinned before is there, and is the only one that agrees with the pin.
 pub fn confirm(report: &MachineReport, pin: &DiskPin) -> Plan {
-    match report.disks.iter().filter(|disk| is_fixed(disk) && agrees(disk, pin)).count() {
-        0 => Plan::Impossible(FailureCause::DiskMissing { wanted: pin.clone() }),
-        1 => Plan::Pinned(pin.clone()),
-        found => ambiguous(pin.clone(), found),
+    match disk_facts::find(pin, &report.disks) {
+        Ok(_) => Plan::Pinned(pin.clone()),
+        Err(cause) => Plan::Impossible(cause),
     }
 }
 
@@ -91,13 +93,12 @@ pub fn preview_erase(report: &MachineReport, plan: &Plan) -> Vec<ErasePreview> {
         Plan::Ask(pins) => pins,
         Plan::Impossible(_) => &[],
     };
-    let disk_of = |pin: &DiskPin| report.disks.iter().find(|disk| is_fixed(disk) && agrees(disk, pin));
     pins.iter()
         .filter_map(|pin| {
-            let disk = disk_of(pin)?;
+            let disk = disk_facts::find(pin, &report.disks).ok()?;
             Some(ErasePreview {
                 pin: pin.clone(),
-                kernel_name: disk.kernel_name.clone(),
+                kernel_name: disk.facts.kernel_name.clone(),
                 partitions: disk.partitions.clone(),
             })
         })
@@ -107,55 +108,29 @@ pub fn preview_erase(report: &MachineReport, plan: &Plan) -> Vec<ErasePreview> {
 fn ask(disks: &[&DiskReport], need: Need) -> Plan {
     let fitting: Vec<_> = disks.iter().copied().filter(|disk| misfit(disk, need).is_none()).collect();
     if fitting.is_empty() {
-        let largest = disks.iter().max_by_key(|disk| disk.size_bytes);
+        let largest = disks.iter().max_by_key(|disk| disk.facts.size_bytes);
         if let Some(cause) = largest.and_then(|disk| misfit(disk, need)) {
             return Plan::Impossible(cause);
         }
     }
     // Two disks that nothing tells apart cannot be pinned, so nobody can choose one of them.
-    let twins = |disk: &DiskReport| disks.iter().filter(|other| agrees(other, &pin_of(disk))).count();
-    let pins: Vec<_> = fitting.iter().filter(|disk| twins(disk) == 1).map(|disk| pin_of(disk)).collect();
+    let twins = |disk: &DiskReport| {
+        let pin = disk.facts.pin();
+        disks.iter().filter(|other| other.facts.agrees_with(&pin)).count()
+    };
+    let pins: Vec<_> = fitting.iter().filter(|disk| twins(disk) == 1).map(|disk| disk.facts.pin()).collect();
     match fitting.first() {
-        Some(first) if pins.is_empty() => ambiguous(pin_of(first), twins(first)),
+        Some(first) if pins.is_empty() => {
+            Plan::Impossible(FailureCause::disk_ambiguous(first.facts.pin(), twins(first)))
+        }
         _ => Plan::Ask(pins),
     }
-}
-
-fn ambiguous(wanted: DiskPin, found: usize) -> Plan {
-    Plan::Impossible(FailureCause::DiskAmbiguous { wanted, found: u32::try_from(found).unwrap_or(u32::MAX) })
-}
-
-fn is_fixed(disk: &DiskReport) -> bool {
-    !disk.removable && disk.transport.as_deref() != Some("usb") && disk.size_bytes > 0
 }
 
 /// Why a disk cannot be the target, with the numbers.
 fn misfit(disk: &DiskReport, need: Need) -> Option<FailureCause> {
     let Need::Target { min_bytes, sector } = need else { return None };
-    if disk.logical_sector != sector {
-        return Some(FailureCause::SectorSizeDiffers { master: sector, target: disk.logical_sector });
-    }
-    (disk.size_bytes < min_bytes)
-        .then_some(FailureCause::DiskTooSmall { needed_bytes: min_bytes, actual_bytes: disk.size_bytes })
-}
-
-fn pin_of(disk: &DiskReport) -> DiskPin {
-    DiskPin {
-        model: disk.model.clone(),
-        serial: disk.serial.clone(),
-        wwn: disk.wwn.clone(),
-        size_bytes: disk.size_bytes,
-        logical_sector: disk.logical_sector,
-    }
-}
-
-fn agrees(disk: &DiskReport, pin: &DiskPin) -> bool {
-    let same = |wanted: &Option<String>, actual: &Option<String>| wanted.is_none() || wanted == actual;
-    same(&pin.model, &disk.model)
-        && same(&pin.serial, &disk.serial)
-        && same(&pin.wwn, &disk.wwn)
-        && pin.size_bytes == disk.size_bytes
-        && pin.logical_sector == disk.logical_sector
+    disk.facts.check_target(min_bytes, sector).err()
 }
 
 /// What was looked for where nothing was found.
@@ -170,7 +145,7 @@ fn wanted(need: Need, rule: Option<&DiskRule>) -> DiskPin {
 impl DiskRule {
     /// Whether the rule is about this disk. Letters' case does not matter, nor the prefix that says which kind of
     /// WWN it is (the kernel writes `naa.5000…` or `eui.0025…`, labels and udev `0x5000…`).
-    pub fn names(&self, disk: &DiskReport) -> bool {
+    pub fn names(&self, disk: &DiskFacts) -> bool {
         let same = |text: &Option<String>| {
             text.as_deref().is_some_and(|text| bare(text).eq_ignore_ascii_case(bare(&self.0)))
         };

@@ -14,7 +14,7 @@ use mimeo_core::{
     disk::table::{PartitionTable, Scheme},
     failure::Failure,
     ids::{ComputerId, MacAddr, Secret, SessionId},
-    machine::{DiskReport, MachineReport},
+    machine::{DiskReport, MachineReport, disk_facts::DiskFacts},
     manifest::{Content, DiskGeometry, Manifest, Region, RegionKind, Run, SignedManifest},
     messages::{
         ChunkList, Heartbeat, HeartbeatReply, Hello, Language, Orders, Outcome, PROTOCOL_VERSION, Phase,
@@ -288,16 +288,18 @@ pub(super) fn machine(mac: MacAddr) -> MachineReport {
 
 fn disk(serial: &str) -> DiskReport {
     DiskReport {
-        kernel_name: "vda".into(),
-        model: None,
-        serial: Some(serial.into()),
-        wwn: None,
-        size_bytes: DISK_BYTES,
-        logical_sector: SectorSize::B512,
-        physical_sector: SectorSize::B512,
-        removable: false,
-        transport: Some("virtio".into()),
-        rotational: false,
+        facts: DiskFacts {
+            kernel_name: "vda".into(),
+            model: None,
+            serial: Some(serial.into()),
+            wwn: None,
+            size_bytes: DISK_BYTES,
+            logical_sector: SectorSize::B512,
+            physical_sector: SectorSize::B512,
+            removable: false,
+            transport: Some("virtio".into()),
+            rotational: false,
+        },
         partitions: Vec::new(),
     }
 }

@@ -1,6 +1,9 @@
 use mimeo_core::{
     failure::FailureCause,
-    machine::{DiskReport, FirmwareMode, Identity, MachineReport, PartitionReport, Processor, SecureBoot},
+    machine::{
+        DiskReport, FirmwareMode, Identity, MachineReport, PartitionReport, Processor, SecureBoot,
+        disk_facts::DiskFacts,
+    },
     messages::DiskPin,
     units::{Extent, SectorSize},
 };
@@ -9,25 +12,32 @@ use proptest::{
     sample::select,
 };
 
-use super::{DiskRule, Need, Plan, confirm, is_fixed, pin_of, plan, preview_erase};
+use super::{DiskRule, Need, Plan, confirm, plan, preview_erase};
 
 const GB: u64 = 1_000_000_000;
 
 /// A fixed disk; the tests change what matters to them.
 pub(crate) fn disk(serial: &str, size_bytes: u64) -> DiskReport {
     DiskReport {
-        kernel_name: "sda".into(),
-        model: Some("Model".into()),
-        serial: (!serial.is_empty()).then(|| serial.to_owned()),
-        wwn: None,
-        size_bytes,
-        logical_sector: SectorSize::B512,
-        physical_sector: SectorSize::B4096,
-        removable: false,
-        transport: Some("sata".into()),
-        rotational: false,
+        facts: DiskFacts {
+            kernel_name: "sda".into(),
+            model: Some("Model".into()),
+            serial: (!serial.is_empty()).then(|| serial.to_owned()),
+            wwn: None,
+            size_bytes,
+            logical_sector: SectorSize::B512,
+            physical_sector: SectorSize::B4096,
+            removable: false,
+            transport: Some("sata".into()),
+            rotational: false,
+        },
         partitions: Vec::new(),
     }
+}
+
+fn with(mut disk: DiskReport, change: impl FnOnce(&mut DiskFacts)) -> DiskReport {
+    change(&mut disk.facts);
+    disk
 }
 
 /// A machine with these disks.
@@ -54,24 +64,25 @@ fn rule(text: &str) -> DiskRule {
 #[test]
 fn the_only_disk_is_meant_and_several_are_a_question() {
     let (one, two) = (disk("A", 256 * GB), disk("B", GB));
-    assert_eq!(plan(&report(vec![one.clone()]), Need::Source, None), Plan::Pinned(pin_of(&one)));
+    assert_eq!(plan(&report(vec![one.clone()]), Need::Source, None), Plan::Pinned(one.facts.pin()));
     let both = report(vec![one.clone(), two.clone()]);
-    assert_eq!(plan(&both, Need::Source, None), Plan::Ask(vec![pin_of(&one), pin_of(&two)]));
+    assert_eq!(plan(&both, Need::Source, None), Plan::Ask(vec![one.facts.pin(), two.facts.pin()]));
     // Only one would fit: still a question, with that one as its only answer.
-    assert_eq!(plan(&both, target(2 * GB), None), Plan::Ask(vec![pin_of(&one)]));
+    assert_eq!(plan(&both, target(2 * GB), None), Plan::Ask(vec![one.facts.pin()]));
 }
 
 #[test]
 fn removable_disks_are_never_chosen_not_even_by_a_rule() {
-    let stick = DiskReport { removable: true, ..disk("STICK", 64 * GB) };
-    let audio = DiskReport { transport: Some("usb".into()), ..disk("AUDIO", GB / 10) };
+    let stick = with(disk("STICK", 64 * GB), |facts| facts.removable = true);
+    let audio = with(disk("AUDIO", GB / 10), |facts| facts.transport = Some("usb".into()));
     let nvme = disk("NVME", 256 * GB);
     let all = report(vec![audio.clone(), stick.clone(), nvme.clone()]);
-    assert_eq!(plan(&all, target(GB), None), Plan::Pinned(pin_of(&nvme)));
+    assert_eq!(plan(&all, target(GB), None), Plan::Pinned(nvme.facts.pin()));
     for removable in [&stick, &audio] {
-        let refused = plan(&all, Need::Source, Some(&rule(removable.serial.as_deref().expect("a serial"))));
+        let refused =
+            plan(&all, Need::Source, Some(&rule(removable.facts.serial.as_deref().expect("a serial"))));
         assert!(matches!(refused, Plan::Impossible(FailureCause::DiskMissing { .. })), "{refused:?}");
-        let refused = confirm(&all, &pin_of(removable));
+        let refused = confirm(&all, &removable.facts.pin());
         assert!(matches!(refused, Plan::Impossible(FailureCause::DiskMissing { .. })), "{refused:?}");
     }
     let nothing = plan(&report(vec![stick]), Need::Source, None);
@@ -80,14 +91,15 @@ fn removable_disks_are_never_chosen_not_even_by_a_rule() {
 
 #[test]
 fn a_rule_names_a_disk_by_serial_or_wwn_and_nothing_stands_in_for_it() {
-    let ssd = DiskReport { wwn: Some("naa.5000C500A1B2C3D4".into()), ..disk("S3Z9", 256 * GB) };
+    let ssd = with(disk("S3Z9", 256 * GB), |facts| facts.wwn = Some("naa.5000C500A1B2C3D4".into()));
     let both = report(vec![disk("OTHER", 256 * GB), ssd.clone()]);
     for text in ["S3Z9", "s3z9", " S3Z9 ", "0x5000c500a1b2c3d4", "naa.5000c500a1b2c3d4", "5000c500a1b2c3d4"] {
-        assert_eq!(plan(&both, target(GB), Some(&rule(text))), Plan::Pinned(pin_of(&ssd)), "{text}");
+        assert_eq!(plan(&both, target(GB), Some(&rule(text))), Plan::Pinned(ssd.facts.pin()), "{text}");
     }
     // The pinned disk died; the other one must not take its place.
     let missing = plan(&report(vec![disk("OTHER", 256 * GB)]), target(GB), Some(&rule("S3Z9")));
-    let wanted = DiskPin { serial: Some("S3Z9".into()), model: None, size_bytes: GB, ..pin_of(&disk("", 0)) };
+    let wanted =
+        DiskPin { serial: Some("S3Z9".into()), model: None, size_bytes: GB, ..disk("", 0).facts.pin() };
     assert_eq!(missing, Plan::Impossible(FailureCause::DiskMissing { wanted }));
     assert!("".parse::<DiskRule>().is_err());
     assert!("0x".parse::<DiskRule>().is_err());
@@ -103,7 +115,7 @@ fn a_disk_that_does_not_fit_is_refused_with_the_numbers() {
     let exact = plan(&small, target(10 * GB), None);
     assert!(matches!(exact, Plan::Pinned(_)), "{exact:?}");
 
-    let native = DiskReport { logical_sector: SectorSize::B4096, ..disk("A", 10 * GB) };
+    let native = with(disk("A", 10 * GB), |facts| facts.logical_sector = SectorSize::B4096);
     let differs = FailureCause::SectorSizeDiffers { master: SectorSize::B512, target: SectorSize::B4096 };
     assert_eq!(plan(&report(vec![native]), target(GB), None), Plan::Impossible(differs));
 
@@ -120,8 +132,8 @@ fn twins_without_a_serial_cannot_be_chosen() {
         other => panic!("{other:?}"),
     }
     let with_third = report(vec![disk("", GB), disk("", GB), disk("C", GB)]);
-    assert_eq!(plan(&with_third, Need::Source, None), Plan::Ask(vec![pin_of(&disk("C", GB))]));
-    let ambiguous = confirm(&twins, &pin_of(&disk("", GB)));
+    assert_eq!(plan(&with_third, Need::Source, None), Plan::Ask(vec![disk("C", GB).facts.pin()]));
+    let ambiguous = confirm(&twins, &disk("", GB).facts.pin());
     assert!(matches!(ambiguous, Plan::Impossible(FailureCause::DiskAmbiguous { found: 2, .. })));
 }
 
@@ -143,11 +155,12 @@ fn the_preview_shows_what_stands_on_each_disk_that_may_be_erased() {
 
 fn any_disk() -> impl Strategy<Value = DiskReport> {
     (select(vec!["", "A", "B"]), select(vec![0, GB, 2 * GB]), any::<bool>(), any::<bool>(), any::<bool>())
-        .prop_map(|(serial, size_bytes, removable, usb, native)| DiskReport {
-            removable,
-            transport: Some(if usb { "usb" } else { "nvme" }.into()),
-            logical_sector: if native { SectorSize::B4096 } else { SectorSize::B512 },
-            ..disk(serial, size_bytes)
+        .prop_map(|(serial, size_bytes, removable, usb, native)| {
+            with(disk(serial, size_bytes), |facts| {
+                facts.removable = removable;
+                facts.transport = Some(if usb { "usb" } else { "nvme" }.into());
+                facts.logical_sector = if native { SectorSize::B4096 } else { SectorSize::B512 };
+            })
         })
 }
 
@@ -162,7 +175,7 @@ proptest! {
         let rule = rule.map(|text| text.parse::<DiskRule>().expect("a rule"));
         let pins = match plan(&computer, target(min_bytes), rule.as_ref()) {
             Plan::Pinned(pin) => {
-                let fixed = computer.disks.iter().filter(|disk| is_fixed(disk)).count();
+                let fixed = computer.disks.iter().filter(|disk| disk.facts.is_fixed()).count();
                 assert!(rule.is_some() || fixed == 1);
                 vec![pin]
             }
