@@ -2,6 +2,8 @@
 //!
 //! `xfs_db` says which blocks are free. It counts the free lists of the groups too, which a map carries.
 
+#[path = "xfs/damaged.rs"]
+mod damaged;
 #[path = "xfs/refused.rs"]
 mod refused;
 #[path = "xfs/unmounted.rs"]
@@ -81,6 +83,10 @@ fn check_map(name: &str, image: &Image) -> UsedMap {
     let missing = oracle::uncovered(&map, &oracle::partclone("partclone.xfs", image));
     assert_eq!(missing, [], "{name}: used for partclone");
     map
+}
+
+fn refusal(image: &Image) -> UsedBlocksError {
+    used_blocks::map(FileSystem::Xfs, &image.open()).expect_err("this must be refused")
 }
 
 /// What was restored from the map alone passes xfs_repair.

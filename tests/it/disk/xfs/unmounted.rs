@@ -45,6 +45,13 @@ fn check(name: &str, megabytes: u64, arguments: &[&str]) {
     }
 }
 
+/// A file system whose free space is in hundreds of pieces.
+pub(super) fn with_holes(megabytes: u64, arguments: &[&str]) -> Image {
+    let image = filled(megabytes, arguments);
+    delete_every_third(&image);
+    image
+}
+
 fn filled(megabytes: u64, arguments: &[&str]) -> Image {
     let image = Image::of_bytes(megabytes << 20);
     let folder = image.directory.path();

@@ -143,3 +143,99 @@ impl Log<'_> {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
+
+    use super::{BLOCK_BYTES, OPERATION_UNMOUNT, RECORD_MAGIC, is_clean};
+    use crate::units::Extent;
+
+    const BLOCK: usize = BLOCK_BYTES as usize;
+
+    /// A log to which records are written one after the other, and further on in the next round.
+    struct Ring {
+        bytes: Vec<u8>,
+        blocks: usize,
+        written: usize,
+    }
+
+    impl Ring {
+        fn new(blocks: usize) -> Self {
+            Self { bytes: vec![0; blocks * BLOCK], blocks, written: 0 }
+        }
+
+        /// Writes a record of one header and `data` blocks with one operation.
+        fn append(&mut self, data: usize, flags: u8) {
+            let first = self.written;
+            for index in 0..=data {
+                let round = ((first + index) / self.blocks + 1) as u32;
+                let at = (first + index) % self.blocks;
+                let mut block = [0x55; BLOCK];
+                block[..4].copy_from_slice(&round.to_be_bytes());
+                if index == 0 {
+                    block[..4].copy_from_slice(&RECORD_MAGIC.to_be_bytes());
+                    block[4..8].copy_from_slice(&round.to_be_bytes());
+                    block[8..12].copy_from_slice(&2_u32.to_be_bytes());
+                    block[12..16].copy_from_slice(&((data * BLOCK) as u32).to_be_bytes());
+                    block[16..20].copy_from_slice(&round.to_be_bytes());
+                    block[20..24].copy_from_slice(&(at as u32).to_be_bytes());
+                    block[40..44].copy_from_slice(&1_u32.to_be_bytes());
+                    block[320..324].copy_from_slice(&(32_u32 << 10).to_be_bytes());
+                } else if index == 1 {
+                    block[9] = flags;
+                }
+                self.bytes[at * BLOCK..][..BLOCK].copy_from_slice(&block);
+            }
+            self.written += data + 1;
+        }
+
+        fn is_clean(&self) -> bool {
+            let place = Extent { start_bytes: 0, length_bytes: self.bytes.len() as u64 };
+            is_clean(&&self.bytes[..], place).expect("memory does not fail")
+        }
+    }
+
+    #[test]
+    fn a_log_of_zeros_is_clean_and_one_that_only_begins_with_zeros_is_not() {
+        let mut ring = Ring::new(3000);
+        assert!(ring.is_clean());
+        ring.bytes[2000 * BLOCK + 100] = 1;
+        assert!(!ring.is_clean());
+    }
+
+    proptest! {
+        #[test]
+        fn the_log_is_clean_after_an_unmount_record_and_after_nothing_else(
+            blocks in 20_usize..300,
+            records in proptest::collection::vec((1_usize..9, proptest::bool::ANY), 1..120),
+        ) {
+            let mut ring = Ring::new(blocks);
+            for (data, unmount) in records {
+                ring.append(data, if unmount { OPERATION_UNMOUNT } else { 0 });
+                prop_assert_eq!(ring.is_clean(), unmount, "{} written in {} blocks", ring.written, blocks);
+            }
+        }
+
+        #[test]
+        fn a_record_that_came_late_makes_a_log_unclean(
+            blocks in 20_usize..300,
+            before in proptest::collection::vec(1_usize..9, 1..60),
+            lost in 1_usize..9,
+        ) {
+            let mut ring = Ring::new(blocks);
+            for data in before {
+                ring.append(data, 0);
+            }
+            let (start, old) = (ring.written, ring.bytes.clone());
+            ring.append(lost, 0);
+            ring.append(1, OPERATION_UNMOUNT);
+            prop_assert!(ring.is_clean());
+            for index in start..=start + lost {
+                let at = index % blocks * BLOCK;
+                ring.bytes[at..at + BLOCK].copy_from_slice(&old[at..at + BLOCK]);
+            }
+            prop_assert!(!ring.is_clean());
+        }
+    }
+}
