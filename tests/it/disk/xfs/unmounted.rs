@@ -104,6 +104,6 @@ fn xfs_version_4() {
 
 #[test]
 fn blocks_larger_than_a_page() {
-    check("16k", 128, &["-b", "size=16k", "-s", "size=4096"]);
+    check("16k", 256, &["-b", "size=16k", "-s", "size=4096"]);
     check("64k", 256, &["-b", "size=64k"]);
 }

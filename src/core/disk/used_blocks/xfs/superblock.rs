@@ -7,7 +7,6 @@ use crate::{
         fields::{array_at, be_u16_at, be_u32_at, be_u64_at, u8_at, u32_at},
         used_blocks::UsedBlocksError,
     },
-    failure::UncleanReason,
     units::Extent,
 };
 
@@ -177,10 +176,13 @@ fn check_features(bytes: &[u8]) -> Result<Option<[u8; 16]>, UsedBlocksError> {
              incompat {unknown:#x}"
         ));
     }
-    // Making or copying the file system was broken off, or xfs_admin asks for a repair before the next mount.
-    if u8_at(bytes, 126) != 0 || incompat & INCOMPAT_NEEDS_REPAIR != 0 {
-        return Err(UsedBlocksError::Unclean { reason: UncleanReason::Dirty });
-    }
+    check_eq(
+        "the mark of a file system that was not made or copied to the end",
+        126,
+        0,
+        u8_at(bytes, 126).into(),
+    )?;
+    check_eq("the mark that asks for a repair", 216, 0, (incompat & INCOMPAT_NEEDS_REPAIR).into())?;
     let uuid_at = if incompat & INCOMPAT_META_UUID != 0 { 248 } else { 32 };
     Ok((number == 5).then(|| array_at(bytes, uuid_at)))
 }
