@@ -108,6 +108,9 @@ fn plan_partition(source: &SourceDisk, partition: &Partition) -> Result<PlannedR
         Err(UsedBlocksError::ExternalJournal) => {
             Err(FailureCause::SourceJournalElsewhere { partition: number, filesystem })
         }
+        Err(UsedBlocksError::FilesElsewhere) => {
+            Err(FailureCause::SourceFilesElsewhere { partition: number, filesystem })
+        }
         Err(damaged @ UsedBlocksError::Damaged { .. }) => {
             Err(FailureCause::SourceDamaged { partition: number, filesystem, detail: damaged.to_string() })
         }

@@ -18,7 +18,7 @@ mod volume_images;
 use crate::Target;
 
 /// Every target.
-pub static ALL: [Target; 16] = [
+pub static ALL: [Target; 17] = [
     dhcp::TARGET,
     tftp::TARGET,
     boot_http::TARGET,
@@ -31,6 +31,7 @@ pub static ALL: [Target; 16] = [
     volume::EXT,
     volume::FAT,
     volume::NTFS,
+    volume::XFS,
     chunk_records::TARGET,
     manifest::TARGET,
     pack::TARGET,

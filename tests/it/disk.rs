@@ -13,3 +13,5 @@ mod ntfs;
 mod oracle;
 #[path = "disk/tables.rs"]
 mod tables;
+#[path = "disk/xfs.rs"]
+mod xfs;

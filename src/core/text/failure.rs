@@ -43,7 +43,11 @@ pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
             ],
         ),
         FailureCause::SourceJournalElsewhere { partition, filesystem } => say(
-            "failure-journal-elsewhere",
+            journal_elsewhere_key(*filesystem),
+            &[("partition", &partition.to_string()), ("filesystem", filesystem_name(*filesystem))],
+        ),
+        FailureCause::SourceFilesElsewhere { partition, filesystem } => say(
+            "failure-files-elsewhere",
             &[("partition", &partition.to_string()), ("filesystem", filesystem_name(*filesystem))],
         ),
         FailureCause::ReadFailed { offset_bytes, detail } => {
@@ -92,6 +96,14 @@ fn unclean_key(filesystem: FileSystem, reason: UncleanReason) -> &'static str {
         UncleanReason::Hibernated => "failure-hibernated",
         UncleanReason::Dirty => "failure-dirty",
         UncleanReason::JournalNotEmpty => "failure-journal",
+    }
+}
+
+/// Only ext can take its journal back.
+fn journal_elsewhere_key(filesystem: FileSystem) -> &'static str {
+    match filesystem {
+        FileSystem::Ext => "failure-journal-elsewhere",
+        _ => "failure-journal-stays-elsewhere",
     }
 }
 
@@ -184,6 +196,8 @@ mod tests {
                 reason: UncleanReason::Hibernated,
             },
             FailureCause::SourceJournalElsewhere { partition: 3, filesystem: FileSystem::Ext },
+            FailureCause::SourceJournalElsewhere { partition: 3, filesystem: FileSystem::Xfs },
+            FailureCause::SourceFilesElsewhere { partition: 3, filesystem: FileSystem::Xfs },
             FailureCause::SourceDamaged { partition: 3, filesystem: FileSystem::Ext, detail: detail() },
             FailureCause::ReadFailed { offset_bytes: 4096, detail: detail() },
             FailureCause::WriteFailed { offset_bytes: 4096, detail: detail() },

@@ -50,6 +50,26 @@ pub(super) const NTFS: Target = Target {
     memory_bytes_max: 64 << 20,
 };
 
+pub(super) const XFS: Target = Target {
+    name: "xfs",
+    whose: "the disk that is captured",
+    check: |input| check(FileSystem::Xfs, input, 4 * MIB),
+    seeds: volume_images::xfs,
+    words: &[
+        b"XFSB",
+        b"XAGF",
+        b"ABTB",
+        b"ABTC",
+        b"AB3B",
+        b"AB3C",
+        b"\xfe\xed\xba\xbe",
+        b"\x00\x00\x00\x01",
+        b"\xff\xff\xff\xff",
+    ],
+    input_bytes_max: 96 << 10,
+    memory_bytes_max: 64 << 20,
+};
+
 /// Most that is read of an NTFS volume beside its bitmap, whatever its size: the root directory, and for each of ten
 /// values an attribute list whose every entry names a file record of 4 KiB.
 const NTFS_BYTES_READ: u64 = 512 * MIB;

@@ -57,6 +57,41 @@ pub(super) fn ntfs() -> Vec<Vec<u8>> {
     [0, 12].map(make).into()
 }
 
+/// Versions 4 and 5, in the smallest groups that can be made: fresh, and with enough holes for trees of two levels.
+pub(super) fn xfs() -> Vec<Vec<u8>> {
+    // Such small ones mkfs.xfs makes only for the tests of its authors.
+    const MKFS: [&str; 5] = ["TEST_DIR=1", "TEST_DEV=1", "QA_CHECK_FS=1", "mkfs.xfs", "-q"];
+    const FILES: usize = 200;
+    let make = |(megabytes, options): (u64, &[&str])| {
+        let image = Image::of_bytes(megabytes * MIB);
+        image.run("env", &[&MKFS, options].concat());
+        image.volume(FileSystem::Xfs)
+    };
+    let with_holes = |options: &[&str]| {
+        let image = Image::of_bytes(32 * MIB);
+        let (content, list) = (image.folder.path().join("content"), image.folder.path().join("list"));
+        std::fs::write(&content, [7; 700]).expect("a file");
+        let file = |number| format!("f{number} ---644 0 0 {}\n", content.display());
+        let files: String = (0..FILES).map(file).collect();
+        std::fs::write(&list, format!("/dev/null\n0 0\nd--755 0 0\n{files}$\n")).expect("a list");
+        let list = list.to_str().expect("UTF-8");
+        image.run("env", &[&MKFS, options, &["-p", list]].concat());
+        let empty = |number| [format!("-cpath /f{number}"), "-cwrite core.mode 0".into()];
+        let commands: Vec<String> = (0..FILES).step_by(2).flat_map(empty).collect();
+        image
+            .run("xfs_db", &[&["-x"], &commands.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat());
+        // What lost its inode is freed, and the trees are built anew.
+        image.run("xfs_repair", &[]);
+        image.volume(FileSystem::Xfs)
+    };
+    vec![
+        make((16, &["-m", "crc=0", "-l", "version=1,lazy-count=0"])),
+        make((32, &["-b", "size=1k", "-m", "rmapbt=1"])),
+        with_holes(&["-m", "crc=0", "-b", "size=512"]),
+        with_holes(&["-b", "size=1k"]),
+    ]
+}
+
 /// A GUID partition table of two partitions.
 pub(super) fn gpt() -> Vec<u8> {
     let image = Image::of_bytes(4 * MIB);

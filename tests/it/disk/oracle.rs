@@ -49,6 +49,8 @@ pub(super) fn complement(free: &[Extent], end: u64) -> Vec<Extent> {
 pub(super) fn partclone(tool: &str, image: &Image) -> Vec<Extent> {
     let domain = image.directory.path().join("domain");
     let log = image.directory.path().join("partclone.log");
+    // It would leave an earlier map in place and call that success.
+    let _none_yet = std::fs::remove_file(&domain);
     let (domain, log) = (domain.to_str().expect("UTF-8"), log.to_str().expect("UTF-8"));
     run(tool, &["-D", "-F", "-L", log, "-s", image.str(), "-o", domain]);
     let text = std::fs::read_to_string(domain).expect("the domain map");

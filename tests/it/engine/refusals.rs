@@ -115,6 +115,20 @@ fn a_file_system_whose_journal_is_elsewhere_is_refused_with_that_cause() {
 }
 
 #[test]
+fn an_xfs_whose_files_are_elsewhere_is_refused_with_that_cause() {
+    let folder = folder();
+    let (image, device) = (folder.path().join("xfs.img"), folder.path().join("realtime.img"));
+    create(&image, 20 * MIB);
+    create(&device, 32 * MIB);
+    // Such a small one mkfs.xfs makes only for the tests of its authors.
+    let mkfs = ["TEST_DIR=1", "TEST_DEV=1", "QA_CHECK_FS=1", "mkfs.xfs", "-q", "-r"];
+    run("env", &[&mkfs[..], &[&format!("rtdev={}", text(&device)), &text(&image)]].concat());
+    let refused = failure(capture(&MemoryServer::new(), &source_with(&image, folder.path())));
+    let cause = FailureCause::SourceFilesElsewhere { partition: 1, filesystem: FileSystem::Xfs };
+    assert_eq!(refused, (Phase::Prepare, cause));
+}
+
+#[test]
 fn a_swap_area_in_which_a_system_sleeps_is_refused() {
     let folder = folder();
     let image = swap(folder.path(), 16 * MIB);

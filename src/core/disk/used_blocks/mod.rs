@@ -8,6 +8,7 @@ pub mod extents;
 pub mod fat;
 pub mod ntfs;
 pub mod swap;
+pub mod xfs;
 
 use std::io;
 
@@ -38,6 +39,9 @@ pub enum UsedBlocksError {
     /// Part of the file system is on another device, without which it must not be carried.
     #[error("the journal of the file system is on another device")]
     ExternalJournal,
+    /// Files of the file system are on another device, without which it must not be carried.
+    #[error("part of the file system's files is on another device")]
+    FilesElsewhere,
     /// The file system contradicts itself.
     #[error("{what} at byte {offset}: expected {expected}, found {actual}")]
     Damaged { offset: u64, expected: u64, actual: u64, what: &'static str },
@@ -52,8 +56,8 @@ pub fn map(filesystem: FileSystem, volume: &dyn ReadAt) -> Result<UsedMap, UsedB
         FileSystem::Fat12 | FileSystem::Fat16 | FileSystem::Fat32 => fat::map(volume),
         FileSystem::Ntfs => ntfs::map(volume),
         FileSystem::Swap => swap::map(volume),
+        FileSystem::Xfs => xfs::map(volume),
         FileSystem::ExFat
-        | FileSystem::Xfs
         | FileSystem::Btrfs
         | FileSystem::F2fs
         | FileSystem::Lvm
