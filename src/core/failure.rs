@@ -41,6 +41,8 @@ pub enum FailureCause {
     SourceDamaged { partition: u32, filesystem: FileSystem, detail: String },
     /// A file system keeps its journal on another device, without which it cannot be mounted.
     SourceJournalElsewhere { partition: u32, filesystem: FileSystem },
+    /// A file system spans several devices, and one of them alone is nothing.
+    SourceOnSeveralDevices { partition: u32, filesystem: FileSystem },
     /// The disk gave an error where it was read.
     ReadFailed { offset_bytes: u64, detail: String },
     /// The disk gave an error where it was written.

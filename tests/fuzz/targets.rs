@@ -18,7 +18,7 @@ mod volume_images;
 use crate::Target;
 
 /// Every target.
-pub static ALL: [Target; 16] = [
+pub static ALL: [Target; 17] = [
     dhcp::TARGET,
     tftp::TARGET,
     boot_http::TARGET,
@@ -28,6 +28,7 @@ pub static ALL: [Target; 16] = [
     messages::TARGET,
     partition_table::GPT,
     partition_table::MBR,
+    volume::BTRFS,
     volume::EXT,
     volume::FAT,
     volume::NTFS,

@@ -25,6 +25,7 @@ failure-hibernated-linux = Linux sleeps: partition { $partition } ({ $filesystem
 failure-dirty = Partition { $partition } ({ $filesystem }) was not closed properly. Start the system on it, let it check its disk ("chkdsk /f" under Windows), shut it down, then capture again.
 failure-journal = Partition { $partition } ({ $filesystem }) was not closed properly: changes wait in its journal. Start the system on it, shut it down properly, then capture again.
 failure-journal-elsewhere = The file system of partition { $partition } ({ $filesystem }) keeps its journal on another device, and could not be mounted without it. Move the journal inside: with the partition unmounted, run "tune2fs -O ^has_journal" and then "tune2fs -j" on it, then capture again.
+failure-several-devices = The file system of partition { $partition } ({ $filesystem }) also lies on other disks or partitions, without which it cannot be mounted. Bring it onto this partition alone: with it mounted, run "btrfs balance start -f -dconvert=single -mconvert=dup" and then "btrfs device remove" for every other device, then capture again.
 failure-source-damaged = The file system of partition { $partition } ({ $filesystem }) contradicts itself: { $detail }. Check it with its own tool, then capture again.
 failure-read = The disk cannot be read at byte { $offset } ({ $detail }). Replace the disk or save what is left on it.
 failure-write = The disk cannot be written at byte { $offset } ({ $detail }). Replace the disk, then deploy again.

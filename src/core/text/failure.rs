@@ -46,6 +46,10 @@ pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
             "failure-journal-elsewhere",
             &[("partition", &partition.to_string()), ("filesystem", filesystem_name(*filesystem))],
         ),
+        FailureCause::SourceOnSeveralDevices { partition, filesystem } => say(
+            "failure-several-devices",
+            &[("partition", &partition.to_string()), ("filesystem", filesystem_name(*filesystem))],
+        ),
         FailureCause::ReadFailed { offset_bytes, detail } => {
             say("failure-read", &[("offset", &offset_bytes.to_string()), ("detail", detail)])
         }
@@ -184,6 +188,7 @@ mod tests {
                 reason: UncleanReason::Hibernated,
             },
             FailureCause::SourceJournalElsewhere { partition: 3, filesystem: FileSystem::Ext },
+            FailureCause::SourceOnSeveralDevices { partition: 3, filesystem: FileSystem::Btrfs },
             FailureCause::SourceDamaged { partition: 3, filesystem: FileSystem::Ext, detail: detail() },
             FailureCause::ReadFailed { offset_bytes: 4096, detail: detail() },
             FailureCause::WriteFailed { offset_bytes: 4096, detail: detail() },
