@@ -11,6 +11,9 @@ use crate::{
 pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
     let bytes = |count: u64| size::bytes(texts.language(), count);
     let say = |key: &str, values: &[(&str, &str)]| texts.say_with(key, values);
+    let of_source = |key: &str, partition: u32, filesystem: FileSystem| {
+        say(key, &[("partition", &partition.to_string()), ("filesystem", filesystem_name(filesystem))])
+    };
     match cause {
         FailureCause::DiskMissing { wanted } => missing(texts, wanted),
         FailureCause::DiskAmbiguous { wanted, found } => {
@@ -31,8 +34,7 @@ pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
         FailureCause::DiskBusy { holder } => say("failure-disk-busy", &[("holder", holder)]),
         FailureCause::SourceTable { detail } => say("failure-source-table", &[("detail", detail)]),
         FailureCause::SourceUnclean { partition, filesystem, reason } => {
-            let key = unclean_key(*filesystem, *reason);
-            say(key, &[("partition", &partition.to_string()), ("filesystem", filesystem_name(*filesystem))])
+            of_source(unclean_key(*filesystem, *reason), *partition, *filesystem)
         }
         FailureCause::SourceDamaged { partition, filesystem, detail } => say(
             "failure-source-damaged",
@@ -42,14 +44,12 @@ pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
                 ("detail", detail),
             ],
         ),
-        FailureCause::SourceJournalElsewhere { partition, filesystem } => say(
-            "failure-journal-elsewhere",
-            &[("partition", &partition.to_string()), ("filesystem", filesystem_name(*filesystem))],
-        ),
-        FailureCause::SourceOnSeveralDevices { partition, filesystem } => say(
-            "failure-several-devices",
-            &[("partition", &partition.to_string()), ("filesystem", filesystem_name(*filesystem))],
-        ),
+        FailureCause::SourceJournalElsewhere { partition, filesystem } => {
+            of_source("failure-journal-elsewhere", *partition, *filesystem)
+        }
+        FailureCause::SourceOnSeveralDevices { partition, filesystem } => {
+            of_source("failure-several-devices", *partition, *filesystem)
+        }
         FailureCause::ReadFailed { offset_bytes, detail } => {
             say("failure-read", &[("offset", &offset_bytes.to_string()), ("detail", detail)])
         }

@@ -30,6 +30,36 @@ fn one_device_of_several_is_refused() {
 }
 
 #[test]
+fn a_device_that_is_being_replaced_is_refused_until_it_is_done() {
+    let (old, new) = (mkfs(200, &[]), Image::of_bytes(200 * MIB));
+    let device = run("losetup", &["--find", "--show", new.str()]).trim().to_owned();
+    {
+        let mounted = old.mount("loop");
+        run("btrfs", &["replace", "start", "-B", "1", &device, mounted.at.to_str().expect("UTF-8")]);
+    }
+    run("losetup", &["--detach", &device]);
+    check_map("replaced", &new);
+    // The state of the finished replacement, in the tree of devices.
+    let text = run("btrfs", &["inspect-internal", "dump-tree", "-t", "dev", new.str()]);
+    let after = |label: &str| {
+        let rest = text.split_once(label).expect("the label").1;
+        number(rest.split_whitespace().next().expect("a number"))
+    };
+    let state = 0x65 + after("(0 DEV_REPLACE 0) itemoff") as usize + 32;
+    let chunks = parse_chunks(&run("btrfs", &["inspect-internal", "dump-tree", "-t", "chunk", new.str()]));
+    for (number, several) in [(2, false), (1, true), (3, false), (4, true)] {
+        for place in places(&chunks, after("\nleaf")) {
+            let mut leaf = new.read(place, 16384);
+            leaf[state] = number;
+            new.write(place, &sealed(leaf));
+        }
+        let map = used_blocks::map(FileSystem::Btrfs, &new.open());
+        assert_eq!(matches!(map, Err(UsedBlocksError::SeveralDevices)), several, "state {number}: {map:?}");
+        assert_eq!(map.is_ok(), !several, "state {number}");
+    }
+}
+
+#[test]
 fn a_log_that_must_be_replayed_is_refused() {
     let image = mkfs(200, &[]);
     let copy = Image::of_bytes(0);

@@ -9,22 +9,24 @@ mod account;
 mod checksum;
 mod chunks;
 mod node;
+mod placement;
 mod superblock;
 mod tree;
 
 use account::{Account, BLOCK_GROUP_ITEM};
 use chunks::{CHUNK_ITEM, Chunks};
 use node::Key;
+use placement::placed;
 use superblock::{SUPERBLOCK_BYTES, Superblock, TreeRoot};
 use tree::Nodes;
 
-use super::{UsedBlocksError, UsedMap, extents::Gathered};
+use super::{UsedBlocksError, UsedMap};
 use crate::{
     disk::{
         ReadAt,
         fields::{u8_at, u64_at},
     },
-    units::{Extent, MIB},
+    units::MIB,
 };
 
 /// Numbers of trees, and of the object under which the chunk tree keeps chunks.
@@ -58,8 +60,9 @@ pub fn map(volume: &dyn ReadAt) -> Result<UsedMap, UsedBlocksError> {
         })?;
     }
     let (extents, used_bytes) = account.finish()?;
-    let mut map = placed(&superblock, &nodes.chunks, &extents).finish(superblock.sector_bytes as u32);
-    // What lies between extents and is carried where there are too many of them is not in use.
+    let gathered = placed(&extents, &nodes.chunks, superblock.copies(), superblock.device_bytes);
+    let mut map = gathered.finish(superblock.sector_bytes as u32);
+    // What lies between extents and is carried because there are too many of them is not in use.
     let outside: u64 = RESERVED_BYTES + superblock.copies().skip(1).map(|_| SUPERBLOCK_BYTES).sum::<u64>();
     map.used_bytes = map.used_bytes.min(used_bytes + outside);
     Ok(map)
@@ -105,29 +108,6 @@ fn check_no_replacement(nodes: &Nodes<'_>) -> Result<(), UsedBlocksError> {
         STARTED | SUSPENDED => Err(UsedBlocksError::SeveralDevices),
         _ => Ok(()),
     })
-}
-
-/// The extents of logical space where they lie on the device, every copy of them, and what is in no account.
-fn placed(superblock: &Superblock, chunks: &Chunks, extents: &[Extent]) -> Gathered {
-    let mut gathered = Gathered::new(superblock.device_bytes);
-    gathered.add(0, RESERVED_BYTES);
-    let mut superblocks = superblock.copies().peekable();
-    for (place, number) in chunks.by_place() {
-        let chunk = chunks.as_slice()[number];
-        let first = extents.partition_point(|extent| extent.end_bytes() <= chunk.logical);
-        for extent in extents[first..].iter().take_while(|extent| extent.start_bytes < chunk.end()) {
-            let start = extent.start_bytes.max(chunk.logical);
-            let at = place + (start - chunk.logical);
-            while let Some(copy) = superblocks.next_if(|&copy| copy <= at) {
-                gathered.add(copy, SUPERBLOCK_BYTES);
-            }
-            gathered.add(at, extent.end_bytes().min(chunk.end()) - start);
-        }
-    }
-    for copy in superblocks {
-        gathered.add(copy, SUPERBLOCK_BYTES);
-    }
-    gathered
 }
 
 /// A number that is not what it must be.

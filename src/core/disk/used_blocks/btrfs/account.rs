@@ -85,9 +85,8 @@ impl<'a> Account<'a> {
         for (group, chunk) in self.groups.iter().zip(self.chunks.as_slice()) {
             if group.claimed_bytes != Some(group.found_bytes) {
                 let (expected, actual) = (group.claimed_bytes.unwrap_or(u64::MAX), group.found_bytes);
-                return Err(
-                    Damage { what: "the used bytes of a block group", expected, actual }.at(chunk.logical)
-                );
+                return Err(Damage { what: "the used bytes of a block group", expected, actual }
+                    .at(chunk.copies().next().unwrap_or_default()));
             }
             used_bytes += group.found_bytes * chunk.copies().count() as u64;
         }

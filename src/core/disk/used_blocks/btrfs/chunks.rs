@@ -86,6 +86,11 @@ pub(super) struct Chunks {
 }
 
 impl Chunks {
+    #[cfg(test)]
+    pub(super) fn of(chunks: Vec<Chunk>) -> Self {
+        Self { chunks }
+    }
+
     /// The chunks of the superblock, from which the chunk tree is read.
     pub(super) fn of_system(superblock: &Superblock) -> Result<Self, UsedBlocksError> {
         let offset = super::superblock::COPIES_AT[0];

@@ -46,6 +46,8 @@ pub(super) struct Wanted {
 #[derive(Debug)]
 pub(super) struct Node {
     bytes: Vec<u8>,
+    /// Where it was read.
+    pub(super) offset: u64,
     pub(super) level: u8,
     count: usize,
 }
@@ -73,7 +75,7 @@ impl Node {
             }
         }
         let count = u32_at(&bytes, 0x60) as usize;
-        let node = Self { level: root.level, count, bytes };
+        let node = Self { offset, level: root.level, count, bytes };
         let most = (node.bytes.len() - HEADER_BYTES) / node.entry_bytes();
         // Nothing but a root may be empty, and only where it is the only leaf.
         let least = usize::from(wanted.first.is_some() || node.level > 0);
@@ -81,17 +83,17 @@ impl Node {
             let (expected, actual) = (most as u64, count as u64);
             return Err(Damage { what: "the items of a node", expected, actual }.at(offset));
         }
-        node.check_order(offset, wanted.first)?;
+        node.check_order(wanted.first)?;
         Ok(node)
     }
 
-    fn check_order(&self, offset: u64, first: Option<Key>) -> Result<(), UsedBlocksError> {
+    fn check_order(&self, first: Option<Key>) -> Result<(), UsedBlocksError> {
         let starts_well = first.is_none_or(|first| first == self.key(0));
         let ascends = (1..self.count).all(|index| self.key(index - 1) < self.key(index));
         if starts_well && ascends {
             return Ok(());
         }
-        Err(Damage { what: "keys in order in a node", expected: 1, actual: 0 }.at(offset))
+        Err(Damage { what: "keys in order in a node", expected: 1, actual: 0 }.at(self.offset))
     }
 
     fn entry_bytes(&self) -> usize {

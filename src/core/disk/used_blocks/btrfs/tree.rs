@@ -15,7 +15,7 @@ use crate::disk::{ReadAt, used_blocks::UsedBlocksError};
 pub(super) struct Item<'a> {
     pub(super) key: Key,
     pub(super) value: &'a [u8],
-    /// Where its leaf stands in logical space, for errors.
+    /// Where its leaf stands on the device, for errors.
     pub(super) leaf: u64,
 }
 
@@ -32,7 +32,6 @@ pub(super) struct Nodes<'a> {
 struct Open {
     node: Node,
     next: usize,
-    logical: u64,
 }
 
 impl<'a> Nodes<'a> {
@@ -70,11 +69,11 @@ impl<'a> Nodes<'a> {
             // Keys that ascend through the whole walk are what ends it: no leaf can be met twice.
             if last.is_some_and(|last| last >= key) {
                 let what = "keys in order in a tree";
-                return Err(Damage { what, expected: 1, actual: 0 }.at(open.logical));
+                return Err(Damage { what, expected: 1, actual: 0 }.at(open.node.offset));
             }
             last = Some(key);
             if range.contains(&key) {
-                each(Item { key, value: open.node.value(index), leaf: open.logical })?;
+                each(Item { key, value: open.node.value(index), leaf: open.node.offset })?;
             }
         }
         Ok(())
@@ -87,7 +86,7 @@ impl<'a> Nodes<'a> {
         if node.level > 0 && (next == node.count() || node.key(next) != *range.start()) {
             next = next.saturating_sub(1);
         }
-        Ok(Open { node, next, logical: wanted.root.logical })
+        Ok(Open { node, next })
     }
 
     /// Reads a node from the first of its copies that is sound.
