@@ -43,6 +43,8 @@ pub enum FailureCause {
     SourceJournalElsewhere { partition: u32, filesystem: FileSystem },
     /// A file system keeps files on another device, without which they are lost.
     SourceFilesElsewhere { partition: u32, filesystem: FileSystem },
+    /// A file system spans several devices, and one of them alone is nothing.
+    SourceOnSeveralDevices { partition: u32, filesystem: FileSystem },
     /// The disk gave an error where it was read.
     ReadFailed { offset_bytes: u64, detail: String },
     /// The disk gave an error where it was written.

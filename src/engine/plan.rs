@@ -111,6 +111,9 @@ fn plan_partition(source: &SourceDisk, partition: &Partition) -> Result<PlannedR
         Err(UsedBlocksError::FilesElsewhere) => {
             Err(FailureCause::SourceFilesElsewhere { partition: number, filesystem })
         }
+        Err(UsedBlocksError::SeveralDevices) => {
+            Err(FailureCause::SourceOnSeveralDevices { partition: number, filesystem })
+        }
         Err(damaged @ UsedBlocksError::Damaged { .. }) => {
             Err(FailureCause::SourceDamaged { partition: number, filesystem, detail: damaged.to_string() })
         }

@@ -73,6 +73,12 @@ impl SparseDisk {
         sector[at..at + bytes.len()].copy_from_slice(bytes);
     }
 
+    /// Where the blocks of this size begin that are not all zeros.
+    pub fn blocks_in_use(&self, block_bytes: u64) -> BTreeSet<u64> {
+        let places = self.sectors.keys().map(|number| number * SECTOR as u64);
+        places.map(|place| place - place % block_bytes).collect()
+    }
+
     /// How many reads there were, and of how many bytes.
     pub fn was_read(&self) -> (u64, u64) {
         (self.reads.get(), self.bytes_read.get())

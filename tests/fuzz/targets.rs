@@ -28,6 +28,7 @@ pub static ALL: [Target; 17] = [
     messages::TARGET,
     partition_table::GPT,
     partition_table::MBR,
+    volume::BTRFS,
     volume::EXT,
     volume::FAT,
     volume::NTFS,

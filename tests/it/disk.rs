@@ -1,6 +1,10 @@
 //! Disks as real programs make them: partition tables by sgdisk and sfdisk, file systems by mkfs, filled and aged
 //! through real drivers, judged by their own checkers and by partclone.
 
+#[path = "disk/btrfs.rs"]
+mod btrfs;
+#[path = "disk/btrfs_refusals.rs"]
+mod btrfs_refusals;
 #[path = "disk/ext.rs"]
 mod ext;
 #[path = "disk/fat.rs"]

@@ -11,6 +11,9 @@ use crate::{
 pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
     let bytes = |count: u64| size::bytes(texts.language(), count);
     let say = |key: &str, values: &[(&str, &str)]| texts.say_with(key, values);
+    let of_source = |key: &str, partition: u32, filesystem: FileSystem| {
+        say(key, &[("partition", &partition.to_string()), ("filesystem", filesystem_name(filesystem))])
+    };
     match cause {
         FailureCause::DiskMissing { wanted } => missing(texts, wanted),
         FailureCause::DiskAmbiguous { wanted, found } => {
@@ -31,8 +34,7 @@ pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
         FailureCause::DiskBusy { holder } => say("failure-disk-busy", &[("holder", holder)]),
         FailureCause::SourceTable { detail } => say("failure-source-table", &[("detail", detail)]),
         FailureCause::SourceUnclean { partition, filesystem, reason } => {
-            let key = unclean_key(*filesystem, *reason);
-            say(key, &[("partition", &partition.to_string()), ("filesystem", filesystem_name(*filesystem))])
+            of_source(unclean_key(*filesystem, *reason), *partition, *filesystem)
         }
         FailureCause::SourceDamaged { partition, filesystem, detail } => say(
             "failure-source-damaged",
@@ -42,14 +44,15 @@ pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
                 ("detail", detail),
             ],
         ),
-        FailureCause::SourceJournalElsewhere { partition, filesystem } => say(
-            journal_elsewhere_key(*filesystem),
-            &[("partition", &partition.to_string()), ("filesystem", filesystem_name(*filesystem))],
-        ),
-        FailureCause::SourceFilesElsewhere { partition, filesystem } => say(
-            "failure-files-elsewhere",
-            &[("partition", &partition.to_string()), ("filesystem", filesystem_name(*filesystem))],
-        ),
+        FailureCause::SourceJournalElsewhere { partition, filesystem } => {
+            of_source(journal_elsewhere_key(*filesystem), *partition, *filesystem)
+        }
+        FailureCause::SourceFilesElsewhere { partition, filesystem } => {
+            of_source("failure-files-elsewhere", *partition, *filesystem)
+        }
+        FailureCause::SourceOnSeveralDevices { partition, filesystem } => {
+            of_source("failure-several-devices", *partition, *filesystem)
+        }
         FailureCause::ReadFailed { offset_bytes, detail } => {
             say("failure-read", &[("offset", &offset_bytes.to_string()), ("detail", detail)])
         }
@@ -198,6 +201,7 @@ mod tests {
             FailureCause::SourceJournalElsewhere { partition: 3, filesystem: FileSystem::Ext },
             FailureCause::SourceJournalElsewhere { partition: 3, filesystem: FileSystem::Xfs },
             FailureCause::SourceFilesElsewhere { partition: 3, filesystem: FileSystem::Xfs },
+            FailureCause::SourceOnSeveralDevices { partition: 3, filesystem: FileSystem::Btrfs },
             FailureCause::SourceDamaged { partition: 3, filesystem: FileSystem::Ext, detail: detail() },
             FailureCause::ReadFailed { offset_bytes: 4096, detail: detail() },
             FailureCause::WriteFailed { offset_bytes: 4096, detail: detail() },

@@ -29,6 +29,26 @@ pub(super) fn ext() -> Vec<Vec<u8>> {
     kinds.map(make).into()
 }
 
+/// The smallest that mkfs makes, one for each checksum, with files: nodes of 4 KiB, data and metadata in the same
+/// chunks.
+pub(super) fn btrfs() -> Vec<Vec<u8>> {
+    let make = |files: u8, arguments: &[&str]| {
+        let image = Image::of_bytes(16 * MIB);
+        let content = image.folder.path().join("content");
+        std::fs::create_dir(&content).expect("a folder");
+        for number in 0..files {
+            std::fs::write(content.join(format!("{number:090}")), [number; 9000]).expect("a file");
+        }
+        let content = content.to_str().expect("UTF-8");
+        image.run("mkfs.btrfs", &[&["-q", "-M", "--rootdir", content], arguments].concat());
+        image.volume(FileSystem::Btrfs)
+    };
+    let old = ["-O", "^skinny-metadata,^no-holes", "-R", "^free-space-tree"];
+    let sha256 = ["--csum", "sha256"];
+    // Of many files, the extent tree has more than one leaf.
+    vec![make(200, &[]), make(20, &[]), make(20, &old), make(20, &["--csum", "xxhash"]), make(20, &sha256)]
+}
+
 /// FAT12, FAT16 and FAT32, each with a file.
 pub(super) fn fat() -> Vec<Vec<u8>> {
     let make = |(kind, sectors)| {

@@ -129,6 +129,19 @@ fn an_xfs_whose_files_are_elsewhere_is_refused_with_that_cause() {
 }
 
 #[test]
+fn one_device_of_a_file_system_on_several_is_refused_with_that_cause() {
+    let folder = folder();
+    let images = ["first.img", "second.img"].map(|name| folder.path().join(name));
+    for image in &images {
+        drop(create(image, 20 * MIB));
+    }
+    run("mkfs.btrfs", &["-q", "-M", "-d", "single", "-m", "single", &text(&images[0]), &text(&images[1])]);
+    let refused = failure(capture(&MemoryServer::new(), &source_with(&images[0], folder.path())));
+    let cause = FailureCause::SourceOnSeveralDevices { partition: 1, filesystem: FileSystem::Btrfs };
+    assert_eq!(refused, (Phase::Prepare, cause));
+}
+
+#[test]
 fn a_swap_area_in_which_a_system_sleeps_is_refused() {
     let folder = folder();
     let image = swap(folder.path(), 16 * MIB);

@@ -3,6 +3,7 @@
 //! [`map`] answers for the file systems it knows. A map covers at least what is in use: boot sectors and backups
 //! that stand outside the account are added, and where two sources disagree the larger one counts.
 
+pub mod btrfs;
 pub mod ext;
 pub mod extents;
 pub mod fat;
@@ -42,6 +43,9 @@ pub enum UsedBlocksError {
     /// Files of the file system are on another device, without which it must not be carried.
     #[error("part of the file system's files is on another device")]
     FilesElsewhere,
+    /// The rest of the file system is on other devices, and what is here is nothing without it.
+    #[error("the file system spans several devices")]
+    SeveralDevices,
     /// The file system contradicts itself.
     #[error("{what} at byte {offset}: expected {expected}, found {actual}")]
     Damaged { offset: u64, expected: u64, actual: u64, what: &'static str },
@@ -52,13 +56,13 @@ pub enum UsedBlocksError {
 /// Maps what is in use on `volume`, which holds `filesystem`.
 pub fn map(filesystem: FileSystem, volume: &dyn ReadAt) -> Result<UsedMap, UsedBlocksError> {
     match filesystem {
+        FileSystem::Btrfs => btrfs::map(volume),
         FileSystem::Ext => ext::map(volume),
         FileSystem::Fat12 | FileSystem::Fat16 | FileSystem::Fat32 => fat::map(volume),
         FileSystem::Ntfs => ntfs::map(volume),
         FileSystem::Swap => swap::map(volume),
         FileSystem::Xfs => xfs::map(volume),
         FileSystem::ExFat
-        | FileSystem::Btrfs
         | FileSystem::F2fs
         | FileSystem::Lvm
         | FileSystem::LinuxRaid

@@ -1,0 +1,276 @@
+//! Btrfs with the profiles and options that change how space is accounted for.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Write,
+    time::{Duration, Instant},
+};
+
+use mimeo_core::{
+    disk::{filesystem::FileSystem, used_blocks::UsedMap},
+    units::{Extent, MIB},
+};
+
+use super::{
+    image::{Image, add_unix_oddities, age, hashes, run, run_any},
+    oracle,
+};
+
+/// Where the copies of the superblock stand.
+pub(super) const SUPERBLOCKS: [u64; 3] = [64 << 10, 64 << 20, 256 << 30];
+
+pub(super) fn mkfs(megabytes: u64, arguments: &[&str]) -> Image {
+    let image = Image::of_bytes(megabytes * MIB);
+    run("mkfs.btrfs", &[&["-q"], arguments, &[image.str()]].concat());
+    image
+}
+
+/// Makes a file system by the arguments, fills and ages it, and checks its map in every way there is.
+fn check(name: &str, megabytes: u64, arguments: &[&str], options: &str) {
+    let image = mkfs(megabytes, arguments);
+    check_map(name, &image);
+    fill(&image, options, megabytes * MIB / 12);
+    check_map(name, &image);
+    check_restored(name, &image);
+    if arguments.starts_with(&["-m", "single", "-d", "single"]) {
+        check_partclone(name, &image);
+    }
+}
+
+/// What partclone copies of data. 0.3.23 rounds to nodes, loses second copies, and takes all that follows a node in
+/// its chunk for in use.
+fn check_partclone(name: &str, image: &Image) {
+    let chunks = run("btrfs", &["inspect-internal", "dump-tree", "-t", "chunk", image.str()]);
+    let outside = merged(
+        parse_chunks(&chunks)
+            .values()
+            .filter(|chunk| chunk.of_data)
+            .map(|chunk| Extent { start_bytes: chunk.places[0], length_bytes: chunk.length })
+            .collect(),
+    );
+    let outside = oracle::complement(&outside, fs::metadata(&image.path).expect("the image").len());
+    let mut known = image.map(FileSystem::Btrfs);
+    known.extents = merged([known.extents, outside].concat());
+    let missing = oracle::uncovered(&known, &oracle::partclone("partclone.btrfs", image));
+    assert_eq!(missing, [], "{name}: used for partclone");
+}
+
+/// Files, holes and links, subvolumes and snapshots, shared and compressed extents.
+fn fill(image: &Image, options: &str, bytes: u64) {
+    let mounted = image.mount(&format!("loop,{options}"));
+    let at = |name: &str| mounted.at.join(name).to_str().expect("UTF-8").to_owned();
+    run("btrfs", &["subvolume", "create", &at("home")]);
+    age(&mounted.at, bytes, 1);
+    run("btrfs", &["subvolume", "snapshot", "-r", mounted.at.to_str().expect("UTF-8"), &at("before")]);
+    age(&mounted.at.join("home"), bytes / 2, 2);
+    add_unix_oddities(&mounted.at.join("home"));
+    run("btrfs", &["subvolume", "snapshot", &at("home"), &at("after")]);
+    let words = b"all work and no play makes a dull file\n".repeat(60_000);
+    fs::write(mounted.at.join("after/words"), &words).expect("a file that shrinks");
+    run("cp", &["--reflink=always", &at("after/words"), &at("shared")]);
+    // Of an extent that is overwritten in part, all stays in use.
+    let mut part = fs::File::options().write(true).open(mounted.at.join("shared")).expect("the file");
+    part.write_all(&words[..300_000]).and_then(|()| part.sync_all()).expect("overwriting");
+}
+
+/// The map must be what the extent tree names, at every place where the chunks put it, and the reserved places.
+pub(super) fn check_map(name: &str, image: &Image) -> UsedMap {
+    let map = image.map(FileSystem::Btrfs);
+    let used = inspected(image);
+    assert_eq!(oracle::uncovered(&map, &used), [], "{name}: in use for btrfs, missing in the map");
+    let free = oracle::complement(&used, fs::metadata(&image.path).expect("the image").len());
+    assert_eq!(oracle::covered_bytes_in(&map, &free), 0, "{name}: free for btrfs");
+    assert_eq!(map.used_bytes, used.iter().map(|extent| extent.length_bytes).sum::<u64>(), "{name}");
+    map
+}
+
+/// What `btrfs inspect-internal` finds in use: sorted, apart.
+fn inspected(image: &Image) -> Vec<Extent> {
+    let dump = |tree: &str| run("btrfs", &["inspect-internal", "dump-tree", "-t", tree, image.str()]);
+    let chunks = parse_chunks(&dump("chunk"));
+    let label = "nodesize\t\t";
+    let superblock = run("btrfs", &["inspect-internal", "dump-super", image.str()]);
+    let node_bytes = superblock.lines().find_map(|line| line.strip_prefix(label)).expect("a node size");
+    let mut used = vec![Extent { start_bytes: 0, length_bytes: MIB }];
+    let length = fs::metadata(&image.path).expect("the image").len();
+    let copies = SUPERBLOCKS.into_iter().filter(|at| at + 4096 <= length);
+    used.extend(copies.map(|start_bytes| Extent { start_bytes, length_bytes: 4096 }));
+    for key in dump("extent").lines().filter_map(key) {
+        let length = match key[1] {
+            "EXTENT_ITEM" => key[2],
+            "METADATA_ITEM" => node_bytes,
+            _ => continue,
+        };
+        let (logical, length_bytes) = (number(key[0]), number(length));
+        used.extend(places(&chunks, logical).map(|start_bytes| Extent { start_bytes, length_bytes }));
+    }
+    merged(used)
+}
+
+/// A chunk as `btrfs inspect-internal` shows it.
+#[derive(Default)]
+pub(super) struct Chunk {
+    length: u64,
+    of_data: bool,
+    places: Vec<u64>,
+}
+
+/// Every chunk by its logical address.
+pub(super) fn parse_chunks(text: &str) -> BTreeMap<u64, Chunk> {
+    let mut chunks = BTreeMap::<u64, Chunk>::new();
+    let mut at = None;
+    for line in text.lines() {
+        if let Some(key) = key(line) {
+            at = (key[1] == "CHUNK_ITEM").then(|| number(key[2]));
+        }
+        let Some(chunk) = at.map(|at| chunks.entry(at).or_default()) else { continue };
+        match line.split_whitespace().collect::<Vec<_>>()[..] {
+            ["length", length, .., kind] => {
+                (chunk.length, chunk.of_data) = (number(length), kind.starts_with("DATA"));
+            }
+            ["stripe", _, "devid", _, "offset", place] => chunk.places.push(number(place)),
+            _ => {}
+        }
+    }
+    chunks
+}
+
+/// Where the byte at a logical address lies.
+pub(super) fn places(chunks: &BTreeMap<u64, Chunk>, logical: u64) -> impl Iterator<Item = u64> {
+    let (start, chunk) = chunks.range(..=logical).next_back().expect("a chunk");
+    chunk.places.iter().map(move |place| place + logical - start)
+}
+
+/// The key in a line that begins an item: `item 3 key (1048576 EXTENT_ITEM 4096) itemoff …`.
+pub(super) fn key(line: &str) -> Option<[&str; 3]> {
+    let (_, rest) = line.trim_start().strip_prefix("item ")?.split_once(" key (")?;
+    rest.split_once(')')?.0.split(' ').collect::<Vec<_>>().try_into().ok()
+}
+
+pub(super) fn number(word: &str) -> u64 {
+    word.parse().unwrap_or_else(|error| panic!("{word}: {error}"))
+}
+
+fn merged(mut extents: Vec<Extent>) -> Vec<Extent> {
+    extents.sort_by_key(|extent| extent.start_bytes);
+    extents.dedup_by(|next, kept| {
+        let touch = next.start_bytes <= kept.end_bytes();
+        if touch {
+            kept.length_bytes = next.end_bytes().max(kept.end_bytes()) - kept.start_bytes;
+        }
+        touch
+    });
+    extents
+}
+
+/// What was restored from the map alone passes the checker and the scrub, and has every file.
+fn check_restored(name: &str, image: &Image) {
+    let restored = image.restored(&image.map(FileSystem::Btrfs));
+    let expected = hashes(&image.mount("loop,ro").at);
+    assert!(expected.len() > 20, "{name}: too few files to prove anything");
+    let (code, text) = run_any("btrfs", &["check", "--readonly", "--check-data-csum", restored.str()]);
+    assert_eq!(code, Some(0), "{name}: btrfs check\n{text}");
+    let mounted = restored.mount("loop");
+    assert_eq!(hashes(&mounted.at), expected, "{name}");
+    let text = run("btrfs", &["scrub", "start", "-B", mounted.at.to_str().expect("UTF-8")]);
+    assert!(text.contains("no errors found"), "{name}: btrfs scrub\n{text}");
+}
+
+#[test]
+fn profiles_of_one_device() {
+    check("as installers make it", 256, &[], "defaults");
+    check("everything once", 200, &["-m", "single", "-d", "single", "-n", "4096"], "defaults");
+    check("everything twice", 300, &["-m", "dup", "-d", "dup"], "defaults");
+    check("mixed", 100, &["-M"], "defaults");
+    check("mixed twice", 200, &["-M", "-m", "dup", "-d", "dup"], "defaults");
+    check("stripes over one device", 200, &["-m", "single", "-d", "raid0"], "defaults");
+}
+
+#[test]
+fn sizes_of_nodes_and_checksums() {
+    check("nodes of 4k, xxhash", 200, &["-n", "4096", "--csum", "xxhash"], "defaults");
+    check("nodes of 64k, sha256", 256, &["-n", "65536", "--csum", "sha256"], "defaults");
+    check("nodes of 32k, blake2", 256, &["-n", "32768", "--csum", "blake2"], "defaults");
+}
+
+#[test]
+fn features_old_and_new() {
+    let old = "^no-holes,^skinny-metadata,^extref";
+    check("as of 2012", 200, &["-n", "4096", "-O", old, "-R", "^free-space-tree"], "space_cache=v1");
+    check("zstd", 200, &[], "compress-force=zstd");
+    check("lzo, no cache", 200, &["-R", "^free-space-tree"], "compress=lzo,nospace_cache");
+    check("zlib, quotas", 200, &["-R", "quota"], "compress=zlib");
+    // What Debian 12's mkfs.btrfs does not know yet.
+    let known = run("mkfs.btrfs", &["-O", "list-all"]);
+    for feature in ["block-group-tree", "squota"].into_iter().filter(|feature| known.contains(feature)) {
+        check(feature, 200, &["-O", feature], "defaults");
+    }
+}
+
+#[test]
+fn sectors_larger_than_a_page() {
+    let image = mkfs(256, &["-s", "65536", "-n", "65536", "--rootdir", "/usr/share/perl5"]);
+    check_map("sectors of 64k", &image);
+    let restored = image.restored(&image.map(FileSystem::Btrfs));
+    run("btrfs", &["check", "--readonly", "--check-data-csum", restored.str()]);
+}
+
+#[test]
+fn an_ext4_that_became_a_btrfs() {
+    let image = Image::of_bytes(300 * MIB);
+    run("mke2fs", &["-q", "-F", "-t", "ext4", "-b", "4096", image.str()]);
+    {
+        let mounted = image.mount("loop");
+        age(&mounted.at, 30 * MIB, 3);
+        add_unix_oddities(&mounted.at);
+    }
+    run("btrfs-convert", &[image.str()]);
+    check_map("converted", &image);
+    fill(&image, "defaults", 10 * MIB);
+    check_map("converted and filled", &image);
+    check_restored("converted", &image);
+}
+
+#[test]
+fn a_file_system_that_was_balanced_shrunk_and_renamed() {
+    let image = mkfs(400, &[]);
+    fill(&image, "defaults", 20 * MIB);
+    {
+        let mounted = image.mount("loop");
+        let at = mounted.at.to_str().expect("UTF-8");
+        run("btrfs", &["balance", "start", "--full-balance", at]);
+        run("btrfs", &["filesystem", "resize", "300M", at]);
+    }
+    run("btrfstune", &["-f", "-m", image.str()]);
+    let map = check_map("shrunk", &image);
+    assert!(map.extents.last().expect("extents").end_bytes() <= 300 * MIB);
+    check_restored("shrunk", &image);
+}
+
+#[test]
+fn a_seed_is_whole() {
+    let image = mkfs(200, &[]);
+    fill(&image, "defaults", 10 * MIB);
+    run("btrfstune", &["-S", "1", image.str()]);
+    check_map("seed", &image);
+    let restored = image.restored(&image.map(FileSystem::Btrfs));
+    let expected = hashes(&image.mount("loop,ro").at);
+    assert_eq!(hashes(&restored.mount("loop,ro").at), expected);
+}
+
+#[test]
+fn two_terabytes_are_mapped_quickly_and_in_little_memory() {
+    let image = Image::of_bytes(2 << 40);
+    run("mkfs.btrfs", &["-q", "-K", image.str()]);
+    fill(&image, "defaults", 20 * MIB);
+    let started = Instant::now();
+    let map = check_map("2 TiB", &image);
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    assert!(map.extents.len() < 10_000, "{} extents", map.extents.len());
+    assert!(
+        map.extents
+            .iter()
+            .any(|extent| extent.start_bytes <= SUPERBLOCKS[2] && extent.end_bytes() > SUPERBLOCKS[2])
+    );
+}
