@@ -18,7 +18,7 @@ mod volume_images;
 use crate::Target;
 
 /// Every target.
-pub static ALL: [Target; 16] = [
+pub static ALL: [Target; 17] = [
     dhcp::TARGET,
     tftp::TARGET,
     boot_http::TARGET,
@@ -30,6 +30,7 @@ pub static ALL: [Target; 16] = [
     partition_table::MBR,
     volume::EXT,
     volume::FAT,
+    volume::EXFAT,
     volume::NTFS,
     chunk_records::TARGET,
     manifest::TARGET,

@@ -1,6 +1,8 @@
 //! Disks as real programs make them: partition tables by sgdisk and sfdisk, file systems by mkfs, filled and aged
 //! through real drivers, judged by their own checkers and by partclone.
 
+#[path = "disk/exfat.rs"]
+mod exfat;
 #[path = "disk/ext.rs"]
 mod ext;
 #[path = "disk/fat.rs"]

@@ -39,6 +39,16 @@ pub(super) fn fat() -> Vec<Vec<u8>> {
     [("12", "8"), ("16", "1"), ("32", "1")].map(make).into()
 }
 
+/// The smallest clusters, whose bitmap is a chain of several, and larger ones.
+pub(super) fn exfat() -> Vec<Vec<u8>> {
+    let make = |cluster: &str| {
+        let image = Image::of_bytes(8 * MIB);
+        image.run("mkfs.exfat", &["-c", cluster, "-b", "64K"]);
+        image.volume(FileSystem::ExFat)
+    };
+    ["512", "4K"].map(make).into()
+}
+
 /// An empty volume, and one whose root has an index of its own and a hibernation file.
 pub(super) fn ntfs() -> Vec<Vec<u8>> {
     let make = |files: usize| {

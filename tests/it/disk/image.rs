@@ -103,6 +103,16 @@ impl Image {
         Mounted { at, image: self.path.clone() }
     }
 
+    /// Mounts the image over a loop device with the driver that `mount` knows as `kind`.
+    pub(super) fn mount_as(&self, kind: &str, options: &str) -> Mounted {
+        let at = self.directory.path().join("mounted");
+        fs::create_dir_all(&at).expect("a mount point");
+        keep_mounts_to_this_thread();
+        let options = format!("loop,{options}");
+        run("mount", &["-t", kind, "-o", &options, self.str(), at.to_str().expect("UTF-8")]);
+        Mounted { at, image: self.path.clone() }
+    }
+
     /// Mounts the image with ntfs-3g.
     pub(super) fn mount_ntfs(&self, options: &str) -> Mounted {
         let at = self.directory.path().join("mounted");

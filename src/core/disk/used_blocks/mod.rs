@@ -3,6 +3,7 @@
 //! [`map`] answers for the file systems it knows. A map covers at least what is in use: boot sectors and backups
 //! that stand outside the account are added, and where two sources disagree the larger one counts.
 
+pub mod exfat;
 pub mod ext;
 pub mod extents;
 pub mod fat;
@@ -48,12 +49,12 @@ pub enum UsedBlocksError {
 /// Maps what is in use on `volume`, which holds `filesystem`.
 pub fn map(filesystem: FileSystem, volume: &dyn ReadAt) -> Result<UsedMap, UsedBlocksError> {
     match filesystem {
+        FileSystem::ExFat => exfat::map(volume),
         FileSystem::Ext => ext::map(volume),
         FileSystem::Fat12 | FileSystem::Fat16 | FileSystem::Fat32 => fat::map(volume),
         FileSystem::Ntfs => ntfs::map(volume),
         FileSystem::Swap => swap::map(volume),
-        FileSystem::ExFat
-        | FileSystem::Xfs
+        FileSystem::Xfs
         | FileSystem::Btrfs
         | FileSystem::F2fs
         | FileSystem::Lvm
