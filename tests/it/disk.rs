@@ -13,5 +13,7 @@ mod image;
 mod ntfs;
 #[path = "disk/oracle.rs"]
 mod oracle;
+#[path = "disk/page_files.rs"]
+mod page_files;
 #[path = "disk/tables.rs"]
 mod tables;

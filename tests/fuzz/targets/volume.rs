@@ -6,7 +6,7 @@ use mimeo_core::{
         filesystem::{self, FileSystem},
         used_blocks::{self, UsedMap},
     },
-    units::MIB,
+    units::{Extent, MIB},
 };
 
 use super::volume_images;
@@ -59,15 +59,16 @@ pub(super) const NTFS: Target = Target {
         b"RSTR",
         b"$\x00I\x003\x000\x00",
         b"h\0i\0b\0e\0r\0",
+        b"p\0a\0g\0e\0f\0",
         b"\xff\xff\xff\xff",
     ],
     input_bytes_max: 96 << 10,
     memory_bytes_max: 64 << 20,
 };
 
-/// Most that is read of an NTFS volume beside its bitmap, whatever its size: the root directory, and for each of ten
-/// values an attribute list whose every entry names a file record of 4 KiB.
-const NTFS_BYTES_READ: u64 = 512 * MIB;
+/// Most that is read of an NTFS volume beside its bitmap, whatever its size: the root directory, and for each of
+/// twenty values an attribute list whose every entry names a file record of 4 KiB.
+const NTFS_BYTES_READ: u64 = 1024 * MIB;
 /// Most reads of a volume.
 const READS_MAX: u64 = 200_000;
 
@@ -96,6 +97,13 @@ fn check_form(map: &UsedMap, volume_bytes: u64) {
     assert!(inside, "an extent is empty or reaches out of the volume");
     let covered: u64 = map.extents.iter().map(|extent| extent.length_bytes).sum();
     assert!(map.used_bytes <= covered, "{} bytes in use, {covered} covered", map.used_bytes);
+    let mut all: Vec<Extent> = map.extents.iter().chain(&map.zeroed).copied().collect();
+    all.sort();
+    let apart = all.windows(2).all(|pair| pair[0].end_bytes() <= pair[1].start_bytes);
+    assert!(apart, "what comes back as zeros is carried too, or twice");
+    let inside =
+        map.zeroed.iter().all(|extent| extent.length_bytes > 0 && extent.end_bytes() <= volume_bytes);
+    assert!(inside, "an extent of zeros is empty or reaches out of the volume");
 }
 
 /// Chance does not find the checksum of an exFAT volume's boot region: its last sector becomes what the eleven before

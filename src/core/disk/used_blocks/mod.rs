@@ -20,11 +20,14 @@ use crate::{failure::UncleanReason, units::Extent};
 pub struct UsedMap {
     /// The file system's block or cluster, in which it accounts for space.
     pub block_bytes: u32,
-    /// Bytes in use.
+    /// Bytes in use, without those that come back as zeros.
     pub used_bytes: u64,
     /// Sorted, disjoint, merged, inside the volume and counted from its start. They cover at least the bytes in
     /// use, and more only where a map of [`extents::EXTENTS_MAX`] pieces would not be enough.
     pub extents: Vec<Extent>,
+    /// Bytes in use whose content is of no worth, and which hold zeros in a copy. Sorted, disjoint, merged, inside
+    /// the volume, and apart from `extents`: what a map that grew too long covers of them is carried.
+    pub zeroed: Vec<Extent>,
 }
 
 /// Why there is no map.

@@ -4,7 +4,11 @@ use super::{
     boot::{Boot, FIRST_CLUSTER},
     damaged,
 };
-use crate::disk::{ReadAt, fields::u32_at, used_blocks::UsedBlocksError};
+use crate::disk::{
+    ReadAt,
+    fields::u32_at,
+    used_blocks::{UsedBlocksError, extents::fill_bits},
+};
 
 /// The entry of a file's last cluster (4.1.3).
 const END: u32 = 0xFFFF_FFFF;
@@ -86,12 +90,8 @@ impl Chain {
 
     /// Sets the bits of the file's clusters in a part of a bitmap whose first bit stands for `first_cluster`.
     pub(super) fn mark(&self, bitmap: &mut [u8], first_cluster: u64) {
-        let end = first_cluster + bitmap.len() as u64 * 8;
         for run in &self.0 {
-            for cluster in run.first.max(first_cluster)..(run.first + run.clusters).min(end) {
-                let bit = cluster - first_cluster;
-                bitmap[(bit / 8) as usize] |= 1 << (bit % 8);
-            }
+            fill_bits(bitmap, first_cluster, &(run.first..run.first + run.clusters), true);
         }
     }
 
