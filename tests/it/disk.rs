@@ -15,5 +15,7 @@ mod ntfs;
 mod oracle;
 #[path = "disk/page_files.rs"]
 mod page_files;
+#[path = "disk/swap.rs"]
+mod swap;
 #[path = "disk/tables.rs"]
 mod tables;
