@@ -8,7 +8,7 @@ packages=(
     grub-common grub-pc-bin grub-efi-amd64-bin
     # disks and file systems: making them, looking at them, a second opinion on them
     mmdebstrap fdisk gdisk dosfstools mtools e2fsprogs ntfs-3g partclone util-linux attr
-    xfsprogs btrfs-progs exfatprogs f2fs-tools lvm2 mdadm cryptsetup-bin
+    xfsprogs btrfs-progs exfatprogs exfat-fuse f2fs-tools lvm2 mdadm cryptsetup-bin
     # virtual PCs and their network
     qemu-system-x86 qemu-utils ovmf ipxe-qemu seabios iproute2 iputils-ping nftables busybox-static
     # real peers: DHCP servers and clients, TFTP clients and servers

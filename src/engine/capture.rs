@@ -19,7 +19,7 @@ use crate::{
     halt::Halt,
     link::Link,
     pipeline::{self, Width},
-    plan::Plan,
+    plan::{Plan, PlannedRegion},
     runs::RunBuilder,
     slots::{Slots, batches, spans},
     used::{ChunkInUse, reads},
@@ -71,7 +71,8 @@ impl Capture<'_> {
     /// Reads everything in use, hands in what the store lacks, and says what the disk consists of.
     fn read(&self) -> Result<Manifest, Halt> {
         let regions = &self.plan.regions;
-        let mut runs: Vec<RunBuilder> = regions.iter().map(|_| RunBuilder::default()).collect();
+        let builder = |region: &PlannedRegion| RunBuilder::new(&region.zeroed, self.plan.chunk_size);
+        let mut runs: Vec<RunBuilder> = regions.iter().map(builder).collect();
         let handed_in = Mutex::new(HashSet::new());
         let jobs = batches(self.plan.chunks_in_use(), self.plan.chunk_size).map(|batch| self.load(batch));
         let work = |loaded| self.name_and_hand_in(loaded, &handed_in);

@@ -35,6 +35,8 @@ pub(crate) struct PlannedRegion {
     pub(crate) content: Content,
     /// What is in use, counted from the region's start: sorted, disjoint, inside the region.
     pub(crate) used: Vec<Extent>,
+    /// What comes back as zeros without being read, likewise. Where `used` covers it too, it is read.
+    pub(crate) zeroed: Vec<Extent>,
 }
 
 impl Plan {
@@ -70,7 +72,7 @@ impl Plan {
 
 fn raw(place: Extent, kind: RegionKind) -> PlannedRegion {
     let used = vec![Extent { start_bytes: 0, length_bytes: place.length_bytes }];
-    PlannedRegion { place, kind, content: Content::Raw, used }
+    PlannedRegion { place, kind, content: Content::Raw, used, zeroed: Vec::new() }
 }
 
 fn plan_partition(source: &SourceDisk, partition: &Partition) -> Result<PlannedRegion, FailureCause> {
@@ -86,16 +88,18 @@ fn plan_partition(source: &SourceDisk, partition: &Partition) -> Result<PlannedR
         return Ok(raw(place, kind));
     };
     match used_blocks::map(filesystem, &volume) {
-        Ok(UsedMap { block_bytes, used_bytes, extents }) => {
+        Ok(UsedMap { block_bytes, used_bytes, extents, zeroed }) => {
+            let zeroed_bytes: u64 = zeroed.iter().map(|extent| extent.length_bytes).sum();
             tracing::info!(
                 number,
                 ?filesystem,
                 used_bytes,
+                zeroed_bytes,
                 extents = extents.len(),
                 "the partition is mapped"
             );
             let content = Content::Mapped { filesystem, block_bytes, used_bytes };
-            Ok(PlannedRegion { place, kind, content, used: extents })
+            Ok(PlannedRegion { place, kind, content, used: extents, zeroed })
         }
         Err(UsedBlocksError::Unsupported { what }) => {
             tracing::info!(number, ?filesystem, what, "the partition is carried raw");

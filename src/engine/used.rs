@@ -111,6 +111,7 @@ mod tests {
             kind: RegionKind::Partition(1),
             content: Content::Raw,
             used,
+            zeroed: vec![],
         }
     }
 

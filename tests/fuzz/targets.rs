@@ -31,6 +31,7 @@ pub static ALL: [Target; 17] = [
     volume::BTRFS,
     volume::EXT,
     volume::FAT,
+    volume::EXFAT,
     volume::NTFS,
     volume::XFS,
     chunk_records::TARGET,

@@ -5,6 +5,8 @@
 mod btrfs;
 #[path = "disk/btrfs_refusals.rs"]
 mod btrfs_refusals;
+#[path = "disk/exfat.rs"]
+mod exfat;
 #[path = "disk/ext.rs"]
 mod ext;
 #[path = "disk/fat.rs"]
@@ -15,6 +17,10 @@ mod image;
 mod ntfs;
 #[path = "disk/oracle.rs"]
 mod oracle;
+#[path = "disk/page_files.rs"]
+mod page_files;
+#[path = "disk/swap.rs"]
+mod swap;
 #[path = "disk/tables.rs"]
 mod tables;
 #[path = "disk/xfs.rs"]

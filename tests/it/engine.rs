@@ -10,6 +10,8 @@ mod lab;
 mod memory_disk;
 #[path = "engine/memory_server.rs"]
 mod memory_server;
+#[path = "engine/page_files.rs"]
+mod page_files;
 #[path = "engine/power_cut.rs"]
 mod power_cut;
 #[path = "engine/refusals.rs"]

@@ -59,19 +59,31 @@ pub(super) fn fat() -> Vec<Vec<u8>> {
     [("12", "8"), ("16", "1"), ("32", "1")].map(make).into()
 }
 
-/// An empty volume, and one whose root has an index of its own and a hibernation file.
+/// The smallest clusters, whose bitmap is a chain of several, and larger ones.
+pub(super) fn exfat() -> Vec<Vec<u8>> {
+    let make = |cluster: &str| {
+        let image = Image::of_bytes(8 * MIB);
+        image.run("mkfs.exfat", &["-c", cluster, "-b", "64K"]);
+        image.volume(FileSystem::ExFat)
+    };
+    ["512", "4K"].map(make).into()
+}
+
+/// An empty volume, and one whose root has an index of its own, a hibernation file and a page file.
 pub(super) fn ntfs() -> Vec<Vec<u8>> {
     let make = |files: usize| {
         let image = Image::of_bytes(4 * MIB);
         image.run("mkntfs", &["-F", "-Q", "-q", "-c", "1024"]);
         let content = image.folder.path().join("content");
         std::fs::write(&content, [0; 5000]).expect("a file");
-        let names = (1..files).map(|number| format!("{number:090}")).chain(["hiberfil.sys".into()]);
+        let names = (2..files).map(|number| format!("{number:090}"));
+        let names = names.chain(["hiberfil.sys".into(), "pagefile.sys".into()]);
         for name in names.take(files) {
             // ntfscp writes into the volume without mounting it.
             let copied = Command::new("ntfscp").arg("-q").arg(image.path()).arg(&content).arg(name).output();
             assert!(copied.expect("ntfscp is needed (apt install ntfs-3g)").status.success());
         }
+        mark_page_files(&image);
         image.volume(FileSystem::Ntfs)
     };
     [0, 12].map(make).into()
@@ -110,6 +122,18 @@ pub(super) fn xfs() -> Vec<Vec<u8>> {
         with_holes(&["-m", "crc=0", "-b", "size=512"]),
         with_holes(&["-b", "size=1k"]),
     ]
+}
+
+/// Marks page files hidden and system, as Windows does: in the value of their records' first attribute.
+fn mark_page_files(image: &Image) {
+    let name: Vec<u8> = "pagefile.sys".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let mut bytes = image.bytes();
+    for record in bytes.chunks_exact_mut(1024).filter(|record| record.starts_with(b"FILE")) {
+        if record.windows(name.len()).any(|window| window == name) {
+            record[0x70] |= 0x06;
+        }
+    }
+    std::fs::write(image.path(), bytes).expect("the image");
 }
 
 /// A GUID partition table of two partitions.

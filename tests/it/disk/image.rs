@@ -10,10 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mimeo_core::disk::{
-    ReadAt,
-    filesystem::{self, FileSystem},
-    used_blocks::{self, UsedMap},
+use mimeo_core::{
+    disk::{
+        ReadAt,
+        filesystem::{self, FileSystem},
+        used_blocks::{self, UsedMap},
+    },
+    units::Extent,
 };
 use nix::{
     mount::{MsFlags, mount},
@@ -69,7 +72,8 @@ impl Image {
         map
     }
 
-    /// A copy that holds the mapped bytes of this one and stale bytes everywhere else.
+    /// A copy that holds the mapped bytes of this one, zeros where the map asks for them, and stale bytes everywhere
+    /// else.
     pub(super) fn restored(&self, map: &UsedMap) -> Self {
         let source = self.open();
         let restored = Self::of_bytes(0);
@@ -91,6 +95,10 @@ impl Image {
             at = extent.end_bytes();
         }
         fill(&mut target, source.length_bytes() - at);
+        drop(target);
+        for extent in &map.zeroed {
+            restored.write(extent.start_bytes, &vec![0; extent.length_bytes as usize]);
+        }
         restored
     }
 
@@ -100,6 +108,16 @@ impl Image {
         fs::create_dir_all(&at).expect("a mount point");
         keep_mounts_to_this_thread();
         run("mount", &["-o", options, self.str(), at.to_str().expect("UTF-8")]);
+        Mounted { at, image: self.path.clone() }
+    }
+
+    /// Mounts the image over a loop device with the driver that `mount` knows as `kind`.
+    pub(super) fn mount_as(&self, kind: &str, options: &str) -> Mounted {
+        let at = self.directory.path().join("mounted");
+        fs::create_dir_all(&at).expect("a mount point");
+        keep_mounts_to_this_thread();
+        let options = format!("loop,{options}");
+        run("mount", &["-t", kind, "-o", &options, self.str(), at.to_str().expect("UTF-8")]);
         Mounted { at, image: self.path.clone() }
     }
 
@@ -115,11 +133,17 @@ impl Image {
 
 /// A map is in order, merged, inside the volume, and counts what it covers.
 pub(super) fn check_form(map: &UsedMap, volume_bytes: u64) {
-    let apart = |pair: &[mimeo_core::units::Extent]| pair[0].end_bytes() < pair[1].start_bytes;
+    let apart = |pair: &[Extent]| pair[0].end_bytes() < pair[1].start_bytes;
     assert!(map.extents.windows(2).all(apart), "extents touch or are out of order");
     assert!(map.extents.iter().all(|extent| extent.length_bytes > 0 && extent.end_bytes() <= volume_bytes));
     let covered: u64 = map.extents.iter().map(|extent| extent.length_bytes).sum();
     assert!(map.used_bytes <= covered && covered <= volume_bytes);
+    let touch = |zeroed: &Extent| {
+        let after = map.extents.partition_point(|extent| extent.end_bytes() <= zeroed.start_bytes);
+        map.extents.get(after).is_some_and(|extent| extent.start_bytes < zeroed.end_bytes())
+    };
+    assert!(map.zeroed.windows(2).all(apart) && !map.zeroed.iter().any(touch), "{:?}", map.zeroed);
+    assert!(map.zeroed.iter().all(|extent| extent.length_bytes > 0 && extent.end_bytes() <= volume_bytes));
 }
 
 /// From here on this thread, and what it starts, has mounts of its own. Whoever makes a namespace in another thread

@@ -1,5 +1,7 @@
 //! Extents gathered in order, in bounded memory.
 
+use std::ops::Range;
+
 use super::UsedMap;
 use crate::units::Extent;
 
@@ -52,7 +54,7 @@ impl Gathered {
     }
 
     pub(super) fn finish(self, block_bytes: u32) -> UsedMap {
-        UsedMap { block_bytes, used_bytes: self.used_bytes, extents: self.extents }
+        UsedMap { block_bytes, used_bytes: self.used_bytes, extents: self.extents, zeroed: Vec::new() }
     }
 
     /// Doubles the gap that is carried until the map is half as long.
@@ -68,6 +70,21 @@ impl Gathered {
                 close
             });
         }
+    }
+}
+
+/// Sets or clears those bits of `units` that stand in `bitmap`, a part of a larger one whose first bit stands for
+/// `first_unit`.
+pub(super) fn fill_bits(bitmap: &mut [u8], first_unit: u64, units: &Range<u64>, set: bool) {
+    let end = units.end.min(first_unit + bitmap.len() as u64 * 8);
+    let mut at = units.start.max(first_unit);
+    while at < end {
+        let bit = at - first_unit;
+        let byte = &mut bitmap[(bit / 8) as usize];
+        let (from, until) = (bit % 8, (bit % 8 + end - at).min(8));
+        let mask = (0xFF_u8 << from) & (0xFF_u8 >> (8 - until));
+        *byte = if set { *byte | mask } else { *byte & !mask };
+        at += until - from;
     }
 }
 
@@ -113,7 +130,7 @@ fn emit(start: u64, end: u64, bits: u64, found: &mut impl FnMut(u64, u64)) {
 mod tests {
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
-    use super::{Gathered, for_each_run};
+    use super::{Gathered, fill_bits, for_each_run};
     use crate::units::Extent;
 
     fn bit(bitmap: &[u8], index: u64) -> bool {
@@ -135,6 +152,21 @@ mod tests {
             });
             for index in 0..400 {
                 prop_assert_eq!(seen[index as usize], index < bits && bit(&bitmap, index), "bit {}", index);
+            }
+        }
+
+        #[test]
+        fn a_part_of_a_bitmap_takes_its_share_of_the_units(
+            bitmap in proptest::collection::vec(any::<u8>(), 0..20),
+            first_unit in 0u64..100,
+            (start, length) in (0u64..300, 0u64..200),
+            set in any::<bool>(),
+        ) {
+            let mut filled = bitmap.clone();
+            fill_bits(&mut filled, first_unit, &(start..start + length), set);
+            for index in 0..bitmap.len() as u64 * 8 {
+                let expected = if (start..start + length).contains(&(first_unit + index)) { set } else { bit(&bitmap, index) };
+                prop_assert_eq!(bit(&filled, index), expected, "bit {}", index);
             }
         }
 

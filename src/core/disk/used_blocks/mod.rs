@@ -4,6 +4,7 @@
 //! that stand outside the account are added, and where two sources disagree the larger one counts.
 
 pub mod btrfs;
+pub mod exfat;
 pub mod ext;
 pub mod extents;
 pub mod fat;
@@ -21,11 +22,14 @@ use crate::{failure::UncleanReason, units::Extent};
 pub struct UsedMap {
     /// The file system's block or cluster, in which it accounts for space.
     pub block_bytes: u32,
-    /// Bytes in use.
+    /// Bytes in use, without those that come back as zeros.
     pub used_bytes: u64,
     /// Sorted, disjoint, merged, inside the volume and counted from its start. They cover at least the bytes in
     /// use, and more only where a map of [`extents::EXTENTS_MAX`] pieces would not be enough.
     pub extents: Vec<Extent>,
+    /// Bytes in use whose content is of no worth, and which hold zeros in a copy. Sorted, disjoint, merged, inside
+    /// the volume, and apart from `extents`: what a map that grew too long covers of them is carried.
+    pub zeroed: Vec<Extent>,
 }
 
 /// Why there is no map.
@@ -57,13 +61,13 @@ pub enum UsedBlocksError {
 pub fn map(filesystem: FileSystem, volume: &dyn ReadAt) -> Result<UsedMap, UsedBlocksError> {
     match filesystem {
         FileSystem::Btrfs => btrfs::map(volume),
+        FileSystem::ExFat => exfat::map(volume),
         FileSystem::Ext => ext::map(volume),
         FileSystem::Fat12 | FileSystem::Fat16 | FileSystem::Fat32 => fat::map(volume),
         FileSystem::Ntfs => ntfs::map(volume),
         FileSystem::Swap => swap::map(volume),
         FileSystem::Xfs => xfs::map(volume),
-        FileSystem::ExFat
-        | FileSystem::F2fs
+        FileSystem::F2fs
         | FileSystem::Lvm
         | FileSystem::LinuxRaid
         | FileSystem::Luks

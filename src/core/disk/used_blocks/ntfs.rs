@@ -7,15 +7,21 @@
 //! `ntfs` crate is not used: `docs/adr/0007-ntfs-is-read-by-our-own-code.md`.
 
 mod directory;
+mod page_files;
 mod record;
 mod rest;
 mod runs;
 mod volume;
 
+use std::ops::Range;
+
 use volume::Volume;
 
-use super::{UsedBlocksError, UsedMap, extents::Gathered};
-use crate::disk::ReadAt;
+use super::{
+    UsedBlocksError, UsedMap,
+    extents::{Gathered, fill_bits},
+};
+use crate::{disk::ReadAt, units::Extent};
 
 /// Most of the bitmap that is read at once: 32 GiB worth of ordinary clusters.
 const READ_BYTES: u64 = 1 << 20;
@@ -31,7 +37,8 @@ mod file {
 /// Maps an NTFS volume. It must be at rest: Windows neither sleeps in it nor left it dirty.
 pub fn map(source: &dyn ReadAt) -> Result<UsedMap, UsedBlocksError> {
     let volume = Volume::open(source)?;
-    rest::check(&volume)?;
+    let found = directory::find_in_root(&volume, &page_files::NAMES)?;
+    rest::check(&volume, &found)?;
 
     let bitmap = volume.value(&volume.record(file::BITMAP)?, record::DATA, "")?;
     let needed = volume.clusters.div_ceil(8);
@@ -39,6 +46,7 @@ pub fn map(source: &dyn ReadAt) -> Result<UsedMap, UsedBlocksError> {
         let actual = bitmap.initialized_bytes();
         return Err(volume.damaged(file::BITMAP, needed, actual, "the length of $Bitmap"));
     }
+    let zeroed = page_files::clusters(&volume, &bitmap, &found)?;
     let mut gathered = Gathered::new(source.length_bytes());
     // The boot sector is in use whatever the bitmap says.
     gathered.add(0, volume.sector_bytes);
@@ -48,6 +56,7 @@ pub fn map(source: &dyn ReadAt) -> Result<UsedMap, UsedBlocksError> {
         piece.resize((needed - done).min(READ_BYTES) as usize, 0);
         bitmap.read(&volume, done, &mut piece)?;
         let first = done * 8;
+        zeroed.iter().for_each(|clusters| fill_bits(&mut piece, first, clusters, false));
         let start = first * volume.cluster_bytes;
         gathered.add_bits(&piece, start, volume.cluster_bytes, volume.clusters - first);
         done += piece.len() as u64;
@@ -57,6 +66,10 @@ pub fn map(source: &dyn ReadAt) -> Result<UsedMap, UsedBlocksError> {
     let clusters_end = volume.clusters * volume.cluster_bytes;
     gathered.add(clusters_end, volume.bytes - clusters_end + volume.sector_bytes);
     gathered.add(source.length_bytes().saturating_sub(volume.sector_bytes), volume.sector_bytes);
+    let bytes_of = |clusters: &Range<u64>| {
+        Extent::between(clusters.start * volume.cluster_bytes, clusters.end * volume.cluster_bytes)
+    };
+    let zeroed = zeroed.iter().filter_map(bytes_of).collect();
     // At most 2 MiB.
-    Ok(gathered.finish(volume.cluster_bytes as u32))
+    Ok(UsedMap { zeroed, ..gathered.finish(volume.cluster_bytes as u32) })
 }

@@ -58,6 +58,7 @@ pub fn map(volume: &dyn ReadAt) -> Result<UsedMap, UsedBlocksError> {
         block_bytes: header.page_bytes as u32,
         used_bytes: length_bytes,
         extents: vec![Extent { start_bytes: 0, length_bytes }],
+        zeroed: Vec::new(),
     })
 }
 

@@ -6,7 +6,9 @@ use crate::disk::{
 };
 
 /// Types of attributes.
+pub(super) const STANDARD_INFORMATION: u32 = 0x10;
 pub(super) const ATTRIBUTE_LIST: u32 = 0x20;
+pub(super) const FILE_NAME: u32 = 0x30;
 pub(super) const VOLUME_INFORMATION: u32 = 0x70;
 pub(super) const DATA: u32 = 0x80;
 pub(super) const INDEX_ROOT: u32 = 0x90;
@@ -43,6 +45,15 @@ impl Record {
     /// Whether the record belongs to a file.
     pub(super) fn is_in_use(&self) -> bool {
         u16_at(&self.bytes, 0x16) & 1 != 0
+    }
+
+    /// Whether the record is the first or only one of a file, which has one name, and whose number was given to
+    /// this many files.
+    pub(super) fn is_plain_file(&self, sequence: u16) -> bool {
+        let flags = u16_at(&self.bytes, 0x16);
+        let is_file = flags & 1 != 0 && flags & 2 == 0;
+        let (links, base) = (u16_at(&self.bytes, 0x12), u64_at(&self.bytes, 0x20));
+        is_file && links == 1 && base == 0 && u16_at(&self.bytes, 0x10) == sequence
     }
 
     /// The attributes that stand in this record.

@@ -1,7 +1,8 @@
 //! Whether a volume is at rest: what stands on the disk is all there is.
 
 use super::{
-    directory, file,
+    directory::Found,
+    file, page_files,
     record::{DATA, VOLUME_INFORMATION},
     volume::Volume,
 };
@@ -13,7 +14,6 @@ use crate::{
     failure::UncleanReason,
 };
 
-const HIBERNATION_FILE: &str = "hiberfil.sys";
 /// A hibernation file shorter than its header stands on the volumes that do not hold Windows itself, while
 /// Windows sleeps (ntfs-3g's finding).
 const HIBERNATION_HEADER_BYTES: u64 = 4096;
@@ -29,11 +29,14 @@ const RESTART_VOLUME_IS_CLEAN: u16 = 0x2;
 /// Pages of the log are this long, or say how long they are in the first.
 const LOG_PAGE_BYTES: std::ops::RangeInclusive<u64> = 512..=64 << 10;
 
-/// Refuses a volume in which Windows sleeps, that is marked dirty, or whose log must be replayed.
-pub(super) fn check(volume: &Volume<'_>) -> Result<(), UsedBlocksError> {
+/// Refuses a volume in which Windows sleeps, that is marked dirty, or whose log must be replayed. `found` are the
+/// files of its root directory that tell of sleep.
+pub(super) fn check(volume: &Volume<'_>, found: &[Found]) -> Result<(), UsedBlocksError> {
     let refuse = |reason| Err(UsedBlocksError::Unclean { reason });
-    if is_hibernated(volume)? {
-        return refuse(UncleanReason::Hibernated);
+    for file in found.iter().filter(|file| file.name == page_files::HIBERNATION) {
+        if is_asleep(volume, file)? {
+            return refuse(UncleanReason::Hibernated);
+        }
     }
     if flags(volume)? & VOLUME_DIRTY != 0 {
         return refuse(UncleanReason::Dirty);
@@ -45,9 +48,8 @@ pub(super) fn check(volume: &Volume<'_>) -> Result<(), UsedBlocksError> {
     }
 }
 
-fn is_hibernated(volume: &Volume<'_>) -> Result<bool, UsedBlocksError> {
-    let Some(number) = directory::find_in_root(volume, HIBERNATION_FILE)? else { return Ok(false) };
-    let record = volume.record(number)?;
+fn is_asleep(volume: &Volume<'_>, file: &Found) -> Result<bool, UsedBlocksError> {
+    let record = volume.record(file.record)?;
     if !record.is_in_use() {
         return Ok(false);
     }

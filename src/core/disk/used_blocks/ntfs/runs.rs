@@ -1,5 +1,7 @@
 //! Where the bytes of an attribute's value are.
 
+use std::ops::Range;
+
 use super::{record::Attribute, volume::Volume};
 use crate::disk::used_blocks::UsedBlocksError;
 
@@ -106,6 +108,11 @@ impl Runs {
             done += length;
         }
         Ok(self.place(volume, start).unwrap_or(0))
+    }
+
+    /// The value's clusters on the volume; `None` where some are missing, because the value has holes.
+    pub(super) fn clusters(&self) -> Option<Vec<Range<u64>>> {
+        self.0.iter().map(|run| Some(run.lcn?..run.lcn? + run.clusters)).collect()
     }
 
     /// Where on the volume a byte of the value lies.

@@ -30,7 +30,7 @@ pub(super) struct Volume<'a> {
     /// What the boot sector says, without the backup boot sector behind it.
     pub(super) bytes: u64,
     record_bytes: u64,
-    mft: Runs,
+    pub(super) mft: Runs,
 }
 
 impl<'a> Volume<'a> {
