@@ -18,7 +18,7 @@ mod volume_images;
 use crate::Target;
 
 /// Every target.
-pub static ALL: [Target; 17] = [
+pub static ALL: [Target; 19] = [
     dhcp::TARGET,
     tftp::TARGET,
     boot_http::TARGET,
