@@ -14,3 +14,4 @@ pub mod login;
 pub mod masters;
 pub mod router;
 pub mod sessions;
+pub mod store;

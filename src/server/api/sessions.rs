@@ -356,6 +356,7 @@ impl From<SessionError> for ApiError {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "no_disk", message).with_details(json!(cause))
             }
             SessionError::Refused(refused) => Self::conflict("not_now", refused),
+            SessionError::Master(error) => error.into(),
             SessionError::Table(error) => match &error {
                 TableError::Unknown(_) => Self::not_found(format!("{error}: `mimeo sessions` names them")),
                 TableError::AlreadyOpen(_) => {

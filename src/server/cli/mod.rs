@@ -10,15 +10,17 @@ mod failure;
 mod follow;
 mod format;
 mod masters;
+mod remove;
 mod screen;
 mod sessions;
+mod store;
 mod tokens;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use self::{connection::Connection, failure::CliError};
+use self::{connection::Connection, failure::CliError, remove::RemoveOptions, store::StoreCommand};
 use crate::{api::computers::LoaderView, config::Config};
 
 /// Network boot and imaging: one master, a classroom of copies.
@@ -58,8 +60,14 @@ pub enum Command {
     Serve(ServeOptions),
     /// List computers, show one, or change what is set for it
     Computers(ComputersOptions),
-    /// List masters and their versions
-    Masters,
+    /// List masters and their versions, or remove some
+    Masters {
+        #[command(subcommand)]
+        command: Option<MastersCommand>,
+    },
+    /// What the store holds, whether it is sound, and what of it can go
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Read a computer's disk into a new version of a master
     Capture(CaptureOptions),
     /// Write a master to the disks of computers, erasing what is there
@@ -155,6 +163,12 @@ pub struct DeployOptions {
 }
 
 #[derive(Debug, Subcommand)]
+pub enum MastersCommand {
+    /// Remove a version of a master, or a master with all of its versions, for good
+    Remove(RemoveOptions),
+}
+
+#[derive(Debug, Subcommand)]
 pub enum TokenCommand {
     /// Make a token and show it, once
     Create { name: String },
@@ -182,7 +196,11 @@ async fn execute(options: Options, command: Command) -> Result<(), CliError> {
     match command {
         Command::Serve(_) | Command::Doctor => Err(CliError::Refused("this command needs no server".into())),
         Command::Computers(options) => computers::run(&connection, options, json).await,
-        Command::Masters => masters::list(&connection, json).await,
+        Command::Masters { command: None } => masters::list(&connection, json).await,
+        Command::Masters { command: Some(MastersCommand::Remove(options)) } => {
+            remove::run(&connection, options, json).await
+        }
+        Command::Store(command) => store::run(&connection, command, json).await,
         Command::Capture(capture) => deploy::capture(&connection, capture, json).await,
         Command::Deploy(deploy) => deploy::deploy(&connection, deploy, json).await,
         Command::Sessions { session: Some(session), .. } => sessions::show(&connection, session, json).await,
