@@ -16,3 +16,4 @@ pub mod masters;
 pub mod notices;
 pub mod router;
 pub mod sessions;
+pub mod store;

@@ -63,9 +63,28 @@ pub enum Event {
         name: String,
         version: VersionNumber,
     },
+    /// An administrator took it off the list.
+    VersionRemoved {
+        name: String,
+        version: VersionNumber,
+    },
     ChunkFoundDamaged {
         chunk: ChunkId,
         detail: String,
+    },
+    /// A version lacks chunks that the store has lost, or its manifest (then the number is 0).
+    VersionFoundBroken {
+        /// `NAME@VERSION`.
+        version: String,
+        lost_chunks: u64,
+    },
+    /// What no version needed was removed from the store.
+    StoreCollected {
+        freed_bytes: u64,
+        removed_packs: u64,
+        rewritten_packs: u64,
+        /// More could go, if there were room to copy what is needed of it.
+        out_of_room: bool,
     },
     /// The administrator's name and password were set with a setup code.
     AccountSetUp {

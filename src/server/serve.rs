@@ -88,6 +88,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ServeErr
     tasks.spawn("DHCP", async { dhcp.await.map_err(|error| ServeError::Dhcp(Box::new(error))) });
     let services = app.services.clone();
     tasks.spawn("sessions", until(stop.clone(), async move { services.keep_sessions().await }));
+    let background = app.services.background();
+    tasks.spawn("store", until(stop.clone(), async move { background.keep().await }));
     tasks.spawn("certificate", until(stop.clone(), keep_certificate(tls.clone())));
     let administration = api::router::router(app.clone());
     let local = web::serve_local(ports.local, administration.clone(), stop.clone());

@@ -9,6 +9,7 @@ use crate::{
     imaging::{
         session::{capture::Captures, deploy::Deploys, requests::Sessions},
         store::Store,
+        upkeep::{background::Background, jobs::StoreJobs},
     },
 };
 
@@ -26,6 +27,8 @@ pub struct Services {
     pub sessions: Sessions,
     pub captures: Captures,
     pub deploys: Deploys,
+    /// What people have done to the store.
+    pub jobs: StoreJobs,
     /// With which clients check manifests.
     pub manifest_key: VerifyingKey,
 }
@@ -37,6 +40,12 @@ impl Services {
         let manifest_key = key.verifying_key();
         let captures = Captures::new(pool.clone(), events.clone(), sessions.clone(), store.clone(), key);
         let deploys = Deploys::new(store.clone());
-        Self { pool, events, store, sessions, captures, deploys, manifest_key }
+        let jobs = StoreJobs::new(store.clone(), pool.clone(), events.clone());
+        Self { pool, events, store, sessions, captures, deploys, jobs, manifest_key }
+    }
+
+    /// What the store has done to it without being asked.
+    pub fn background(&self) -> Background {
+        Background::new(self.store.clone(), self.pool.clone(), self.events.clone())
     }
 }

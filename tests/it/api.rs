@@ -6,6 +6,8 @@ pub(crate) mod house;
 mod login;
 #[path = "api/program.rs"]
 mod program;
+#[path = "api/store.rs"]
+mod store;
 
 use std::{os::unix::fs::PermissionsExt, process::Command, time::Duration};
 
@@ -86,6 +88,11 @@ async fn nothing_is_told_to_one_who_shows_nothing_and_each_refusal_is_known() {
             (Method::GET, "/setup-code"),
             (Method::POST, "/sessions/1/cancel"),
             (Method::DELETE, "/tokens/x"),
+            (Method::DELETE, "/masters/debian"),
+            (Method::GET, "/store"),
+            (Method::GET, "/store/job"),
+            (Method::POST, "/store/gc"),
+            (Method::POST, "/store/verify"),
         ] {
             let answer = house.ask(method, path, who, None).await;
             assert_eq!(
@@ -112,6 +119,10 @@ async fn errors_are_json_with_a_word_and_a_sentence() {
         (Method::GET, "/computers/none", None, StatusCode::NOT_FOUND, "not_found"),
         (Method::GET, "/masters/none", None, StatusCode::NOT_FOUND, "not_found"),
         (Method::GET, "/masters/a%20b", None, StatusCode::BAD_REQUEST, "bad_master"),
+        (Method::DELETE, "/masters/none@2", None, StatusCode::NOT_FOUND, "not_found"),
+        (Method::DELETE, "/masters/none?versions=x", None, StatusCode::BAD_REQUEST, "bad_master"),
+        (Method::DELETE, "/masters/none?version=1", None, StatusCode::BAD_REQUEST, "bad_query"),
+        (Method::GET, "/store/job", None, StatusCode::NOT_FOUND, "not_found"),
         (Method::GET, "/sessions/7", None, StatusCode::NOT_FOUND, "not_found"),
         (Method::GET, "/sessions/seven", None, StatusCode::BAD_REQUEST, "bad_path"),
         (Method::GET, "/sessions?open=perhaps", None, StatusCode::BAD_REQUEST, "bad_query"),

@@ -9,8 +9,20 @@ use std::{
     process::{Command, Stdio},
 };
 
-use mimeo_core::chunk::{ChunkId, SealedChunk, open, seal};
-use mimeo_server::imaging::store::{Store, StoreOptions, backend::Backend, error::StoreError};
+use ed25519_dalek::SigningKey;
+use mimeo_core::{
+    chunk::{ChunkId, ChunkSize, SealedChunk, open, seal},
+    disk::table::{PartitionTable, Scheme},
+    manifest::{Content, DiskGeometry, Manifest, ManifestRoot, Region, RegionKind, Run, SignedManifest},
+    units::{Extent, SectorSize},
+};
+use mimeo_server::imaging::store::{
+    Store, StoreOptions,
+    backend::Backend,
+    collect::{Collected, Sweep},
+    error::StoreError,
+    pace::Pace,
+};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use tempfile::TempDir;
 
@@ -45,6 +57,34 @@ async fn put(store: &Store, numbers: impl IntoIterator<Item = u32>) -> Result<()
         intake.put(vec![chunk(number)]).await?;
     }
     intake.finish().await.map(drop)
+}
+
+/// A manifest that names these chunks; the store does not look at what else it says.
+fn manifest(numbers: impl IntoIterator<Item = u32>) -> SignedManifest {
+    let ids = ids(numbers);
+    let length_bytes = ids.len() as u64 * ChunkSize::DEFAULT.bytes();
+    let (logical_sector, physical_sector) = (SectorSize::B512, SectorSize::B512);
+    let manifest = Manifest {
+        disk: DiskGeometry { size_bytes: length_bytes, logical_sector, physical_sector },
+        chunk_size: ChunkSize::DEFAULT,
+        table: PartitionTable { scheme: Scheme::Mbr { disk_signature: 7 }, partitions: Vec::new() },
+        regions: vec![Region {
+            place: Extent { start_bytes: 0, length_bytes },
+            kind: RegionKind::BootArea,
+            content: Content::Raw,
+            runs: vec![Run::Chunks(ids)],
+        }],
+    };
+    SignedManifest::sign(&manifest, &SigningKey::from_bytes(&[3; 32]))
+}
+
+/// Collects with these versions listed.
+async fn collect(store: &Store, listed: &[ManifestRoot]) -> Result<Collected, StoreError> {
+    let mut collection = store.begin_collection()?;
+    for &root in listed {
+        collection.mark(root).await?;
+    }
+    collection.sweep(Sweep { dry_run: false, pace: Pace::UNLIMITED }, &|_| ()).await
 }
 
 async fn assert_holds(store: &Store, numbers: impl IntoIterator<Item = u32> + Clone) {
@@ -249,6 +289,111 @@ async fn the_child_that_is_killed() {
         next += CHUNKS_A_ROUND;
         writeln!(std::io::stdout(), "\ndurable {next}").expect("the test listens");
     }
+}
+
+/// How often the collecting child is killed, each time a little later in its round.
+const COLLECTION_KILLS: u32 = 40;
+
+/// What the version of a round needs: half of it shared with the round before.
+fn of_round(round: u32) -> std::ops::Range<u32> {
+    round * 10..round * 10 + 20
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed_while_it_collects_keeps_every_chunk_of_what_is_listed() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut listed = 0;
+    for kill in 0..COLLECTION_KILLS {
+        let mut child = Command::new(std::env::current_exe().expect("this program"))
+            .args([
+                "--exact",
+                "store::the_child_that_is_killed_while_it_collects",
+                "--ignored",
+                "--nocapture",
+            ])
+            .env(CHILD_FOLDER, folder.path())
+            .env(CHILD_FIRST, listed.to_string())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the child starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let mut heard = 0;
+        for line in lines.by_ref().map_while(Result::ok) {
+            let Some(round) = line.strip_prefix("listed ") else { continue };
+            listed = round.parse().expect("a number");
+            heard += 1;
+            if heard == 2 {
+                break;
+            }
+        }
+        std::thread::sleep(LATER / 4 * kill);
+        child.kill().expect("the child is killed");
+        let status = child.wait().expect("the child ended");
+        assert_eq!(status.signal(), Some(libc::SIGKILL), "the child ended by itself: {status}");
+        // What it listed after that counts too: the version before may be gone.
+        for line in lines.map_while(Result::ok) {
+            if let Some(round) = line.strip_prefix("listed ") {
+                listed = round.parse().expect("a number");
+            }
+        }
+        let store = open_store(folder.path(), options(300_000, 0)).await.expect("store opens");
+        assert_eq!(store.stats().await.expect("stats").unreadable_packs, []);
+        assert_nothing_half_written(folder.path());
+        assert_holds(&store, of_round(listed)).await;
+        store.read_manifest(manifest(of_round(listed)).root()).await.expect("the manifest is there");
+    }
+    assert!(listed >= 2 * COLLECTION_KILLS, "{listed} rounds");
+    let store = open_store(folder.path(), options(300_000, 0)).await.expect("store opens");
+    collect(&store, &[manifest(of_round(listed)).root()]).await.expect("collected");
+    let left = store.stats().await.expect("stats").pack_bytes;
+    assert!(left < 20 * (66 << 10) * 5 / 4, "{left} bytes are left for 20 chunks");
+}
+
+/// Lists version after version and collects the one before, until it is killed. Only the test above starts it.
+#[tokio::test]
+#[ignore = "runs inside a_server_that_is_killed_while_it_collects_keeps_every_chunk_of_what_is_listed"]
+async fn the_child_that_is_killed_while_it_collects() {
+    let folder = std::env::var(CHILD_FOLDER).expect("started by its test");
+    let mut round: u32 = std::env::var(CHILD_FIRST).expect("started by its test").parse().expect("a number");
+    let store = open_store(Path::new(&folder), options(300_000, 0)).await.expect("store opens");
+    loop {
+        round += 1;
+        let hold = store.hold();
+        put(&store, of_round(round)).await.expect("chunks are put");
+        let root = store.put_manifest(&manifest(of_round(round))).await.expect("so is a manifest");
+        writeln!(std::io::stdout(), "\nlisted {round}").expect("the test listens");
+        drop(hold);
+        collect(&store, &[root]).await.expect("collected");
+    }
+}
+
+#[tokio::test]
+async fn on_a_full_disk_a_version_can_be_removed_and_its_room_is_used_again() {
+    let disk = SmallDisk::new("size=16m");
+    let store = open_store(disk.path(), options(MIB as u32, 2 * MIB)).await.expect("store opens");
+    put(&store, 0..128).await.expect("8 MiB fit");
+    // Of the first version every third chunk is needed by the second.
+    let shared: Vec<u32> = (0..128).step_by(3).collect();
+    let second = manifest(shared.iter().copied());
+    let kept = store.put_manifest(&second).await.expect("a manifest fits");
+    let error = put(&store, 200..400).await.expect_err("12 MiB more do not");
+    assert!(matches!(error, StoreError::Full { .. }), "{error}");
+    // Somebody else takes the rest, down to what a collection may still use of the reserve: less than a pack.
+    let free_bytes = store.stats().await.expect("stats").free_bytes.expect("a disk has a limit");
+    let ballast = disk.path().join("ballast");
+    fs::write(&ballast, vec![0; (free_bytes - 2 * MIB / 8 - 300_000) as usize]).expect("ballast fits");
+
+    let collected = collect(&store, &[kept]).await.expect("a full disk is no reason to fail");
+    assert!(collected.removed_packs > 0, "what the failed capture left goes first: {collected:?}");
+    assert!(!collected.out_of_room && collected.rewritten_packs >= 8, "{collected:?}");
+    assert_holds(&store, shared.iter().copied()).await;
+    put(&store, 500..560).await.expect("there is room again");
+    let reopened = {
+        drop(store);
+        open_store(disk.path(), options(MIB as u32, 2 * MIB)).await.expect("store opens")
+    };
+    assert_holds(&reopened, shared.into_iter().chain(500..560)).await;
+    assert_nothing_half_written(disk.path());
 }
 
 #[tokio::test]

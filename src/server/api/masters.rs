@@ -7,16 +7,20 @@ use serde_json::json;
 
 use super::{
     error::ApiError,
-    extract::{Administrator, InPath},
+    extract::{Administrator, InPath, InQuery},
 };
 use crate::{
     app::App,
     clock::Timestamp,
-    imaging::master::{self, BadMasterRef, Master, MasterError, MasterName, MasterRef, Version},
+    imaging::{
+        master::{self, BadMasterRef, Master, MasterError, MasterName, MasterRef, Version},
+        remove::{RemoveError, Removed},
+        session::requests::SessionError,
+    },
 };
 
 pub fn router() -> Router<App> {
-    Router::new().route("/masters", get(list)).route("/masters/{name}", get(show))
+    Router::new().route("/masters", get(list)).route("/masters/{master}", get(show).delete(remove))
 }
 
 /// A master with all of its versions, the latest first.
@@ -64,10 +68,47 @@ async fn show(
     _: Administrator,
     InPath(name): InPath<String>,
 ) -> Result<Json<MasterView>, ApiError> {
-    let name: MasterName = name.parse()?;
+    Ok(Json(load_view(&app, &name.parse()?).await?))
+}
+
+/// One master with its versions.
+pub async fn load_view(app: &App, name: &MasterName) -> Result<MasterView, MasterError> {
     let unknown = || MasterError::Unknown { wanted: MasterRef { name: name.clone(), version: None } };
-    let master = master::find_by_name(&app.services.pool, &name).await?.ok_or_else(unknown)?;
-    Ok(Json(with_versions(&app, master).await?))
+    let master = master::find_by_name(&app.services.pool, name).await?.ok_or_else(unknown)?;
+    with_versions(app, master).await
+}
+
+/// What was removed, as the API says it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RemovedView {
+    pub name: String,
+    pub versions: Vec<VersionNumber>,
+}
+
+/// What the person who removes has seen.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RemoveQuery {
+    /// Versions, apart by commas: nothing is removed where others would be.
+    versions: Option<String>,
+}
+
+/// `NAME@VERSION` removes that version, `NAME` the whole master.
+async fn remove(
+    State(app): State<App>,
+    _: Administrator,
+    InPath(wanted): InPath<String>,
+    InQuery(query): InQuery<RemoveQuery>,
+) -> Result<Json<RemovedView>, ApiError> {
+    let shown = query.versions.as_deref().map(parse_versions).transpose()?;
+    let Removed { name, versions } = app.services.remove_master(&wanted.parse()?, shown.as_deref()).await?;
+    Ok(Json(RemovedView { name: name.to_string(), versions }))
+}
+
+/// Reads version numbers that are apart by commas.
+pub fn parse_versions(text: &str) -> Result<Vec<VersionNumber>, BadMasterRef> {
+    let bad = |part: &str| BadMasterRef::Version { found: part.chars().take(20).collect() };
+    text.split(',').map(|part| part.parse().map(VersionNumber).map_err(|_| bad(part))).collect()
 }
 
 async fn with_versions(app: &App, master: Master) -> Result<MasterView, MasterError> {
@@ -108,11 +149,26 @@ impl From<BadMasterRef> for ApiError {
 impl From<MasterError> for ApiError {
     fn from(error: MasterError) -> Self {
         let wanted = match &error {
-            MasterError::Unknown { wanted } => wanted.to_string(),
+            MasterError::Unknown { wanted } | MasterError::Removed { wanted } => wanted.to_string(),
             MasterError::UnknownVersion { name, number, .. } => format!("{name}@{number}"),
             _ => return Self::internal(&error),
         };
         let details = json!({ "master": wanted });
         Self::not_found(format!("{error}: `mimeo masters` names them")).with_details(details)
+    }
+}
+
+impl From<RemoveError> for ApiError {
+    fn from(error: RemoveError) -> Self {
+        match error {
+            RemoveError::InUse { session, sessions, .. } => {
+                let advice = format!("wait for its end (`mimeo sessions {session}` shows it), or cancel it");
+                Self::conflict("in_use", format!("{error}: {advice}"))
+                    .with_details(json!({ "session": session, "sessions": sessions }))
+            }
+            RemoveError::Changed { .. } => Self::conflict("versions_changed", error),
+            RemoveError::Master(error) => error.into(),
+            RemoveError::Sessions(error) => SessionError::from(error).into(),
+        }
     }
 }

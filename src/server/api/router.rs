@@ -12,7 +12,7 @@ use axum::{
     routing::get,
 };
 
-use super::{about, computers, dhcp, error::ApiError, events, login, masters, notices, sessions};
+use super::{about, computers, dhcp, error::ApiError, events, login, masters, notices, sessions, store};
 use crate::app::App;
 
 /// The longest body that the administrator's API takes: its requests are a few names.
@@ -28,6 +28,7 @@ pub fn router(app: App) -> Router {
         .merge(dhcp::router())
         .merge(masters::router())
         .merge(sessions::router())
+        .merge(store::router())
         .merge(events::router())
         .fallback(async || ApiError::not_found("there is nothing at this address"))
         .method_not_allowed_fallback(async || {

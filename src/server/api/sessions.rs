@@ -360,6 +360,7 @@ impl From<SessionError> for ApiError {
                 let details = json!({ "reason": reason(&refused) });
                 Self::conflict("not_now", refused).with_details(details)
             }
+            SessionError::Master(error) => error.into(),
             SessionError::Table(error) => match &error {
                 TableError::Unknown(id) => {
                     let details = json!({ "session": id });

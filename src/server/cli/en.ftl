@@ -32,6 +32,10 @@ column-package = PACKAGE
 column-version = VERSION
 column-size = SIZE
 column-hash = BLAKE3
+column-new = NEW
+column-shared = SHARED
+column-freed-if-removed = FREED IF REMOVED
+column-ratio = RATIO
 none-computers = There are no computers yet: start one from the network and choose "register this computer".
 none-masters = There are no masters yet: make one with "mimeo capture COMPUTER --name NAME".
 none-sessions = There are no sessions. Begin one with "mimeo capture" or "mimeo deploy".
@@ -192,3 +196,35 @@ doctor-port-in-use = { $protocol } port { $port } of { $address } is used by ano
 doctor-port-not-allowed = { $protocol } port { $port } needs root: run this as root, or as a service with CAP_NET_BIND_SERVICE
 doctor-notices-unasked = what keeps machines from booting is not known: { $error }
 doctor-port-failed = { $protocol } port { $port } of { $address } cannot be opened ({ $error })
+
+## The store
+
+store-whole = whole
+store-without-manifest = its manifest is lost
+store-lost-chunks = { $number } chunks are lost
+store-holds = { $bytes } in { $packs } packs, { $chunks } chunks; versions need { $needed }.
+store-ratio = All versions together hold { $content }: { $ratio } times that.
+store-free = { $free } are free on the store's disk.
+store-is-damaged = { $chunks } chunks are damaged and { $packs } packs cannot be read: "mimeo store verify" names the versions.
+store-damaged = the store is damaged; versions that cannot be deployed any more: { $versions }
+store-read-back = { $bytes } read back, { $chunks } chunks are sound.
+store-unreadable-pack = Pack { $pack } cannot be read: { $reason }
+store-damaged-chunk = Chunk { $chunk } is damaged in pack { $pack }: { $reason }
+store-more-damaged = { $number } more chunks are damaged.
+store-version-lacks = { $version } lacks { $number } chunks, the first of them { $first }: capture a computer that has it again, or remove it.
+store-version-nameless = { $version } has lost its manifest: capture a computer that has it again, or remove it.
+store-freed = { $bytes } freed: of packs, { $removed } removed and { $rewritten } rewritten; of manifests, { $manifests } removed.
+store-would-free = { $bytes } would be freed: of packs, { $removed } would be removed and { $rewritten } rewritten; of manifests, { $manifests } would be removed.
+store-needed-is-lost = { $number } chunks that versions need are lost: "mimeo store verify" names the versions.
+store-out-of-room = More could be freed, but the disk has no room to copy what is needed of it.
+store-given-up = the server gave this up, its log says why
+
+## Removing a version
+
+remove-what = This will remove for good:
+remove-version = { $version }, captured { $ago }, { $content } of content
+remove-nobody = nobody is at the terminal to confirm this: give --yes if all of it may be removed
+remove-type = Type { $name } to remove it:
+remove-nothing = nothing was removed
+remove-done = { $version } is removed.
+remove-freed-later = What only this needed in the store is freed by the next collection: "mimeo store gc" runs one now.

@@ -32,6 +32,10 @@ column-package = PAQUET
 column-version = VERSION
 column-size = TAILLE
 column-hash = BLAKE3
+column-new = NOUVEAU
+column-shared = PARTAGÉ
+column-freed-if-removed = LIBÉRÉ SI SUPPRIMÉ
+column-ratio = RAPPORT
 none-computers = Aucun ordinateur encore : démarrez-en un sur le réseau et choisissez « Enregistrer cet ordinateur ».
 none-masters = Aucun master encore : créez-en un avec « mimeo capture ORDINATEUR --name NOM ».
 none-sessions = Aucune session. Commencez-en une avec « mimeo capture » ou « mimeo deploy ».
@@ -192,3 +196,35 @@ doctor-port-in-use = le port { $protocol } { $port } de { $address } est occupé
 doctor-port-not-allowed = le port { $protocol } { $port } demande root : lancez cette commande en root, ou comme service avec CAP_NET_BIND_SERVICE
 doctor-notices-unasked = ce qui empêche des machines de démarrer n'est pas connu : { $error }
 doctor-port-failed = le port { $protocol } { $port } de { $address } ne peut pas être ouvert ({ $error })
+
+## The store
+
+store-whole = intact
+store-without-manifest = son manifeste est perdu
+store-lost-chunks = { $number } morceaux sont perdus
+store-holds = { $bytes } dans { $packs } paquets, { $chunks } morceaux ; les versions ont besoin de { $needed }.
+store-ratio = Toutes les versions ensemble contiennent { $content } : { $ratio } fois cela.
+store-free = { $free } sont libres sur le disque du dépôt.
+store-is-damaged = { $chunks } morceaux sont endommagés et { $packs } paquets sont illisibles : « mimeo store verify » nomme les versions.
+store-damaged = le dépôt est endommagé ; versions qui ne peuvent plus être déployées : { $versions }
+store-read-back = { $bytes } relus, { $chunks } morceaux sont intacts.
+store-unreadable-pack = Le paquet { $pack } est illisible : { $reason }
+store-damaged-chunk = Le morceau { $chunk } est endommagé dans le paquet { $pack } : { $reason }
+store-more-damaged = { $number } autres morceaux sont endommagés.
+store-version-lacks = Il manque { $number } morceaux à { $version }, le premier est { $first } : capturez à nouveau un ordinateur qui l'a, ou supprimez-la.
+store-version-nameless = { $version } a perdu son manifeste : capturez à nouveau un ordinateur qui l'a, ou supprimez-la.
+store-freed = { $bytes } libérés : paquets supprimés { $removed }, réécrits { $rewritten } ; manifestes supprimés { $manifests }.
+store-would-free = { $bytes } seraient libérés : paquets à supprimer { $removed }, à réécrire { $rewritten } ; manifestes à supprimer { $manifests }.
+store-needed-is-lost = { $number } morceaux dont des versions ont besoin sont perdus : « mimeo store verify » nomme les versions.
+store-out-of-room = On pourrait libérer davantage, mais le disque n'a pas la place de copier ce qui doit rester.
+store-given-up = le serveur a abandonné ; son journal dit pourquoi
+
+## Removing a version
+
+remove-what = Ceci supprimera définitivement :
+remove-version = { $version }, capturée { $ago }, { $content } de contenu
+remove-nobody = personne n'est au terminal pour confirmer : donnez --yes si tout cela peut être supprimé
+remove-type = Tapez { $name } pour supprimer :
+remove-nothing = rien n'a été supprimé
+remove-done = { $version } est supprimée.
+remove-freed-later = Ce que cela seul occupait dans le dépôt est libéré au prochain nettoyage : « mimeo store gc » en lance un tout de suite.

@@ -14,9 +14,11 @@ mod format;
 mod masters;
 pub(crate) mod notices;
 mod refusal;
+mod remove;
 pub(crate) mod screen;
 mod sessions;
 mod snippets;
+mod store;
 mod tokens;
 pub mod words;
 
@@ -24,7 +26,9 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use self::{connection::Connection, failure::CliError, words::Words};
+use self::{
+    connection::Connection, failure::CliError, remove::RemoveOptions, store::StoreCommand, words::Words,
+};
 use crate::{
     api::{computers::LoaderView, dhcp::ForeignServer},
     config::Config,
@@ -69,8 +73,14 @@ pub enum Command {
     Computers(ComputersOptions),
     /// Say what keeps machines from booting, and what to do about it
     Notices,
-    /// List masters and their versions
-    Masters,
+    /// List masters and their versions, or remove some
+    Masters {
+        #[command(subcommand)]
+        command: Option<MastersCommand>,
+    },
+    /// What the store holds, whether it is sound, and what of it can go
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Read a computer's disk into a new version of a master
     Capture(CaptureOptions),
     /// Write a master to the disks of computers, erasing what is there
@@ -174,6 +184,12 @@ pub struct DeployOptions {
 }
 
 #[derive(Debug, Subcommand)]
+pub enum MastersCommand {
+    /// Remove a version of a master, or a master with all of its versions, for good
+    Remove(RemoveOptions),
+}
+
+#[derive(Debug, Subcommand)]
 pub enum TokenCommand {
     /// Make a token and show it, once
     Create { name: String },
@@ -209,7 +225,11 @@ async fn execute(options: Options, command: Command, out: Output) -> Result<(), 
         Command::Serve(_) | Command::Doctor => Err(CliError::Refused(out.words.say("error-needs-no-server"))),
         Command::Computers(options) => computers::run(&connection, options, out).await,
         Command::Notices => notices::list(&connection, out).await,
-        Command::Masters => masters::list(&connection, out).await,
+        Command::Masters { command: None } => masters::list(&connection, out).await,
+        Command::Masters { command: Some(MastersCommand::Remove(options)) } => {
+            remove::run(&connection, options, out).await
+        }
+        Command::Store(command) => store::run(&connection, command, out).await,
         Command::Capture(capture) => deploy::capture(&connection, capture, out).await,
         Command::Deploy(deploy) => deploy::deploy(&connection, deploy, out).await,
         Command::Sessions { session: Some(session), .. } => sessions::show(&connection, session, out).await,

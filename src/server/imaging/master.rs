@@ -1,8 +1,9 @@
 //! Masters and their versions: the tables `master` and `master_version`.
 //!
 //! A master is a name; what can be deployed is one of its versions. A version names a manifest that is durable in
-//! the store with all of its chunks, and never changes. Versions are numbered from 1 without a gap; a master has
-//! at least one. `imaging/publish.rs` tells how a version comes to be.
+//! the store with all of its chunks, and never changes. Versions are numbered upwards from 1, and no number is given
+//! twice under a name, whatever was removed; a master that is listed has at least one version. `imaging/publish.rs`
+//! tells how a version comes to be, `imaging/remove.rs` how it goes.
 
 use std::{fmt, str::FromStr};
 
@@ -161,11 +162,12 @@ pub async fn insert_version(
             Err(MasterError::SessionHasVersion { session, number: made.number, root: made.manifest_root })
         };
     }
-    let number: i64 =
-        sqlx::query_scalar("SELECT COALESCE(MAX(number), 0) + 1 FROM master_version WHERE master_id = $1")
-            .bind(master.0)
-            .fetch_one(&mut *transaction)
-            .await?;
+    let number: i64 = sqlx::query_scalar(
+        "UPDATE master SET last_number = last_number + 1 WHERE id = $1 RETURNING last_number",
+    )
+    .bind(master.0)
+    .fetch_one(&mut *transaction)
+    .await?;
     sqlx::query(
         "INSERT INTO master_version (master_id, number, manifest_root, created_at, disk_bytes, carried_bytes, \
          stored_bytes, computer_id, session_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -202,6 +204,90 @@ pub async fn find_version_of_session(
 ) -> Result<Option<Version>, MasterError> {
     let row = sqlx::query("SELECT * FROM master_version WHERE session_id = $1").bind(session.0);
     row.fetch_optional(connection).await?.as_ref().map(version_of_row).transpose()
+}
+
+/// Whether this version is listed with this content.
+pub async fn is_listed(
+    connection: &mut SqliteConnection,
+    name: &MasterName,
+    number: VersionNumber,
+    root: ManifestRoot,
+) -> Result<bool, MasterError> {
+    let listed = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM master_version JOIN master ON master.id = master_id \
+         WHERE lower(name) = lower($1) AND number = $2 AND manifest_root = $3)",
+    );
+    let listed = listed.bind(name.as_str()).bind(i64::from(number.0)).bind(root.to_string());
+    Ok(listed.fetch_one(connection).await?)
+}
+
+/// The versions that a reference names, without one all of its master's, and the master's own spelling of its name.
+pub(super) async fn find_named_versions(
+    connection: &mut SqliteConnection,
+    wanted: &MasterRef,
+) -> Result<(MasterId, MasterName, Vec<VersionNumber>), MasterError> {
+    let rows = sqlx::query(
+        "SELECT master.id, name, number FROM master JOIN master_version ON master_id = master.id \
+         WHERE lower(name) = lower($1) ORDER BY number",
+    );
+    let rows = rows.bind(wanted.name.as_str()).fetch_all(connection).await?;
+    let last = rows.last().ok_or_else(|| MasterError::Unknown { wanted: wanted.clone() })?;
+    let name: String = last.try_get("name")?;
+    let name: MasterName = name.parse().map_err(|_| MasterError::BadRow { column: "name", found: name })?;
+    let numbers: Vec<VersionNumber> =
+        rows.iter().map(|row| number_of_column(row.try_get("number")?)).collect::<Result<_, _>>()?;
+    let latest = number_of_column(last.try_get("number")?)?;
+    let named = match wanted.version {
+        None => numbers,
+        Some(number) if numbers.contains(&number) => vec![number],
+        Some(number) => return Err(MasterError::UnknownVersion { name, number, latest }),
+    };
+    Ok((MasterId(last.try_get("id")?), name, named))
+}
+
+/// Takes a version off the list. `imaging/remove.rs` has made sure that nobody needs it.
+pub(super) async fn delete_version(
+    connection: &mut SqliteConnection,
+    master: MasterId,
+    number: VersionNumber,
+) -> Result<(), MasterError> {
+    let delete = sqlx::query("DELETE FROM master_version WHERE master_id = $1 AND number = $2");
+    delete.bind(master.0).bind(i64::from(number.0)).execute(&mut *connection).await?;
+    // What a person wrote of the versions under a name goes with the last of them.
+    let forget = sqlx::query(
+        "UPDATE master SET description = '' WHERE id = $1 \
+         AND NOT EXISTS (SELECT 1 FROM master_version WHERE master_id = $1)",
+    );
+    forget.bind(master.0).execute(&mut *connection).await?;
+    Ok(())
+}
+
+/// A version with its master's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedVersion {
+    pub name: MasterName,
+    pub version: Version,
+}
+
+impl ListedVersion {
+    /// As people name it: `NAME@VERSION`.
+    pub fn reference(&self) -> MasterRef {
+        MasterRef { name: self.name.clone(), version: Some(self.version.number) }
+    }
+}
+
+/// Every version of every master, in the order in which they were captured.
+pub async fn list_all_versions(db: &SqlitePool) -> Result<Vec<ListedVersion>, MasterError> {
+    let rows = sqlx::query(
+        "SELECT master_version.*, name FROM master_version JOIN master ON master.id = master_id \
+         ORDER BY master_version.created_at, master_id, number",
+    );
+    let listed = |row: &SqliteRow| {
+        let name: String = row.try_get("name")?;
+        let name = name.parse().map_err(|_| MasterError::BadRow { column: "name", found: name.clone() })?;
+        Ok(ListedVersion { name, version: version_of_row(row)? })
+    };
+    rows.fetch_all(db).await?.iter().map(listed).collect()
 }
 
 /// Every master, by name.
@@ -337,6 +423,9 @@ pub enum MasterError {
     /// A session hands in a second, different manifest.
     #[error("session {session} has made version {number} with manifest {root} already")]
     SessionHasVersion { session: SessionId, number: VersionNumber, root: ManifestRoot },
+    /// It was removed meanwhile.
+    #[error("version {wanted} is no longer there")]
+    Removed { wanted: MasterRef },
     #[error("table of masters: column {column} holds {found:?}")]
     BadRow { column: &'static str, found: String },
     #[error("reading or writing the masters")]

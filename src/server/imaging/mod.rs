@@ -3,5 +3,7 @@
 pub mod keys;
 pub mod master;
 pub mod publish;
+pub mod remove;
 pub mod session;
 pub mod store;
+pub mod upkeep;

@@ -6,6 +6,8 @@
 //! 4. The manifest is signed and made durable in the store.
 //! 5. One transaction lists the version.
 //!
+//! From before step 2 until the row is committed a hold keeps everything of it from being collected.
+//!
 //! A crash before the end of step 5 leaves chunks and perhaps a manifest that nothing lists: the same
 //! publication, asked again, goes through the steps again and finds most of the work done. A crash after it
 //! leaves a version; asked again by the same session, it is given and not made twice.
@@ -57,7 +59,7 @@ pub enum Publication {
 /// Makes a version of a manifest whose chunks were handed in and finished.
 ///
 /// `progress` tells how far reading back has come, which takes nearly all the time. Dropping the future cancels:
-/// either the version is listed or it is not.
+/// either the version is listed, then or a moment later, or it is not.
 pub async fn publish_version(
     store: &Store,
     db: &SqlitePool,
@@ -72,8 +74,9 @@ pub async fn publish_version(
     check_lengths(store, manifest)?;
 
     // 2.
+    let hold = store.hold();
     let chunks = chunks_of(manifest);
-    let missing = store.missing(&chunks);
+    let missing = hold.missing(&chunks);
     if !missing.is_empty() {
         return Ok(Publication::Missing(missing));
     }
@@ -101,7 +104,14 @@ pub async fn publish_version(
         computer: origin.computer,
         session: origin.session,
     };
-    Ok(Publication::Published(master::insert_version(db, &new, now).await?))
+    // A commit goes on when nobody waits for it any more, and what is being listed must not be collected.
+    let db = db.clone();
+    let listing = tokio::spawn(async move {
+        let _until_it_is_listed = hold;
+        master::insert_version(&db, &new, now).await
+    });
+    let listed = listing.await.map_err(|_| StoreError::Stopped)?;
+    Ok(Publication::Published(listed?))
 }
 
 /// Every chunk that a manifest names, once.

@@ -52,6 +52,8 @@ refused-bad-computer-name = A computer's name has 1 to 63 unaccented letters, di
 refused-computer-name-taken = Another computer is named { $name } already.
 refused-bad-master-name = A master's name has 1 to 64 unaccented letters, digits, "-", "_" and "."; it begins with a letter or a digit.
 refused-no-such-master = There is no master { $master }.
+refused-master-in-use = { $master } is in use: session { $session } waits or runs. Wait for its end, or cancel it.
+refused-versions-changed = The master has other versions by now than were shown. Nothing was removed: look again.
 refused-bad-disk = This is neither a serial number nor a WWN of a disk.
 refused-disks-changed = The disks of this computer, or the partitions on them, are no longer what was shown. Nothing was ordered: look again.
 refused-computer-busy = This computer has a session already that waits or runs. Wait for its end, or cancel it.
@@ -186,6 +188,14 @@ version-origin = Origin
 version-session = session { $session }
 version-latest = latest
 version-carries = content { $carried }
+remove-button = Remove …
+remove-title = Remove { $master }?
+remove-version-intro = This version can no longer be deployed afterwards, and cannot be brought back. Computers on which it was deployed stay as they are. The other versions of the master are not touched.
+remove-master-intro = All versions of this master can no longer be deployed afterwards, and cannot be brought back. Computers on which they were deployed stay as they are.
+remove-versions = What is removed
+remove-room = The room that nothing else needs is freed later, at the next collection.
+remove-submit = Remove { $master } for good
+remove-master-button = Remove the whole master …
 
 ## DHCP
 

@@ -52,6 +52,8 @@ refused-bad-computer-name = Un nom d'ordinateur a de 1 à 63 lettres sans accent
 refused-computer-name-taken = Un autre ordinateur s'appelle déjà { $name }.
 refused-bad-master-name = Un nom de master a de 1 à 64 lettres sans accent, chiffres, « - », « _ » et « . » ; il commence par une lettre ou un chiffre.
 refused-no-such-master = Il n'y a pas de master { $master }.
+refused-master-in-use = { $master } est utilisé : la session { $session } attend ou est en cours. Attendez sa fin, ou annulez-la.
+refused-versions-changed = Le master a maintenant d'autres versions que celles affichées. Rien n'a été supprimé : regardez à nouveau.
 refused-bad-disk = Ceci n'est ni un numéro de série ni un WWN de disque.
 refused-disks-changed = Les disques de cet ordinateur, ou leurs partitions, ne sont plus ce qui a été montré. Rien n'a été demandé : regardez de nouveau.
 refused-computer-busy = Cet ordinateur a déjà une session en attente ou en cours. Attendez sa fin, ou annulez-la.
@@ -186,6 +188,14 @@ version-origin = Origine
 version-session = session { $session }
 version-latest = la plus récente
 version-carries = contenu { $carried }
+remove-button = Supprimer …
+remove-title = Supprimer { $master } ?
+remove-version-intro = Cette version ne pourra plus être déployée et ne pourra pas être récupérée. Les ordinateurs sur lesquels elle a été déployée restent tels qu'ils sont. Les autres versions du master ne sont pas touchées.
+remove-master-intro = Aucune version de ce master ne pourra plus être déployée ni récupérée. Les ordinateurs sur lesquels elles ont été déployées restent tels qu'ils sont.
+remove-versions = Ce qui est supprimé
+remove-room = La place dont rien d'autre n'a besoin est libérée plus tard, au prochain nettoyage.
+remove-submit = Supprimer { $master } définitivement
+remove-master-button = Supprimer tout le master …
 
 ## DHCP
 

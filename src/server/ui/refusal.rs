@@ -12,7 +12,11 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Redirect, Response},
 };
-use mimeo_core::{causes::causes, failure::FailureCause, ids::Secret};
+use mimeo_core::{
+    causes::causes,
+    failure::FailureCause,
+    ids::{Secret, SessionId},
+};
 
 use super::{
     page::{Page, html},
@@ -27,6 +31,7 @@ use crate::{
     db,
     imaging::{
         master::{BadMasterRef, MasterError},
+        remove::RemoveError,
         session::{machine::Refused, plan::BadDiskRule, requests::SessionError, table::TableError},
     },
     inventory::{computer::ComputerError, name::BadComputerName},
@@ -67,6 +72,13 @@ pub enum Refusal {
     NoSuchMaster {
         wanted: String,
     },
+    /// A session that waits or runs needs what was to be removed.
+    MasterInUse {
+        wanted: String,
+        session: SessionId,
+    },
+    /// There are other versions by now than were shown.
+    VersionsChanged,
     BadDisk,
     /// No disk of the computer will do.
     NoDisk(FailureCause),
@@ -101,6 +113,8 @@ impl Refusal {
             Self::ComputerNameTaken { .. }
             | Self::DisksChanged
             | Self::ComputerBusy
+            | Self::MasterInUse { .. }
+            | Self::VersionsChanged
             | Self::SessionEnded
             | Self::NothingAsked => StatusCode::CONFLICT,
             Self::BadForm
@@ -137,6 +151,9 @@ impl Refusal {
             Self::ComputerNameTaken { name } => words.say_of("refused-computer-name-taken", "name", name),
             Self::BadMasterName => words.say("refused-bad-master-name"),
             Self::NoSuchMaster { wanted } => words.say_of("refused-no-such-master", "master", wanted),
+            Self::MasterInUse { wanted, session } => words
+                .say_with("refused-master-in-use", &[("master", wanted), ("session", &session.to_string())]),
+            Self::VersionsChanged => words.say("refused-versions-changed"),
             Self::BadDisk => words.say("refused-bad-disk"),
             Self::NoDisk(cause) => words.failure(cause),
             Self::DisksChanged => words.say("refused-disks-changed"),
@@ -146,9 +163,10 @@ impl Refusal {
         }
     }
 
-    /// Where to go from here: from what was asked of a computer or a session, to that.
+    /// Where to go from here: from what was asked of a computer, a session or a master, to that.
     fn way_back(&self, path: &str) -> String {
         match path.rsplit_once('/') {
+            Some(("/masters", _)) => "/masters".into(),
             Some((parent, _)) if *self != Self::NoPage && parent.matches('/').count() == 2 => {
                 own_address(parent)
             }
@@ -254,6 +272,7 @@ impl From<MasterError> for Refusal {
             MasterError::UnknownVersion { name, number, .. } => {
                 Self::NoSuchMaster { wanted: format!("{name}@{number}") }
             }
+            MasterError::Removed { wanted } => Self::NoSuchMaster { wanted: wanted.to_string() },
             _ => Self::internal(&error),
         }
     }
@@ -267,7 +286,21 @@ impl From<SessionError> for Refusal {
             SessionError::Refused(Refused::NotAsked | Refused::NotACandidate) => Self::NothingAsked,
             SessionError::Table(TableError::Unknown(_)) => Self::NoPage,
             SessionError::Table(TableError::AlreadyOpen(_)) => Self::ComputerBusy,
+            SessionError::Master(error) => error.into(),
             SessionError::Refused(_) | SessionError::Table(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<RemoveError> for Refusal {
+    fn from(error: RemoveError) -> Self {
+        match error {
+            RemoveError::InUse { wanted, session, .. } => {
+                Self::MasterInUse { wanted: wanted.to_string(), session }
+            }
+            RemoveError::Changed { .. } => Self::VersionsChanged,
+            RemoveError::Master(error) => error.into(),
+            RemoveError::Sessions(_) => Self::internal(&error),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a person asks for, in the page, on the command line or over the API.
 
 use mimeo_core::{
-    ids::ComputerId,
+    ids::{ComputerId, VersionNumber},
     machine::MachineReport,
     manifest::{Manifest, ManifestError},
 };
@@ -9,8 +9,10 @@ use mimeo_core::{
 use super::Services;
 use crate::{
     clock::Timestamp,
+    events::Event,
     imaging::{
         master::{MasterError, MasterName, MasterRef, load_version},
+        remove::{RemoveError, Removed, remove},
         session::{
             Session,
             plan::{DiskRule, ErasePreview, Need, Plan, plan, preview_erase},
@@ -114,6 +116,20 @@ impl Services {
         let plan = plan(&computer.report, version.need, rule);
         let disks = preview_erase(&computer.report, &plan);
         Ok(DeployPreview { computer, version, plan, disks })
+    }
+
+    /// Removes a version, or a master with all of its versions. Refused while a session needs it and, with `shown`,
+    /// where other versions would go than the person saw.
+    pub async fn remove_master(
+        &self,
+        wanted: &MasterRef,
+        shown: Option<&[VersionNumber]>,
+    ) -> Result<Removed, RemoveError> {
+        let removed = remove(&self.pool, wanted, shown).await?;
+        for &version in &removed.versions {
+            self.events.emit(Event::VersionRemoved { name: removed.name.to_string(), version });
+        }
+        Ok(removed)
     }
 
     async fn load_deployable(&self, wanted: &MasterRef) -> Result<DeployVersion, RequestError> {

@@ -121,7 +121,7 @@ fn session_status(error: &SessionError) -> StatusCode {
     match error {
         SessionError::Refused(_) | SessionError::Impossible(_) => StatusCode::CONFLICT,
         SessionError::Table(TableError::Unknown(_)) => StatusCode::NOT_FOUND,
-        SessionError::Table(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        SessionError::Table(_) | SessionError::Master(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

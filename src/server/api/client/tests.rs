@@ -19,6 +19,7 @@ use crate::{
     inventory::boot_token::{Purpose, mint, new_secret},
 };
 
+mod collect;
 mod house;
 
 const ALL_SESSION_PATHS: [&str; 7] = [

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     events::{Event, Events},
-    imaging::master::MasterName,
+    imaging::master::{self, MasterError, MasterName, MasterRef},
 };
 
 /// The sessions. Cloning gives another handle to the same.
@@ -54,6 +54,9 @@ pub enum SessionError {
     Refused(#[from] Refused),
     #[error(transparent)]
     Table(#[from] TableError),
+    /// The version that a deploy was to write.
+    #[error(transparent)]
+    Master(#[from] MasterError),
 }
 
 impl From<sqlx::Error> for SessionError {
@@ -123,7 +126,16 @@ impl Sessions {
             started: None,
             ended: None,
         };
-        session.id = table::insert_session(&mut *self.pool.acquire().await?, &session).await?;
+        // A version that is being removed is not seen here, or its removal sees the session.
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        if let Job::Deploy { master, version, root, .. } = &session.job
+            && !master::is_listed(&mut transaction, master, *version, *root).await?
+        {
+            let wanted = MasterRef { name: master.clone(), version: Some(*version) };
+            return Err(MasterError::Removed { wanted }.into());
+        }
+        session.id = table::insert_session(&mut transaction, &session).await?;
+        transaction.commit().await?;
         self.events.emit(Event::SessionRequested { session: session.id, computer });
         if matches!(session.disk, DiskChoice::Asked(_)) {
             self.events.emit(Event::SessionAsked { session: session.id });

@@ -10,7 +10,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{FromRow, SqliteConnection, SqlitePool};
 
 use super::{DiskChoice, Job, Published, Session, State, machine::Effect, plan::Need};
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, imaging::master::MasterName};
 
 /// Ended sessions that a list shows at most: months of a large site, and a page that still loads. Of open ones there
 /// are no more than computers.
@@ -101,6 +101,24 @@ pub async fn list_sessions(pool: &SqlitePool, filter: SessionFilter) -> Result<V
     .fetch_all(pool)
     .await?;
     rows.into_iter().map(Session::try_from).collect()
+}
+
+/// The sessions that wait or run and concern this version, the oldest first; without a version, the whole master. A
+/// capture concerns the version that it became, and its master from the start.
+pub(in crate::imaging) async fn list_open_sessions_of(
+    connection: &mut SqliteConnection,
+    master: &MasterName,
+    version: Option<VersionNumber>,
+) -> Result<Vec<SessionId>, TableError> {
+    let ids: Vec<i64> = sqlx::query_scalar(
+        "SELECT id FROM session WHERE state IN ('waiting', 'running') AND lower(master) = lower(?1) \
+         AND (?2 IS NULL OR version = ?2) ORDER BY id",
+    )
+    .bind(master.as_str())
+    .bind(version.map(|version| version.0))
+    .fetch_all(connection)
+    .await?;
+    Ok(ids.into_iter().map(SessionId).collect())
 }
 
 /// How many of a computer's sessions failed since one of them ended otherwise, counted up to `most`.

@@ -162,6 +162,14 @@ impl Backend {
         }
     }
 
+    /// Removes an object; that there is none is no error. A power cut may bring it back.
+    pub(super) async fn delete(&self, name: &str) -> Result<(), StoreError> {
+        match self.objects.delete(&object_store::path::Path::from(name)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(source) => Err(StoreError::backend("removing", name, source)),
+        }
+    }
+
     /// The length of an object; `None` where there is none.
     pub(super) async fn length(&self, name: &str) -> Result<Option<u64>, StoreError> {
         match self.objects.head(&object_store::path::Path::from(name)).await {

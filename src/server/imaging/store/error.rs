@@ -32,6 +32,12 @@ pub enum StoreError {
     ManifestMissing { root: ManifestRoot },
     #[error("manifest {root} is damaged on the store's disk")]
     ManifestDamaged { root: ManifestRoot, source: ManifestError },
+    /// What was written is not what the backend gives back.
+    #[error("{object} reads back otherwise than it was written: the store's disk, or the memory, is failing")]
+    ReadBackDiffers { object: String },
+    /// A collection is under way.
+    #[error("the store is being collected already")]
+    Collecting,
     /// Another server uses the store's folder.
     #[error("store folder {path} is in use by another server")]
     InUse { path: String },

@@ -5,15 +5,19 @@
 //! and counts as missing, so that the next capture brings it again.
 //!
 //! A place takes some 60 bytes: 18 MB for the 305,000 chunks of a 40 GB master.
+//!
+//! `index/retire.rs` is how chunks leave it, `hold.rs` tells who may rely on them until then.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use mimeo_core::chunk::ChunkId;
+use mimeo_core::{chunk::ChunkId, messages::records::HEADER_BYTES};
 
 use super::{
     error::{Damage, StoreError},
     pack::{PackEntry, PackError, PackName},
 };
+
+pub(super) mod retire;
 
 /// Where a chunk lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +27,8 @@ pub(super) struct Place {
     pub(super) offset: u32,
     pub(super) plain_bytes: u32,
     pub(super) frame_bytes: u32,
+    /// The tick at which somebody was last told that the chunk is here (`hold.rs`).
+    promised: u32,
     /// Whether this server has read the chunk back from the backend and hashed it since it started.
     proved: bool,
 }
@@ -33,6 +39,14 @@ pub(super) struct Located {
     pub(super) id: ChunkId,
     pub(super) pack: PackName,
     pub(super) place: Place,
+}
+
+impl Located {
+    /// As the pack's footer says it.
+    pub(super) fn entry(&self) -> PackEntry {
+        let Place { offset, plain_bytes, frame_bytes, .. } = self.place;
+        PackEntry { id: self.id, offset, plain_bytes, frame_bytes }
+    }
 }
 
 /// A pack that is left aside, and why.
@@ -51,19 +65,32 @@ pub(super) struct Totals {
     pub(super) damaged_chunks: u64,
 }
 
+/// A pack that can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct KnownPack {
+    name: PackName,
+    bytes: u64,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    packs: Vec<PackName>,
+    /// By number. A number is never used again: whoever still has a place of a pack that is gone must not take it for
+    /// one of another.
+    packs: Vec<Option<KnownPack>>,
     numbers: HashMap<PackName, u32>,
     pack_bytes: u64,
     places: HashMap<ChunkId, Place>,
     reserve: HashMap<ChunkId, Vec<Place>>,
     damaged: HashMap<ChunkId, Damage>,
     unreadable: Vec<UnreadablePack>,
+    /// Holds and collections that have begun so far.
+    tick: u32,
+    /// The ticks at which the open holds began.
+    holds: BTreeSet<u32>,
 }
 
 impl Index {
-    /// Takes in the chunks of a pack that is durable.
+    /// Takes in the chunks of a pack that is durable. Whoever brought them relies on them.
     ///
     /// Where a pack of this name was known, it has just been written anew with the same chunks at the same
     /// places.
@@ -73,7 +100,7 @@ impl Index {
             None => {
                 // A pack takes a file, and no backend holds four thousand million of them.
                 let number = u32::try_from(self.packs.len()).unwrap_or_else(|_| panic!("too many packs"));
-                self.packs.push(name);
+                self.packs.push(Some(KnownPack { name, bytes }));
                 self.numbers.insert(name, number);
                 self.pack_bytes += bytes;
                 number
@@ -81,7 +108,8 @@ impl Index {
         };
         self.unreadable.retain(|unreadable| unreadable.pack != name);
         for &PackEntry { id, offset, plain_bytes, frame_bytes } in entries {
-            self.add_place(id, Place { pack, offset, plain_bytes, frame_bytes, proved: false });
+            let promised = self.tick;
+            self.add_place(id, Place { pack, offset, plain_bytes, frame_bytes, promised, proved: false });
         }
     }
 
@@ -92,7 +120,8 @@ impl Index {
                 self.places.insert(id, place);
             }
             Some(known) if is_same_place(known, &place) => *known = place,
-            Some(_) => {
+            Some(known) => {
+                known.promised = known.promised.max(place.promised);
                 let reserve = self.reserve.entry(id).or_default();
                 reserve.retain(|known| !is_same_place(known, &place));
                 reserve.push(place);
@@ -113,11 +142,17 @@ impl Index {
 
     /// Where to read a chunk.
     pub(super) fn locate(&self, id: ChunkId) -> Result<Located, StoreError> {
-        match (self.places.get(&id), self.damaged.get(&id)) {
-            (Some(&place), _) => Ok(Located { id, pack: self.packs[place.pack as usize], place }),
+        let located = self.places.get(&id).and_then(|&place| self.located(id, place));
+        match (located, self.damaged.get(&id)) {
+            (Some(located), _) => Ok(located),
             (None, Some(damage)) => Err(StoreError::Damaged(damage.clone())),
             (None, None) => Err(StoreError::Missing { chunk: id, unreadable_packs: self.unreadable.len() }),
         }
+    }
+
+    fn located(&self, id: ChunkId, place: Place) -> Option<Located> {
+        let pack = self.packs.get(place.pack as usize).copied().flatten()?.name;
+        Some(Located { id, pack, place })
     }
 
     pub(super) fn contains(&self, id: ChunkId) -> bool {
@@ -126,6 +161,11 @@ impl Index {
 
     pub(super) fn plain_bytes(&self, id: ChunkId) -> Option<u32> {
         self.places.get(&id).map(|place| place.plain_bytes)
+    }
+
+    /// The length of a chunk's record.
+    pub(super) fn stored_bytes(&self, id: ChunkId) -> Option<u64> {
+        self.places.get(&id).map(|place| HEADER_BYTES as u64 + u64::from(place.frame_bytes))
     }
 
     pub(super) fn is_proved(&self, id: ChunkId) -> bool {
@@ -142,28 +182,70 @@ impl Index {
     }
 
     /// Notes that the chunk is lost at this place, and turns to another where there is one: then the next
-    /// [`Index::locate`] names that.
-    pub(super) fn mark_damaged(&mut self, located: &Located, detail: String) {
+    /// [`Index::locate`] names that. Gives whether the place was known: the chunk may have moved meanwhile.
+    pub(super) fn mark_damaged(&mut self, located: &Located, detail: String) -> bool {
         let id = located.id;
         let lost = |place: &Place| is_same_place(place, &located.place);
-        if let Some(reserve) = self.reserve.get_mut(&id) {
-            reserve.retain(|place| !lost(place));
-        }
-        if !self.places.get(&id).is_some_and(lost) {
-            return;
-        }
+        let was_reserve = self.remove_reserve(id, &located.place);
+        let Some(known) = self.places.get(&id).copied().filter(lost) else { return was_reserve };
         match self.reserve.get_mut(&id).and_then(Vec::pop) {
             Some(other) => {
-                self.places.insert(id, other);
+                self.places.insert(id, Place { promised: known.promised, ..other });
             }
             None => {
                 self.places.remove(&id);
                 self.damaged.insert(id, Damage { chunk: id, pack: located.pack, detail });
             }
         }
+        self.remove_empty_reserve(id);
+        true
+    }
+
+    /// Forgets one of the further places of a chunk, and says whether there was such a one.
+    fn remove_reserve(&mut self, id: ChunkId, place: &Place) -> bool {
+        let Some(reserve) = self.reserve.get_mut(&id) else { return false };
+        let before = reserve.len();
+        reserve.retain(|known| !is_same_place(known, place));
+        let removed = reserve.len() < before;
+        self.remove_empty_reserve(id);
+        removed
+    }
+
+    fn remove_empty_reserve(&mut self, id: ChunkId) {
         if self.reserve.get(&id).is_some_and(Vec::is_empty) {
             self.reserve.remove(&id);
         }
+    }
+
+    /// Every pack that can be read, by name.
+    pub(super) fn pack_names(&self) -> Vec<PackName> {
+        let mut names: Vec<_> = self.numbers.keys().copied().collect();
+        names.sort_unstable_by_key(|name| name.0);
+        names
+    }
+
+    /// The places of chunks in this pack, of which `entries` are some or all.
+    pub(super) fn places_in(&self, name: PackName, entries: &[PackEntry]) -> Vec<Located> {
+        let Some(&number) = self.numbers.get(&name) else { return Vec::new() };
+        let is_there = |id: ChunkId, place: &Place| {
+            let known = |known: &Place| is_same_place(known, place);
+            self.places.get(&id).is_some_and(known)
+                || self.reserve.get(&id).is_some_and(|all| all.iter().any(known))
+        };
+        let places = entries.iter().map(|entry| (entry.id, place_of(number, entry)));
+        places
+            .filter(|(id, place)| is_there(*id, place))
+            .map(|(id, place)| Located { id, pack: name, place })
+            .collect()
+    }
+
+    /// As [`Index::places_in`] for a pack whose footer is lost: looks through everything.
+    pub(super) fn find_places_in(&self, name: PackName) -> Vec<Located> {
+        let Some(&number) = self.numbers.get(&name) else { return Vec::new() };
+        let reserve =
+            self.reserve.iter().flat_map(|(id, places)| places.iter().map(move |place| (id, place)));
+        let all = self.places.iter().chain(reserve).filter(|(_, place)| place.pack == number);
+        all.map(|(&id, &place)| Located { id, pack: name, place }).collect()
     }
 
     pub(super) fn unreadable(&self) -> &[UnreadablePack] {
@@ -173,11 +255,17 @@ impl Index {
     pub(super) fn totals(&self) -> Totals {
         Totals {
             chunks: self.places.len() as u64,
-            packs: self.packs.len() as u64,
+            packs: self.numbers.len() as u64,
             pack_bytes: self.pack_bytes,
             damaged_chunks: self.damaged.len() as u64,
         }
     }
+}
+
+/// Where an entry of a pack's footer says that a chunk lies.
+fn place_of(pack: u32, entry: &PackEntry) -> Place {
+    let &PackEntry { offset, plain_bytes, frame_bytes, .. } = entry;
+    Place { pack, offset, plain_bytes, frame_bytes, promised: 0, proved: false }
 }
 
 fn is_same_place(one: &Place, other: &Place) -> bool {

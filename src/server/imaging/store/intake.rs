@@ -19,6 +19,7 @@ use tokio::{
 use super::{
     Store,
     error::StoreError,
+    hold::Hold,
     pack::{Pack, PackBuilder},
 };
 
@@ -34,10 +35,11 @@ pub struct Stored {
     pub bytes: u64,
 }
 
-/// Takes in the chunks of one capture. Several intakes may bring the same chunk.
+/// Takes in the chunks of one capture. Several intakes may bring the same chunk. What it brought, and what it said
+/// is not missing, stays in the store at least as long as it lives.
 #[derive(Debug)]
 pub struct Intake {
-    store: Store,
+    hold: Hold,
     state: Mutex<State>,
 }
 
@@ -63,14 +65,14 @@ struct Flight {
 }
 
 impl Intake {
-    pub(super) fn new(store: Store) -> Self {
-        Self { store, state: Mutex::default() }
+    pub(super) fn new(hold: Hold) -> Self {
+        Self { hold, state: Mutex::default() }
     }
 
     /// Those of `ids` that are neither in the store nor in this intake's hands.
     pub async fn missing(&self, ids: &[ChunkId]) -> Result<Vec<ChunkId>, StoreError> {
         let state = self.lock().await?;
-        let mut missing = self.store.missing(ids);
+        let mut missing = self.hold.missing(ids);
         missing.retain(|id| !state.held.contains(id));
         Ok(missing)
     }
@@ -95,11 +97,11 @@ impl Intake {
         };
         let chunks = chunks.into_iter().filter(|chunk| new.contains(&chunk.id)).collect();
         let chunks = self.check(chunks).await?;
-        let limit_bytes = self.store.shared.options.pack_bytes as usize;
+        let limit_bytes = self.hold.store().shared.options.pack_bytes as usize;
         let mut state = self.lock().await?;
         for chunk in chunks {
             // Another request may have brought it meanwhile.
-            if state.held.contains(&chunk.id) || self.store.index().contains(chunk.id) {
+            if state.held.contains(&chunk.id) || self.hold.relies_on(chunk.id) {
                 continue;
             }
             if !state.pack.has_room(&chunk, limit_bytes) {
@@ -132,7 +134,7 @@ impl Intake {
             if part.is_empty() {
                 break;
             }
-            checks.push(self.store.on_hasher(move || {
+            checks.push(self.hold.store().on_hasher(move || {
                 part.iter().try_for_each(check_one)?;
                 Ok::<_, OpenChunkError>(part)
             }));
@@ -147,7 +149,7 @@ impl Intake {
         let pack = std::mem::take(&mut state.pack).finish();
         let ids = pack.entries.iter().map(|entry| entry.id).collect();
         let records_bytes = pack.records_bytes();
-        let task = tokio::spawn(write(self.store.clone(), pack));
+        let task = tokio::spawn(write(self.hold.store().clone(), pack));
         state.flight = Some(Flight { ids, records_bytes, task });
         Ok(())
     }
@@ -176,6 +178,7 @@ fn check_one(sealed: &SealedChunk) -> Result<(), OpenChunkError> {
 async fn write(store: Store, pack: Pack) -> Result<(), StoreError> {
     let Pack { name, bytes, entries } = pack;
     let pack_bytes = bytes.len() as u64;
+    let _not_while_its_name_is_removed = store.shared.names.clone().read_owned().await;
     store.put_durable(&name.object(), bytes).await?;
     store.index_mut().add_pack(name, pack_bytes, &entries);
     Ok(())

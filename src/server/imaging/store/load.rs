@@ -60,9 +60,17 @@ pub(super) async fn check_pack(
     backend: &Backend,
     name: PackName,
 ) -> Result<Result<(), PackError>, StoreError> {
+    Ok(load_entries(backend, name).await?.map(drop))
+}
+
+/// Reads where the chunks of one pack lie. The outer error is the backend's, the inner one the pack's.
+pub(super) async fn load_entries(
+    backend: &Backend,
+    name: PackName,
+) -> Result<Result<Vec<PackEntry>, PackError>, StoreError> {
     let object = name.object();
     match backend.length(&object).await? {
-        Some(bytes) => Ok(read_entries(backend, name, &ObjectInfo { name: object, bytes }).await?.map(drop)),
+        Some(bytes) => read_entries(backend, name, &ObjectInfo { name: object, bytes }).await,
         None => Ok(Err(PackError::Unreadable("the pack is gone".into()))),
     }
 }

@@ -1,20 +1,61 @@
 //! Manifests: one object each, named by its root.
 
+use std::{
+    collections::HashMap,
+    sync::{MutexGuard, PoisonError},
+};
+
 use mimeo_core::manifest::{ManifestError, ManifestRoot, SignedManifest};
 
 use super::{Store, error::StoreError};
 
 /// Where manifests are, among a store's objects.
 pub(super) const FOLDER: &str = "manifests";
+const SUFFIX: &str = ".manifest";
 
 impl Store {
     /// Writes a manifest and gives its name. Durable once this returns; writing the same twice is no harm.
     ///
-    /// The caller has made every chunk that it names durable before, and lists it nowhere until after.
+    /// The caller has made every chunk that it names durable before, and lists it nowhere until after. The caller has
+    /// a [`Hold`](super::hold::Hold) from before until it is listed; without one, the next collection takes it.
     pub async fn put_manifest(&self, manifest: &SignedManifest) -> Result<ManifestRoot, StoreError> {
         let root = manifest.root();
+        let _not_while_it_is_removed = self.shared.names.clone().read_owned().await;
+        let tick = self.index().tick();
+        self.held_manifests().insert(root, tick);
         self.put_durable(&object(root), manifest.to_bytes().into()).await?;
         Ok(root)
+    }
+
+    /// The names of all manifests that lie in the store.
+    pub(super) async fn list_manifests(&self) -> Result<Vec<ManifestRoot>, StoreError> {
+        let objects = self.shared.backend.list(FOLDER).await?;
+        let roots = objects.iter().filter_map(|found| {
+            let stem = found.name.strip_prefix(FOLDER)?.strip_prefix('/')?.strip_suffix(SUFFIX)?;
+            ManifestRoot::try_from(stem.to_owned()).ok()
+        });
+        Ok(roots.collect())
+    }
+
+    /// Removes a manifest that no version names, unless one was put since `floor`. Says whether it did.
+    ///
+    /// CANCEL-SAFETY: once it removes it goes on to the end, whoever still waits.
+    pub(super) async fn remove_manifest(&self, root: ManifestRoot, floor: u32) -> Result<bool, StoreError> {
+        let store = self.clone();
+        let task = tokio::spawn(async move {
+            let _nobody_writes_it = store.shared.names.clone().write_owned().await;
+            if store.held_manifests().get(&root).is_some_and(|&tick| tick >= floor) {
+                return Ok(false);
+            }
+            store.shared.backend.delete(&object(root)).await.map(|()| true)
+        });
+        task.await.unwrap_or(Err(StoreError::Stopped))
+    }
+
+    /// When each manifest was put that may not be listed yet.
+    pub(super) fn held_manifests(&self) -> MutexGuard<'_, HashMap<ManifestRoot, u32>> {
+        // A single insertion or removal is whole or not there.
+        self.shared.held_manifests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads a manifest and checks that its content is what its name says. Its signature is for whoever opens it
@@ -32,5 +73,5 @@ impl Store {
 }
 
 fn object(root: ManifestRoot) -> String {
-    format!("{FOLDER}/{root}.manifest")
+    format!("{FOLDER}/{root}{SUFFIX}")
 }

@@ -11,28 +11,33 @@
 //! 5. [`Store::put_manifest`] makes the manifest durable, after all of its chunks;
 //! 6. and whoever keeps the table of versions inserts the row that names it, after that.
 //!
-//! A deploy reads with [`Store::read_many`]. Nothing here deletes: a pack that no version needs is found
-//! by marking from the manifests, which is the business of whoever knows the versions.
+//! A deploy reads with [`Store::read_many`]. What no listed version needs goes by a [collection](collect): whoever
+//! knows the versions has them marked, and the rest is swept, while captures and deploys go on. A [`hold::Hold`] keeps
+//! what a capture was told is here until its version is listed.
 //!
 //! A power cut or a kill at any point leaves packs that are whole, and perhaps one under `incoming/` that never
 //! became one; [`Store::open`] clears it away. There is nothing to repair and no state beside the packs.
 
 use std::{
+    collections::HashMap,
     num::NonZeroUsize,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use bytes::Bytes;
-use mimeo_core::{chunk::ChunkId, units::MIB};
+use mimeo_core::{chunk::ChunkId, manifest::ManifestRoot, units::MIB};
 use tokio::sync::Semaphore;
 
 pub mod backend;
+pub mod collect;
 pub mod error;
+pub mod hold;
 pub mod index;
 pub mod intake;
 mod load;
 pub mod manifests;
 mod medium;
+pub mod pace;
 pub mod pack;
 mod read;
 mod span;
@@ -83,6 +88,12 @@ struct Shared {
     options: StoreOptions,
     index: RwLock<Index>,
     hashers: Arc<Semaphore>,
+    /// Read while an object is put and made known, written while one is removed: an object that is put again must not
+    /// go with the one of the same name that is being removed.
+    names: Arc<tokio::sync::RwLock<()>>,
+    held_manifests: Mutex<HashMap<ManifestRoot, u32>>,
+    /// Held by the one collection that is under way.
+    collecting: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What a store holds.
@@ -116,20 +127,36 @@ impl Store {
             tracing::error!(pack = %unreadable.pack, error = %unreadable.error, "store: a pack is unreadable");
         }
         let hashers = Arc::new(Semaphore::new(options.hashers.get()));
-        Ok(Self { shared: Arc::new(Shared { backend, options, index: RwLock::new(index), hashers }) })
+        let shared = Shared {
+            backend,
+            options,
+            index: RwLock::new(index),
+            hashers,
+            names: Arc::default(),
+            held_manifests: Mutex::default(),
+            collecting: Arc::default(),
+        };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Begins to take in the chunks of one capture.
     pub fn intake(&self) -> Intake {
-        Intake::new(self.clone())
+        Intake::new(self.hold())
     }
 
     /// Those of `ids` that the store cannot give, in the order asked and each once: never stored, or lost. The
-    /// others are durable.
+    /// others are durable, and stay as long as a listed version names them: whoever relies on more than that asks
+    /// [`Hold::missing`](hold::Hold::missing).
     pub fn missing(&self, ids: &[ChunkId]) -> Vec<ChunkId> {
         let index = self.index();
         let mut seen = std::collections::HashSet::new();
         ids.iter().copied().filter(|&id| !index.contains(id) && seen.insert(id)).collect()
+    }
+
+    /// What a chunk takes in the store, as it lies in a pack; `None` where it cannot be read.
+    pub fn stored_bytes(&self, ids: &[ChunkId]) -> Vec<Option<u64>> {
+        let index = self.index();
+        ids.iter().map(|&id| index.stored_bytes(id)).collect()
     }
 
     /// The length of a chunk's plain bytes, where the store has it.
@@ -140,7 +167,10 @@ impl Store {
     /// Fails with [`StoreError::Full`] where `needed_bytes` could not be written without touching the reserve.
     /// To be asked before a capture starts; every pack asks again.
     pub async fn check_room(&self, needed_bytes: u64) -> Result<(), StoreError> {
-        let reserve_bytes = self.shared.options.reserve_bytes;
+        self.check_room_beside(needed_bytes, self.shared.options.reserve_bytes).await
+    }
+
+    async fn check_room_beside(&self, needed_bytes: u64, reserve_bytes: u64) -> Result<(), StoreError> {
         match self.shared.backend.free_bytes().await? {
             Some(free_bytes) if free_bytes < needed_bytes.saturating_add(reserve_bytes) => {
                 Err(StoreError::Full { needed_bytes, free_bytes, reserve_bytes })
@@ -160,13 +190,17 @@ impl Store {
 
     /// Writes an object where there is room. Durable once it returns.
     async fn put_durable(&self, name: &str, bytes: Bytes) -> Result<(), StoreError> {
+        self.put_beside(name, bytes, self.shared.options.reserve_bytes).await
+    }
+
+    /// Writes an object where that leaves so much room. Durable once it returns.
+    async fn put_beside(&self, name: &str, bytes: Bytes, reserve_bytes: u64) -> Result<(), StoreError> {
         let needed_bytes = bytes.len() as u64;
-        self.check_room(needed_bytes).await?;
+        self.check_room_beside(needed_bytes, reserve_bytes).await?;
         match self.shared.backend.put_durable(name, bytes).await {
             // The disk filled up in the meantime, or counts differently: give the numbers as they are now.
             Err(StoreError::Full { .. }) => {
                 let free_bytes = self.shared.backend.free_bytes().await?.unwrap_or(0);
-                let reserve_bytes = self.shared.options.reserve_bytes;
                 Err(StoreError::Full { needed_bytes, free_bytes, reserve_bytes })
             }
             result => result,

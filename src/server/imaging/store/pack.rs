@@ -32,7 +32,7 @@ const SUFFIX: &str = ".pack";
 
 const MAGIC: [u8; 8] = *b"MIMEOPAK";
 const FORMAT_VERSION: u32 = 1;
-const ENTRY_BYTES: usize = 44;
+pub(super) const ENTRY_BYTES: usize = 44;
 /// Length of the fixed end of a pack.
 pub const TRAILER_BYTES: usize = 48;
 /// The part of the trailer that its hash covers.

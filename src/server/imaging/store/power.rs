@@ -144,6 +144,19 @@ impl PowerDisk {
         }
     }
 
+    /// Removes a file. That takes no room, so only a cut keeps it from being done; the cut may come here too, though
+    /// not where a write that found no room is cleared away.
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let has_room = !matches!(self.lock().fault, Some((_, Fault::NoRoom)));
+        if has_room {
+            return self.write(|state| {
+                state.files.remove(name);
+            });
+        }
+        self.lock().files.remove(name);
+        Ok(())
+    }
+
     fn check_power(&self) -> Result<()> {
         let state = self.lock();
         match state.fault {
@@ -274,15 +287,14 @@ impl ObjectStore for PowerDisk {
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        // Removing a file takes no room, so only a cut keeps it from being done.
         let disk = self.clone();
         let delete = move |location: Result<Path>| {
             let disk = disk.clone();
             async move {
                 let location = location?;
-                disk.check_power()?;
-                disk.lock().files.remove(location.as_ref());
+                let removed = disk.remove(location.as_ref());
                 disk.show(&location).await?;
+                removed.map_err(failed)?;
                 Ok(location)
             }
         };

@@ -5,7 +5,12 @@ use std::collections::HashMap;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mimeo_core::chunk::{ChunkId, SealedChunk};
 
-use super::{Store, error::StoreError, index::Located, span};
+use super::{
+    Store,
+    error::{Damage, StoreError},
+    index::Located,
+    span,
+};
 
 /// Reads under way at once for one call: enough to keep a remote backend or several disks busy.
 const READS_AT_ONCE: usize = 4;
@@ -35,7 +40,7 @@ impl Store {
                 break;
             }
             // A chunk that proves lost here is looked up again: in another place, or as damaged. Each round
-            // loses a place for good, so the rounds end.
+            // loses a place for good, or meets a collection that moved the chunk meanwhile, so the rounds end.
             let spans = stream::iter(span::plan(wanted)).map(|span| self.read_span(span));
             let found: Vec<_> = spans.buffer_unordered(READS_AT_ONCE).try_collect().await?;
             for (located, chunk) in found.into_iter().flatten() {
@@ -43,7 +48,9 @@ impl Store {
                     Ok(chunk) => {
                         chunks.insert(located.id, chunk);
                     }
-                    Err(detail) => self.note_damage(&located, detail),
+                    Err(detail) => {
+                        self.note_damage(&located, detail);
+                    }
                 }
             }
         }
@@ -59,12 +66,16 @@ impl Store {
         StoreError::Missing { chunk, unreadable_packs: self.index().unreadable().len() }
     }
 
-    /// Notes that a chunk is lost at a place, in the index and in the log.
-    pub(super) fn note_damage(&self, located: &Located, detail: String) {
+    /// Notes that a chunk is lost at a place, in the index and in the log. `None` where it lies there no longer: it was
+    /// moved between looking it up and reading, and that is no damage.
+    pub(super) fn note_damage(&self, located: &Located, detail: String) -> Option<Damage> {
+        if !self.index_mut().mark_damaged(located, detail.clone()) {
+            return None;
+        }
         tracing::error!(
             chunk = %located.id, pack = %located.pack, detail,
             "store: chunk {} is damaged in pack {}: {detail}", located.id, located.pack
         );
-        self.index_mut().mark_damaged(located, detail);
+        Some(Damage { chunk: located.id, pack: located.pack, detail })
     }
 }

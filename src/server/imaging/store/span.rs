@@ -34,6 +34,11 @@ pub(super) struct Span {
 pub(super) type Found = (Located, Result<SealedChunk, String>);
 
 impl Span {
+    /// The length of its chunks' records, without what lies between them.
+    pub(super) fn record_bytes(&self) -> u64 {
+        self.chunks.iter().map(|located| end_of(&located.place) - start_of(&located.place)).sum()
+    }
+
     fn range(&self) -> Range<u64> {
         let start = self.chunks.first().map_or(0, |first| start_of(&first.place));
         let end = self.chunks.last().map_or(start, |last| end_of(&last.place));

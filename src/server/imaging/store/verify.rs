@@ -8,6 +8,8 @@ use super::{
     error::{Damage, StoreError},
     index::Located,
     load,
+    pace::Pace,
+    pack::PackName,
     span::{self, Span},
 };
 
@@ -28,6 +30,15 @@ pub struct Verification {
     pub damaged: Vec<Damage>,
     /// Chunks that the store does not have.
     pub missing: Vec<ChunkId>,
+}
+
+/// What reading back one pack found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PackVerification {
+    /// Length of the records that were read.
+    pub bytes: u64,
+    pub proved_chunks: u64,
+    pub damaged: Vec<Damage>,
 }
 
 impl Store {
@@ -78,6 +89,45 @@ impl Store {
             wanted = again;
         }
         progress(VerifyProgress { done_chunks: result.done_chunks(), total_chunks });
+        Ok(result)
+    }
+
+    /// Every pack that can be read, by name: what [`Store::verify_pack`] is to be called with to see everything.
+    pub fn pack_names(&self) -> Vec<PackName> {
+        self.index().pack_names()
+    }
+
+    /// Reads a whole pack back from the disk, hashes its chunks, and says which are damaged. One that lies soundly in
+    /// another pack too is not lost by that. A pack that is gone meanwhile has nothing to be damaged.
+    ///
+    /// Dropping the future cancels; nothing is left behind but what was proved so far.
+    pub async fn verify_pack(&self, name: PackName, pace: Pace) -> Result<PackVerification, StoreError> {
+        let mut result = PackVerification::default();
+        self.shared.backend.forget_cached(&name.object()).await?;
+        let entries = match load::load_entries(&self.shared.backend, name).await? {
+            Ok(entries) => entries,
+            Err(error) => {
+                let lost = self.index().find_places_in(name);
+                let note = |located: &Located| self.note_damage(located, error.to_string());
+                result.damaged = lost.iter().filter_map(note).collect();
+                return Ok(result);
+            }
+        };
+        let places = self.index().places_in(name, &entries);
+        for span in span::plan(places) {
+            let bytes = span.record_bytes();
+            for (located, check) in self.check_span(span).await? {
+                match check {
+                    Ok(()) => {
+                        self.index_mut().mark_proved(&located);
+                        result.proved_chunks += 1;
+                    }
+                    Err(detail) => result.damaged.extend(self.note_damage(&located, detail)),
+                }
+            }
+            result.bytes += bytes;
+            pace.rest(bytes).await;
+        }
         Ok(result)
     }
 

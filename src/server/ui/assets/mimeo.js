@@ -9,7 +9,7 @@ const RETRY_MS = 5000;
 
 /** Events after which a page may say something else. `reload`: the server could not tell all of them. */
 const EVENTS = [
-  "computer_registered", "computer_booted", "version_published", "session_requested", "session_asked",
+  "computer_registered", "computer_booted", "version_published", "version_removed", "session_requested", "session_asked",
   "session_answered", "session_started", "session_progressed", "session_succeeded", "session_failed",
   "session_cancelled", "reload",
 ];

@@ -47,6 +47,16 @@ async fn database(computers: i64) -> SqlitePool {
         .await
         .expect("a computer");
     }
+    // The version that deploys here write.
+    sqlx::query("INSERT INTO master (id, name, created_at, last_number) VALUES (1, 'debian', 0, 3)")
+        .execute(&pool)
+        .await
+        .expect("a master");
+    sqlx::query("INSERT INTO master_version VALUES (1, 3, ?1, 0, 0, 0, 0, NULL, NULL)")
+        .bind(ManifestRoot([9; 32]).to_string())
+        .execute(&pool)
+        .await
+        .expect("a version");
     pool
 }
 

@@ -1,0 +1,441 @@
+//! Garbage collection: what no listed version needs leaves the disk, while captures and deploys go on.
+//!
+//! 1. [`Store::begin_collection`] fixes the tick before which a promise no longer counts (`hold.rs`).
+//! 2. [`Collection::mark`] promises the chunks of each listed version. The versions are listed *after* the beginning:
+//!    one that was listed before is marked, one that is being published has a hold, and there is no moment between.
+//!    A manifest that cannot be read ends the collection, for nobody knows what it needs.
+//! 3. [`Collection::sweep`] removes the manifests that no version names, then the packs of which nothing is needed,
+//!    and last it copies what is needed of packs that are mostly waste. So a full disk has room for copies by then.
+//!
+//! For each pack, the order of steps is what makes a crash between any two of them harmless:
+//!
+//! - *retire*: the chunks that nobody needs leave the index. Nobody can be promised them any more; whoever asks is
+//!   told that they are missing, and brings them anew into another pack.
+//! - *copy*: what is needed is read, opened, written into a new pack, made durable, and read back.
+//! - *move*: the index names the new places. Deploys that still read from the old pack find it, or look again.
+//! - *remove*: the old pack goes, unless a capture has brought a pack of the very same name meanwhile.
+//!
+//! A crash before *remove* leaves chunks twice, or chunks that nobody needs: the next start finds them, the next
+//! collection takes them. A pack that holds the only, damaged copy of a chunk that a version needs is left as it is:
+//! somebody may still get something from it.
+
+use std::collections::HashSet;
+
+use mimeo_core::{
+    chunk::{self, ChunkId, SealedChunk},
+    manifest::{Manifest, ManifestRoot},
+};
+use tokio::sync::OwnedMutexGuard;
+
+use super::{
+    Store,
+    error::{Damage, StoreError},
+    index::{
+        Located,
+        retire::{PackUse, Retired},
+    },
+    load,
+    pace::Pace,
+    pack::{Pack, PackBuilder, PackEntry, PackName},
+    span::{self, Span},
+};
+
+/// A pack is rewritten when at least a fifth of it is waste: then four bytes at most are moved for each that is
+/// freed, and what waste stays is at most a fifth of the store.
+const WASTE_MIN_DIVISOR: u64 = 5;
+
+/// A collection may write into the reserve, down to an eighth of it: what it writes is one pack at a time, and more
+/// than that is freed right after. The rest is for the database, in which versions are removed.
+const RESERVE_DIVISOR: u64 = 8;
+
+/// Chunks that are marked under one lock: a quarter of a millisecond, in which nobody else can look anything up.
+const MARKED_AT_ONCE: usize = 1024;
+
+/// A collection that has begun. Dropping it ends it at whatever step it is.
+#[derive(Debug)]
+pub struct Collection {
+    store: Store,
+    floor: u32,
+    roots: HashSet<ManifestRoot>,
+    /// Packs with the damaged copy of a chunk that a version needs.
+    pinned: HashSet<PackName>,
+    /// Chunks that a version needs and that cannot be read.
+    lost_chunks: u64,
+    _turn: OwnedMutexGuard<()>,
+}
+
+/// How a sweep is to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sweep {
+    /// Count what would go, and change nothing.
+    pub dry_run: bool,
+    pub pace: Pace,
+}
+
+/// How far a sweep has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SweepProgress {
+    pub done_bytes: u64,
+    /// Length of all packs that are removed or rewritten.
+    pub total_bytes: u64,
+}
+
+/// What a sweep did, or would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// What the store takes less now.
+    pub freed_bytes: u64,
+    pub removed_packs: u64,
+    /// Packs of which something was needed: copied, and removed.
+    pub rewritten_packs: u64,
+    /// What was copied for that, as written.
+    pub copied_bytes: u64,
+    pub removed_manifests: u64,
+    /// Chunks that versions need and that the store has lost: their packs, where there are such, were left alone.
+    pub lost_chunks: u64,
+    /// Chunks that were found damaged while they were to be copied. Their packs were left alone.
+    pub damaged: Vec<Damage>,
+    /// Packs are left that are mostly waste: the disk has no room to copy what is needed of them.
+    pub out_of_room: bool,
+}
+
+/// A sweep under way.
+struct Sweeping<'a> {
+    collection: Collection,
+    pace: Pace,
+    progress: &'a (dyn Fn(SweepProgress) + Send + Sync),
+    done: SweepProgress,
+    removed_bytes: u64,
+    collected: Collected,
+}
+
+/// The packs that a sweep is about.
+#[derive(Debug, Default)]
+struct Plan {
+    dead: Vec<PackUse>,
+    wasteful: Vec<PackUse>,
+}
+
+/// A pack of which the index has let go what nobody needs.
+struct Source {
+    name: PackName,
+    bytes: u64,
+    entries: Vec<PackEntry>,
+    live: Vec<Located>,
+}
+
+impl Store {
+    /// Begins a collection; [`StoreError::Collecting`] while another is under way. Whoever calls this lists the
+    /// versions after it, and marks each.
+    pub fn begin_collection(&self) -> Result<Collection, StoreError> {
+        let turn = self.shared.collecting.clone().try_lock_owned().map_err(|_| StoreError::Collecting)?;
+        let floor = self.index_mut().begin_collection();
+        let (roots, pinned) = (HashSet::new(), HashSet::new());
+        Ok(Collection { store: self.clone(), floor, roots, pinned, lost_chunks: 0, _turn: turn })
+    }
+
+    /// Removes the object of a pack that the index does not know, and says whether it did.
+    ///
+    /// CANCEL-SAFETY: once it removes it goes on to the end, whoever still waits.
+    async fn remove_pack(&self, name: PackName) -> Result<bool, StoreError> {
+        let store = self.clone();
+        let task = tokio::spawn(async move {
+            let _nobody_writes_it = store.shared.names.clone().write_owned().await;
+            if store.index().knows(name) {
+                return Ok(false);
+            }
+            store.shared.backend.delete(&name.object()).await.map(|()| true)
+        });
+        task.await.unwrap_or(Err(StoreError::Stopped))
+    }
+
+    /// Reads a span and opens each of its chunks.
+    async fn open_span(&self, span: Span) -> Result<Vec<(Located, Result<SealedChunk, String>)>, StoreError> {
+        let found = self.read_span(span).await?;
+        let open = |sealed: SealedChunk| match chunk::open(&sealed) {
+            Ok(_) => Ok(sealed),
+            Err(error) => Err(error.to_string()),
+        };
+        let check = move || found.into_iter().map(|(at, sealed)| (at, sealed.and_then(open))).collect();
+        self.on_hasher(check).await
+    }
+}
+
+impl Collection {
+    /// Marks what a listed version needs.
+    pub async fn mark(&mut self, root: ManifestRoot) -> Result<(), StoreError> {
+        if !self.roots.insert(root) {
+            return Ok(());
+        }
+        let signed = self.store.read_manifest(root).await?;
+        let store = self.store.clone();
+        let marked = tokio::task::spawn_blocking(move || {
+            let manifest = Manifest::decode(&signed.encoded)
+                .map_err(|source| StoreError::ManifestDamaged { root, source })?;
+            let ids: Vec<ChunkId> = manifest.data_chunks().map(|(_, id)| id).collect();
+            let (mut lost, mut pinned) = (HashSet::new(), HashSet::new());
+            for some in ids.chunks(MARKED_AT_ONCE) {
+                let mut index = store.index_mut();
+                for &id in some.iter().filter(|&&id| !index.promise(id)).collect::<Vec<_>>() {
+                    lost.insert(id);
+                    pinned.extend(index.damage_of(id).map(|damage| damage.pack));
+                }
+            }
+            Ok((lost.len() as u64, pinned))
+        });
+        let (lost, pinned) = marked.await.map_err(|_| StoreError::Stopped)??;
+        self.lost_chunks += lost;
+        self.pinned.extend(pinned);
+        Ok(())
+    }
+
+    /// Removes what was not marked and is held by nobody, and gives what that freed. `progress` is called after each
+    /// pack.
+    ///
+    /// CANCEL-SAFETY: dropping it ends it between two steps.
+    pub async fn sweep(
+        self,
+        sweep: Sweep,
+        progress: &(dyn Fn(SweepProgress) + Send + Sync),
+    ) -> Result<Collected, StoreError> {
+        let plan = self.plan();
+        if sweep.dry_run {
+            return self.estimate(&plan).await;
+        }
+        let total_bytes = plan.dead.iter().chain(&plan.wasteful).map(|pack| pack.bytes).sum();
+        let done = SweepProgress { done_bytes: 0, total_bytes };
+        let collected = Collected { lost_chunks: self.lost_chunks, ..Collected::default() };
+        let pace = sweep.pace;
+        let mut sweeping = Sweeping { collection: self, pace, progress, done, removed_bytes: 0, collected };
+        sweeping.remove_manifests().await?;
+        sweeping.remove_unreadable().await?;
+        let again = sweeping.remove_dead(plan.dead).await?;
+        sweeping.rewrite_wasteful([again, plan.wasteful].concat()).await?;
+        let Sweeping { collection, removed_bytes, mut collected, .. } = sweeping;
+        collected.freed_bytes = removed_bytes.saturating_sub(collected.copied_bytes);
+        collection.store.held_manifests().retain(|_, &mut tick| tick >= collection.floor);
+        Ok(collected)
+    }
+
+    fn plan(&self) -> Plan {
+        let mut plan = Plan::default();
+        for pack in self.store.index().pack_uses(self.floor) {
+            let waste_bytes = pack.bytes.saturating_sub(pack.live_bytes);
+            match () {
+                () if self.pinned.contains(&pack.name) => {}
+                () if pack.live_chunks == 0 => plan.dead.push(pack),
+                () if waste_bytes >= pack.bytes / WASTE_MIN_DIVISOR => plan.wasteful.push(pack),
+                () => {}
+            }
+        }
+        // What frees most for the least work goes first, should the room or the time not suffice for all.
+        plan.wasteful.sort_by_key(|pack| pack.live_bytes);
+        plan
+    }
+
+    async fn estimate(&self, plan: &Plan) -> Result<Collected, StoreError> {
+        let bytes_of = |packs: &[PackUse]| packs.iter().map(|pack| pack.bytes).sum::<u64>();
+        let copied_bytes = plan.wasteful.iter().map(|pack| pack.live_bytes).sum();
+        let manifests = self.store.list_manifests().await?;
+        Ok(Collected {
+            freed_bytes: bytes_of(&plan.dead) + bytes_of(&plan.wasteful) - copied_bytes,
+            removed_packs: plan.dead.len() as u64,
+            rewritten_packs: plan.wasteful.len() as u64,
+            copied_bytes,
+            removed_manifests: manifests.iter().filter(|root| !self.roots.contains(root)).count() as u64,
+            lost_chunks: self.lost_chunks,
+            ..Collected::default()
+        })
+    }
+}
+
+impl Sweeping<'_> {
+    async fn remove_manifests(&mut self) -> Result<(), StoreError> {
+        let Collection { store, roots, floor, .. } = &self.collection;
+        for root in store.list_manifests().await? {
+            if !roots.contains(&root) && store.remove_manifest(root, *floor).await? {
+                self.collected.removed_manifests += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Packs without a readable footer go once every listed version has all of its chunks elsewhere.
+    async fn remove_unreadable(&mut self) -> Result<(), StoreError> {
+        let Collection { store, lost_chunks: 0, .. } = &self.collection else { return Ok(()) };
+        let names: Vec<PackName> =
+            store.index().unreadable().iter().map(|unreadable| unreadable.pack).collect();
+        for name in names {
+            let bytes = store.shared.backend.length(&name.object()).await?.unwrap_or(0);
+            store.index_mut().forget_unreadable(name);
+            if store.remove_pack(name).await? {
+                self.collected.removed_packs += 1;
+                self.removed_bytes += bytes;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes packs of which nothing is needed. Gives those of which something is, after all.
+    async fn remove_dead(&mut self, packs: Vec<PackUse>) -> Result<Vec<PackUse>, StoreError> {
+        let mut again = Vec::new();
+        for pack in packs {
+            let source = self.retire(pack).await?;
+            if source.live.is_empty() {
+                self.remove_source(&source).await?;
+                self.note_done(pack.bytes);
+            } else {
+                again.push(pack);
+            }
+        }
+        Ok(again)
+    }
+
+    /// Copies what is needed of packs, as many into one as fit, and removes them.
+    async fn rewrite_wasteful(&mut self, packs: Vec<PackUse>) -> Result<(), StoreError> {
+        let mut packs = packs.into_iter().peekable();
+        while let Some(first) = packs.next() {
+            let room_bytes = self.room_bytes().await?;
+            if first.live_bytes > room_bytes {
+                self.collected.out_of_room = true;
+                break;
+            }
+            let limit_bytes = u64::from(self.collection.store.shared.options.pack_bytes).min(room_bytes);
+            let (mut batch, mut live_bytes) = (vec![first], first.live_bytes);
+            while let Some(next) = packs.next_if(|next| live_bytes + next.live_bytes <= limit_bytes) {
+                live_bytes += next.live_bytes;
+                batch.push(next);
+            }
+            match self.rewrite(&batch).await {
+                Err(StoreError::Full { .. }) => {
+                    self.collected.out_of_room = true;
+                    break;
+                }
+                rewritten => rewritten?,
+            }
+            self.note_done(batch.iter().map(|pack| pack.bytes).sum());
+        }
+        Ok(())
+    }
+
+    async fn rewrite(&mut self, batch: &[PackUse]) -> Result<(), StoreError> {
+        let mut sources = Vec::with_capacity(batch.len());
+        for pack in batch {
+            sources.push(self.retire(*pack).await?);
+        }
+        let live = sources.iter().flat_map(|source| source.live.iter().copied()).collect();
+        let (pack, from, spoiled) = self.copy(live).await?;
+        if let Some(pack) = pack {
+            let copied = from.into_iter().zip(pack.entries.iter().copied());
+            let moved: Vec<_> = copied.filter(|(old, _)| !spoiled.contains(&old.pack)).collect();
+            self.put_copy(pack, &moved).await?;
+        }
+        for source in sources.iter().filter(|source| !spoiled.contains(&source.name)) {
+            self.remove_source(source).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets the index go of what nobody needs of a pack.
+    async fn retire(&self, pack: PackUse) -> Result<Source, StoreError> {
+        let PackUse { name, bytes, .. } = pack;
+        let Collection { store, floor, .. } = &self.collection;
+        let entries = match load::load_entries(&store.shared.backend, name).await? {
+            Ok(entries) => entries,
+            // What the index still knows of it can be rescued; a pack that is gone altogether has lost it.
+            Err(error) => {
+                tracing::error!(pack = %name, %error, "store: the footer of a pack can no longer be read");
+                let places = store.index().find_places_in(name);
+                places.iter().map(|located| located.entry()).collect()
+            }
+        };
+        let spares = store.index().unproved_spares(name, &entries);
+        if !spares.is_empty() {
+            store.verify(&spares, &|_progress| {}).await?;
+        }
+        let Retired { live, .. } = store.index_mut().retire(name, &entries, *floor);
+        Ok(Source { name, bytes, entries, live })
+    }
+
+    /// Reads chunks into a new pack. Gives it with the old place of each of its chunks, and the packs in which one
+    /// proved damaged.
+    async fn copy(
+        &mut self,
+        live: Vec<Located>,
+    ) -> Result<(Option<Pack>, Vec<Located>, HashSet<PackName>), StoreError> {
+        let store = self.collection.store.clone();
+        let (mut builder, mut from, mut spoiled) = (PackBuilder::default(), Vec::new(), HashSet::new());
+        let spans = span::plan(live);
+        let limit_bytes = spans.iter().map(Span::record_bytes).sum::<u64>();
+        let limit_bytes = usize::try_from(limit_bytes).unwrap_or(usize::MAX);
+        for span in spans {
+            let bytes = span.record_bytes();
+            for (located, opened) in store.open_span(span).await? {
+                match opened {
+                    Ok(sealed) => {
+                        builder.push(&sealed, limit_bytes);
+                        from.push(located);
+                    }
+                    Err(detail) => {
+                        spoiled.insert(located.pack);
+                        self.collected.damaged.extend(store.note_damage(&located, detail));
+                    }
+                }
+            }
+            self.pace.rest(bytes).await;
+        }
+        let pack = if builder.is_empty() { None } else { Some(builder.finish()) };
+        Ok((pack, from, spoiled))
+    }
+
+    /// Makes a copy durable, reads it back, and has it read from then on.
+    async fn put_copy(&mut self, pack: Pack, moved: &[(Located, PackEntry)]) -> Result<(), StoreError> {
+        let store = self.collection.store.clone();
+        let Pack { name, bytes, .. } = pack;
+        let (object, pack_bytes) = (name.object(), bytes.len() as u64);
+        let not_while_its_name_is_removed = store.shared.names.clone().read_owned().await;
+        let reserve_bytes = store.shared.options.reserve_bytes / RESERVE_DIVISOR;
+        store.put_beside(&object, bytes.clone(), reserve_bytes).await?;
+        store.shared.backend.forget_cached(&object).await?;
+        if store.shared.backend.read(&object).await?.as_ref() != Some(&bytes) {
+            drop(not_while_its_name_is_removed);
+            store.remove_pack(name).await?;
+            return Err(StoreError::ReadBackDiffers { object });
+        }
+        store.index_mut().move_to(name, pack_bytes, moved);
+        drop(not_while_its_name_is_removed);
+        self.collected.copied_bytes += pack_bytes;
+        // It was written and read back.
+        self.pace.rest(2 * pack_bytes).await;
+        Ok(())
+    }
+
+    /// Removes a pack of which nothing is in the index any more.
+    async fn remove_source(&mut self, source: &Source) -> Result<(), StoreError> {
+        let store = &self.collection.store;
+        let forgotten = store.index_mut().forget_pack(source.name, &source.entries);
+        if forgotten && store.remove_pack(source.name).await? {
+            match source.live.is_empty() {
+                true => self.collected.removed_packs += 1,
+                false => self.collected.rewritten_packs += 1,
+            }
+            self.removed_bytes += source.bytes;
+        }
+        Ok(())
+    }
+
+    /// What a copy may take.
+    async fn room_bytes(&self) -> Result<u64, StoreError> {
+        let shared = &self.collection.store.shared;
+        let free_bytes = shared.backend.free_bytes().await?.unwrap_or(u64::MAX);
+        Ok(free_bytes.saturating_sub(shared.options.reserve_bytes / RESERVE_DIVISOR))
+    }
+
+    fn note_done(&mut self, bytes: u64) {
+        self.done.done_bytes += bytes;
+        (self.progress)(self.done);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,206 @@
+//! What is done to the store without anybody asking: slowly, so that captures and deploys do not feel it.
+//!
+//! *Collection*: ten minutes after a version was removed, and once a day for what captures that failed have left.
+//! Not in the first hour of a server, though: captures that ran when it stopped come back in that time, and what they
+//! were told is there is not to be brought again.
+//!
+//! *Scrub*: everything is read back once in four weeks. Packs are taken in the order of their names; the name of the
+//! last one is kept, at most once a minute, and a server that starts goes on from there.
+
+use std::{num::NonZeroU64, time::Duration};
+
+use mimeo_core::causes::causes;
+use serde::{Deserialize, Serialize};
+use sqlx::SqlitePool;
+use tokio::{
+    sync::broadcast::{Receiver, error::RecvError},
+    time::{Instant, sleep, sleep_until},
+};
+
+use super::{
+    audit::find_broken,
+    census::CensusError,
+    collect::collect,
+    jobs::{tell_collected, tell_damage},
+};
+use crate::{
+    clock::Timestamp,
+    events::{Event, Events},
+    imaging::store::{Store, collect::Sweep, pace::Pace, pack::PackName},
+};
+
+/// Removals come in rows: the first of them is not to begin a collection for itself.
+const AFTER_REMOVAL: Duration = Duration::from_secs(600);
+const AFTER_START: Duration = Duration::from_secs(3600);
+const COLLECT_EVERY: Duration = Duration::from_secs(24 * 3600);
+
+/// A fifth of what a rotating disk gives, for what is read, written and read back: 100 GB of waste in an hour.
+const COLLECT_PACE: Pace = mib_per_second(32);
+
+/// A tenth of what a rotating disk gives, and two hundredths of a processor: a terabyte takes 18 hours.
+const SCRUB_PACE: Pace = mib_per_second(16);
+
+/// Disks lose sectors that nobody reads for months; a month is what storage arrays allow themselves by default.
+const SCRUB_EVERY: Duration = Duration::from_secs(28 * 24 * 3600);
+
+/// How often at most the scrub's position is kept: what a restart costs.
+const KEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// After a failure, or while there is nothing to read.
+const LOOK_AGAIN: Duration = Duration::from_secs(600);
+
+/// The row of table `setting` that holds how far the scrub is, as JSON.
+const SETTING: &str = "store_scrub";
+
+const fn mib_per_second(mib: u64) -> Pace {
+    match NonZeroU64::new(mib << 20) {
+        Some(bytes) => Pace::new(bytes),
+        None => Pace::UNLIMITED,
+    }
+}
+
+/// How far the scrub has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Position {
+    /// When this round began: milliseconds since 1970.
+    began_ms: i64,
+    /// The last pack that was read, by name; `None` at the beginning.
+    after: Option<String>,
+}
+
+/// What works on a store in the background.
+#[derive(Debug, Clone)]
+pub struct Background {
+    store: Store,
+    pool: SqlitePool,
+    events: Events,
+}
+
+impl Background {
+    pub fn new(store: Store, pool: SqlitePool, events: Events) -> Self {
+        Self { store, pool, events }
+    }
+
+    /// Collects and scrubs until it is dropped.
+    ///
+    /// CANCEL-SAFETY: may be dropped at any point.
+    pub async fn keep(&self) {
+        tokio::join!(self.keep_collected(), self.keep_scrubbed());
+    }
+
+    async fn keep_collected(&self) {
+        let mut heard = self.events.listen();
+        let started = Instant::now();
+        let mut due = started + AFTER_START;
+        loop {
+            tokio::select! {
+                () = sleep_until(due) => {
+                    self.collect().await;
+                    due = Instant::now() + COLLECT_EVERY;
+                }
+                () = removal(&mut heard) => due = due_after_removal(started, due, Instant::now()),
+            }
+        }
+    }
+
+    async fn collect(&self) {
+        let sweep = Sweep { dry_run: false, pace: COLLECT_PACE };
+        match collect(&self.store, &self.pool, sweep, &|_progress| {}).await {
+            Ok(collected) => tell_collected(&self.events, &collected),
+            Err(error) => tracing::error!(error = %causes(&error), "the store was not collected"),
+        }
+    }
+
+    async fn keep_scrubbed(&self) {
+        loop {
+            if let Err(error) = self.scrub_round().await {
+                tracing::error!(error = %causes(&error), "the store cannot be scrubbed");
+                sleep(LOOK_AGAIN).await;
+            }
+        }
+    }
+
+    /// Goes on with a round to its end, and waits until the next may begin.
+    async fn scrub_round(&self) -> Result<(), CensusError> {
+        let mut position = load(&self.pool).await?.unwrap_or_else(begin);
+        let mut kept = Instant::now();
+        while let Some(pack) = next_pack(&self.store.pack_names(), position.after.as_deref()) {
+            self.scrub_pack(pack).await?;
+            position.after = Some(pack.to_string());
+            if kept.elapsed() >= KEEP_EVERY {
+                keep(&self.pool, &position).await?;
+                kept = Instant::now();
+            }
+        }
+        keep(&self.pool, &position).await?;
+        sleep(until_next(position.began_ms, Timestamp::now())).await;
+        keep(&self.pool, &begin()).await
+    }
+
+    async fn scrub_pack(&self, pack: PackName) -> Result<(), CensusError> {
+        let found = self.store.verify_pack(pack, SCRUB_PACE).await?;
+        if !found.damaged.is_empty() {
+            let broken = find_broken(&self.store, &self.pool).await?;
+            tell_damage(&self.events, &found.damaged, &broken);
+        }
+        Ok(())
+    }
+}
+
+/// Waits until a version was removed, or may have been.
+async fn removal(heard: &mut Receiver<Event>) {
+    loop {
+        match heard.recv().await {
+            Ok(Event::VersionRemoved { .. }) | Err(RecvError::Lagged(_)) => return,
+            Ok(_) => {}
+            // The server stops.
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+/// When to collect next, where a version was removed just now.
+fn due_after_removal(started: Instant, due: Instant, now: Instant) -> Instant {
+    due.min((now + AFTER_REMOVAL).max(started + AFTER_START))
+}
+
+/// The pack to read next: names are hashes, so their order has nothing to do with what they hold.
+fn next_pack(names: &[PackName], after: Option<&str>) -> Option<PackName> {
+    names.iter().copied().find(|name| after.is_none_or(|after| name.to_string().as_str() > after))
+}
+
+/// How long until the next round, where this one began then. A clock that was set back makes it no longer.
+fn until_next(began_ms: i64, now: Timestamp) -> Duration {
+    let next_ms = began_ms.saturating_add(i64::try_from(SCRUB_EVERY.as_millis()).unwrap_or(i64::MAX));
+    let left = Duration::from_millis(u64::try_from(next_ms.saturating_sub(now.0)).unwrap_or(0));
+    // A store that is empty, or was read at once, is not asked without end.
+    left.clamp(LOOK_AGAIN, SCRUB_EVERY)
+}
+
+fn begin() -> Position {
+    Position { began_ms: Timestamp::now().0, after: None }
+}
+
+async fn load(pool: &SqlitePool) -> Result<Option<Position>, CensusError> {
+    let query = sqlx::query_scalar("SELECT value FROM setting WHERE name = $1").bind(SETTING);
+    let kept: Option<Vec<u8>> = query.fetch_optional(pool).await.map_err(to_census)?;
+    // What cannot be read is a round that begins anew.
+    Ok(kept.and_then(|json| serde_json::from_slice(&json).ok()))
+}
+
+async fn keep(pool: &SqlitePool, position: &Position) -> Result<(), CensusError> {
+    // Plain fields under text keys: writing them cannot fail.
+    let json = serde_json::to_vec(position).unwrap_or_default();
+    let query = sqlx::query(
+        "INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    );
+    query.bind(SETTING).bind(json).execute(pool).await.map_err(to_census)?;
+    Ok(())
+}
+
+fn to_census(error: sqlx::Error) -> CensusError {
+    CensusError::Master(error.into())
+}
+
+#[cfg(test)]
+mod tests;

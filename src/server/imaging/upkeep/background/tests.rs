@@ -1,0 +1,112 @@
+use std::{num::NonZeroUsize, time::Duration};
+
+use mimeo_core::chunk::seal;
+use sqlx::SqlitePool;
+use tokio::time::Instant;
+
+use super::{
+    AFTER_REMOVAL, AFTER_START, Background, COLLECT_EVERY, LOOK_AGAIN, Position, SCRUB_EVERY, SETTING,
+    due_after_removal, keep, load, next_pack, until_next,
+};
+use crate::{
+    clock::Timestamp,
+    db,
+    events::{Event, Events},
+    imaging::store::{Store, StoreOptions, faulty::Disk, pack::PackName},
+};
+
+const OPTIONS: StoreOptions =
+    StoreOptions { pack_bytes: 4096, reserve_bytes: 0, hashers: NonZeroUsize::new(2).expect("two") };
+
+async fn put(store: &Store, count: u8) {
+    let intake = store.intake();
+    let noise = |number: u8| {
+        let mut bytes = vec![0; 1024];
+        blake3::Hasher::new_derive_key("noise").update(&[number]).finalize_xof().fill(&mut bytes);
+        seal(&bytes)
+    };
+    intake.put((0..count).map(noise).collect()).await.expect("taken");
+    intake.finish().await.expect("finished");
+}
+
+#[test]
+fn a_removal_brings_the_next_collection_near_but_not_into_the_first_hour() {
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    assert_eq!(due_after_removal(start, at(3600), at(60)), start + AFTER_START);
+    let due = at(7200) + COLLECT_EVERY;
+    assert_eq!(due_after_removal(start, due, at(8000)), at(8000) + AFTER_REMOVAL);
+    let soon = at(8000) + AFTER_REMOVAL;
+    assert_eq!(due_after_removal(start, soon, at(8100)), soon, "a row of removals does not put it off");
+}
+
+#[test]
+fn rounds_begin_four_weeks_apart_whatever_the_clock_does() {
+    let day = 24 * 3600 * 1000;
+    assert_eq!(until_next(0, Timestamp(21 * day)), Duration::from_secs(7 * 24 * 3600));
+    assert_eq!(until_next(0, Timestamp(50 * day)), LOOK_AGAIN);
+    assert_eq!(until_next(900 * day, Timestamp(0)), SCRUB_EVERY);
+    assert_eq!(until_next(i64::MAX, Timestamp(i64::MIN)), SCRUB_EVERY);
+}
+
+#[test]
+fn packs_are_taken_by_name_and_those_that_went_are_passed_by() {
+    let names = [PackName([1; 32]), PackName([5; 32]), PackName([9; 32])];
+    assert_eq!(next_pack(&names, None), Some(names[0]));
+    assert_eq!(next_pack(&names, Some(&names[0].to_string())), Some(names[1]));
+    assert_eq!(next_pack(&names, Some(&PackName([6; 32]).to_string())), Some(names[2]));
+    assert_eq!(next_pack(&names, Some(&names[2].to_string())), None);
+}
+
+#[tokio::test]
+async fn the_position_of_a_scrub_outlives_the_server() {
+    let pool = db::open_in_memory().await.expect("a database");
+    assert_eq!(load(&pool).await.expect("read"), None);
+    for after in [None, Some(PackName([7; 32]).to_string())] {
+        let position = Position { began_ms: 5, after };
+        keep(&pool, &position).await.expect("kept");
+        assert_eq!(load(&pool).await.expect("read"), Some(position));
+    }
+    sqlx::query("UPDATE setting SET value = x'00' WHERE name = ?1")
+        .bind(SETTING)
+        .execute(&pool)
+        .await
+        .expect("spoiled");
+    assert_eq!(load(&pool).await.expect("read"), None, "it begins anew");
+}
+
+/// Hears of the one damaged chunk that a scrub from this position on meets.
+async fn damage_found_from(position: &Position, store: &Store, pool: &SqlitePool) -> String {
+    keep(pool, position).await.expect("kept");
+    let events = Events::new();
+    let mut heard = events.listen();
+    let background = Background::new(store.clone(), pool.clone(), events);
+    let scrubbing = tokio::spawn(async move { background.keep().await });
+    let told = heard.recv().await.expect("damage is told");
+    scrubbing.abort();
+    let Event::ChunkFoundDamaged { detail, .. } = told else { panic!("{told:?}") };
+    detail
+}
+
+#[tokio::test]
+async fn a_scrub_goes_on_where_it_was_and_tells_of_damage() {
+    let (disk, pool) = (Disk::default(), db::open_in_memory().await.expect("a database"));
+    let store = disk.open(OPTIONS).await;
+    put(&store, 12).await;
+    let names = store.pack_names();
+    assert!(names.len() >= 4, "{} packs", names.len());
+    for name in [names[0], names[2]] {
+        let object = format!("packs/{name}.pack");
+        let mut bytes = disk.read(&object).await;
+        bytes[60] ^= 1;
+        disk.write(&object, bytes).await;
+    }
+    // Damage in a pack that a round has passed already is for the next round, damage behind it for this one.
+    let mut position = Position { began_ms: Timestamp::now().0, after: Some(names[0].to_string()) };
+    let detail = damage_found_from(&position, &store, &pool).await;
+    assert!(detail.contains(&names[2].to_string()), "{detail}");
+    assert_eq!(store.stats().await.expect("stats").damaged_chunks, 1);
+    position.after = None;
+    let detail = damage_found_from(&position, &store, &pool).await;
+    assert!(detail.contains(&names[0].to_string()), "{detail}");
+}

@@ -1,0 +1,203 @@
+//! Work on the whole store that a person asked for: one at a time, in the background, and seen as it goes on.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use mimeo_core::causes::causes;
+use sqlx::SqlitePool;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{
+    audit::{Audit, BrokenVersion, audit},
+    collect::collect,
+};
+use crate::{
+    clock::Timestamp,
+    events::{Event, Events},
+    imaging::store::{
+        Store,
+        collect::{Collected, Sweep},
+        error::Damage,
+        pace::Pace,
+    },
+};
+
+/// What a job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobKind {
+    Collect {
+        /// Count what would go, and change nothing.
+        dry_run: bool,
+    },
+    Verify,
+}
+
+impl fmt::Display for JobKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Collect { .. } => "a collection",
+            Self::Verify => "a verification",
+        })
+    }
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Collected(Collected),
+    Audited(Audit),
+    /// Why it did not come to its end, with its causes.
+    Failed(String),
+}
+
+/// A job as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Counted from 1 since the server started.
+    pub id: u64,
+    pub kind: JobKind,
+    pub began: Timestamp,
+    pub done_bytes: u64,
+    /// 0 until it is known.
+    pub total_bytes: u64,
+    /// Moment and manner of its end; `None` while it runs.
+    pub ended: Option<(Timestamp, Outcome)>,
+}
+
+/// The jobs of one store. Cloning gives another handle to the same.
+#[derive(Clone)]
+pub struct StoreJobs {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Store,
+    pool: SqlitePool,
+    events: Events,
+    last: Mutex<Option<Slot>>,
+}
+
+/// The last job that was begun.
+struct Slot {
+    job: Job,
+    progress: Arc<Progress>,
+    /// Ends with the server at the latest. It may be cut off at any point.
+    _task: Option<AbortOnDropHandle<()>>,
+}
+
+#[derive(Default)]
+struct Progress {
+    done_bytes: AtomicU64,
+    total_bytes: AtomicU64,
+}
+
+/// Another job is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0} of the store is under way")]
+pub struct Busy(pub JobKind);
+
+impl StoreJobs {
+    pub fn new(store: Store, pool: SqlitePool, events: Events) -> Self {
+        Self { shared: Arc::new(Shared { store, pool, events, last: Mutex::default() }) }
+    }
+
+    /// Begins a job, unless one is under way.
+    pub fn start(&self, kind: JobKind, now: Timestamp) -> Result<Job, Busy> {
+        let mut last = self.shared.last();
+        if let Some(Slot { job: Job { kind, ended: None, .. }, .. }) = &*last {
+            return Err(Busy(*kind));
+        }
+        let id = last.as_ref().map_or(1, |slot| slot.job.id + 1);
+        let job = Job { id, kind, began: now, done_bytes: 0, total_bytes: 0, ended: None };
+        let progress = Arc::<Progress>::default();
+        let (shared, counted) = (self.shared.clone(), progress.clone());
+        // It cannot end before its slot is filled: the lock is held.
+        let task = tokio::spawn(async move {
+            let outcome = shared.run(kind, &counted).await;
+            if let Some(slot) = shared.last().as_mut().filter(|slot| slot.job.id == id) {
+                slot.job.ended = Some((Timestamp::now(), outcome));
+            }
+        });
+        *last = Some(Slot { job: job.clone(), progress, _task: Some(AbortOnDropHandle::new(task)) });
+        Ok(job)
+    }
+
+    /// The job that was begun last.
+    pub fn last(&self) -> Option<Job> {
+        let last = self.shared.last();
+        let Slot { job, progress, .. } = last.as_ref()?;
+        let done_bytes = progress.done_bytes.load(Ordering::Relaxed);
+        Some(Job { done_bytes, total_bytes: progress.total_bytes.load(Ordering::Relaxed), ..job.clone() })
+    }
+}
+
+impl Shared {
+    fn last(&self) -> MutexGuard<'_, Option<Slot>> {
+        // Every change is complete before the lock is released, so a panic elsewhere leaves it usable.
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn run(&self, kind: JobKind, progress: &Progress) -> Outcome {
+        let Self { store, pool, events, .. } = self;
+        match kind {
+            JobKind::Collect { dry_run } => {
+                let sweep = Sweep { dry_run, pace: Pace::UNLIMITED };
+                let note = |seen: crate::imaging::store::collect::SweepProgress| {
+                    progress.note(seen.done_bytes, seen.total_bytes);
+                };
+                match collect(store, pool, sweep, &note).await {
+                    Ok(collected) if dry_run => Outcome::Collected(collected),
+                    Ok(collected) => {
+                        tell_collected(events, &collected);
+                        Outcome::Collected(collected)
+                    }
+                    Err(error) => failed(&error),
+                }
+            }
+            JobKind::Verify => match audit(store, pool, &|done, total| progress.note(done, total)).await {
+                Ok(found) => {
+                    tell_damage(events, &found.damaged, &found.broken);
+                    Outcome::Audited(found)
+                }
+                Err(error) => failed(&error),
+            },
+        }
+    }
+}
+
+fn failed(error: &(dyn std::error::Error + 'static)) -> Outcome {
+    let why = causes(error).to_string();
+    tracing::error!(error = why, "work on the store failed");
+    Outcome::Failed(why)
+}
+
+impl Progress {
+    fn note(&self, done_bytes: u64, total_bytes: u64) {
+        self.done_bytes.store(done_bytes, Ordering::Relaxed);
+        self.total_bytes.store(total_bytes, Ordering::Relaxed);
+    }
+}
+
+/// Tells of a collection that freed something, and of what it met.
+pub(super) fn tell_collected(events: &Events, collected: &Collected) {
+    let Collected { freed_bytes, removed_packs, rewritten_packs, out_of_room, .. } = *collected;
+    tell_damage(events, &collected.damaged, &[]);
+    if removed_packs > 0 || rewritten_packs > 0 || out_of_room {
+        events.emit(Event::StoreCollected { freed_bytes, removed_packs, rewritten_packs, out_of_room });
+    }
+}
+
+/// Tells of damage, and of the versions that lack something by it.
+pub(super) fn tell_damage(events: &Events, damaged: &[Damage], broken: &[BrokenVersion]) {
+    for Damage { chunk, pack, detail } in damaged {
+        events.emit(Event::ChunkFoundDamaged { chunk: *chunk, detail: format!("pack {pack}: {detail}") });
+    }
+    for BrokenVersion { version, lost_chunks, .. } in broken {
+        events.emit(Event::VersionFoundBroken { version: version.to_string(), lost_chunks: *lost_chunks });
+    }
+}
