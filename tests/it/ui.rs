@@ -278,7 +278,7 @@ async fn what_no_disk_can_hold_is_refused_with_the_numbers_before_there_is_a_but
     publish(&house, "debian-12").await;
     let mut person = Person::administrator(&house, "en").await;
     let mut large_sectors = disk(Some("S4K"), 512 * GIB);
-    large_sectors.logical_sector = SectorSize::B4096;
+    large_sectors.facts.logical_sector = SectorSize::B4096;
     for (number, disks, sentences) in [
         (1, vec![disk(Some("SMALL"), 32 * GIB)], ["The disk is too small", "34359738368 bytes"]),
         (2, vec![large_sectors], ["sectors of 512 bytes", "sectors of 4096 bytes"]),

@@ -6,7 +6,7 @@ use mimeo_core::failure::UncleanReason;
 
 use super::{
     FileSystem, Image, MIB, UsedBlocksError, age, check_restored, fields, mkfs, refusal, run, run_any,
-    used_blocks, xfs_db,
+    xfs_db,
 };
 
 fn copy(image: &Image) -> Image {
