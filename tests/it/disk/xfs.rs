@@ -159,6 +159,7 @@ fn xfs_with_unusual_options() {
 
 /// The tools of Debian 12 do not make these; where they are at hand, the kernel mounts them.
 #[test]
+#[expect(clippy::print_stderr, reason = "a test speaks to its reader")]
 fn xfs_with_what_newer_tools_add() {
     let features = [
         ("exchanged ranges and parent pointers", &["-i", "exchange=1", "-n", "parent=1"][..]),
