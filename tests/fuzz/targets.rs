@@ -18,7 +18,7 @@ mod volume_images;
 use crate::Target;
 
 /// Every target.
-pub static ALL: [Target; 17] = [
+pub static ALL: [Target; 18] = [
     dhcp::TARGET,
     tftp::TARGET,
     boot_http::TARGET,
@@ -31,6 +31,7 @@ pub static ALL: [Target; 17] = [
     volume::EXT,
     volume::FAT,
     volume::EXFAT,
+    volume::F2FS,
     volume::NTFS,
     chunk_records::TARGET,
     manifest::TARGET,

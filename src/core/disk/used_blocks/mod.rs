@@ -6,6 +6,7 @@
 pub mod exfat;
 pub mod ext;
 pub mod extents;
+pub mod f2fs;
 pub mod fat;
 pub mod ntfs;
 pub mod swap;
@@ -55,11 +56,11 @@ pub fn map(filesystem: FileSystem, volume: &dyn ReadAt) -> Result<UsedMap, UsedB
         FileSystem::ExFat => exfat::map(volume),
         FileSystem::Ext => ext::map(volume),
         FileSystem::Fat12 | FileSystem::Fat16 | FileSystem::Fat32 => fat::map(volume),
+        FileSystem::F2fs => f2fs::map(volume),
         FileSystem::Ntfs => ntfs::map(volume),
         FileSystem::Swap => swap::map(volume),
         FileSystem::Xfs
         | FileSystem::Btrfs
-        | FileSystem::F2fs
         | FileSystem::Lvm
         | FileSystem::LinuxRaid
         | FileSystem::Luks
