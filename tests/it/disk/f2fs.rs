@@ -232,6 +232,23 @@ fn a_volume_that_was_not_unmounted_or_is_to_be_checked_is_refused() {
 }
 
 #[test]
+fn what_was_synced_since_a_clean_unmount_waits_to_be_recovered() {
+    let image = mkfs(128 * MIB, &[]);
+    fill(&image, 2);
+    let pack = |number: u64| (field(&image, 76) + number * 512) * BLOCK;
+    let number = |at: u64| u64::from_le_bytes(image.read(at, 8).try_into().expect("eight bytes"));
+    let newest = if number(pack(1)) > number(pack(0)) { pack(1) } else { pack(0) };
+    let (segment, block) = (number(newest + 40) & 0xFFFF_FFFF, number(newest + 70) & 0xFFFF);
+    // The next block of the log for files' nodes gets a node: all that counts is the version in its footer.
+    let next = (field(&image, 92) + segment * 512 + block) * BLOCK;
+    image.map(FileSystem::F2fs);
+    image.write(next + BLOCK - 12, &(number(newest) & 0xFFFF_FFFF | 0x1234 << 32).to_le_bytes());
+    assert_eq!(refused(&image), Some(UncleanReason::JournalNotEmpty));
+    image.write(next + BLOCK - 12, &(number(newest) - 1).to_le_bytes());
+    image.map(FileSystem::F2fs);
+}
+
+#[test]
 fn one_sound_superblock_and_one_sound_checkpoint_are_enough() {
     let image = mkfs(128 * MIB, &["-O", "extra_attr,sb_checksum"]);
     fill(&image, 2);

@@ -26,6 +26,13 @@ const LARGE_NAT_BITMAP: u32 = 0x0400;
 const DISABLED: u32 = 0x1000;
 const RESIZING: u32 = 0x4000;
 
+/// Where a checkpoint says in which segments and at which of their blocks the three logs for nodes go on.
+const NODE_SEGMENTS_AT: usize = 36;
+const NODE_BLOCKS_AT: usize = 68;
+/// The log for the nodes of files.
+const WARM: usize = 1;
+/// Where a node has the version of the checkpoint before it.
+const NODE_VERSION_AT: u64 = BLOCK_BYTES - 12;
 /// Where the bitmaps start in the first block of a pack.
 const BITMAPS_AT: usize = 192;
 /// A checksum stands at its end, or before the bitmaps, where those are large.
@@ -72,7 +79,7 @@ impl Checkpoint {
         if flags & (HAS_ERRORS | NEEDS_CHECK | DISABLED | RESIZING) != 0 {
             return Err(UsedBlocksError::Unclean { reason: UncleanReason::Dirty });
         }
-        if flags & UNMOUNTED == 0 {
+        if flags & UNMOUNTED == 0 || newest.is_followed(volume, superblock)? {
             return Err(UsedBlocksError::Unclean { reason: UncleanReason::JournalNotEmpty });
         }
         let copies = newest.copies(volume, superblock)?;
@@ -107,6 +114,22 @@ impl Pack {
 
     fn flags(&self) -> u32 {
         u32_at(&self.first, 132)
+    }
+
+    /// Whether something was synced since: the next mount after a clean one writes no checkpoint of its own, and may end
+    /// before it writes any. Then the log for files' nodes goes on with nodes that bear the checkpoint's version
+    /// (Linux, `find_fsync_dnodes`); its upper half may be mixed with the checksum.
+    fn is_followed(&self, volume: &dyn ReadAt, superblock: &Superblock) -> Result<bool, UsedBlocksError> {
+        let segment = u64::from(u32_at(&self.first, NODE_SEGMENTS_AT + 4 * WARM));
+        let block = u64::from(u16_at(&self.first, NODE_BLOCKS_AT + 2 * WARM));
+        if segment >= superblock.main_segments || block >= BLOCKS_PER_SEGMENT {
+            let (offset, most) = (self.start * BLOCK_BYTES, superblock.main_segments - 1);
+            return Err(damaged(offset + NODE_SEGMENTS_AT as u64, most, segment, "the place of a log"));
+        }
+        let mut version = [0; 8];
+        let next = superblock.main + segment * BLOCKS_PER_SEGMENT + block;
+        volume.read_exact_at(&mut version, next * BLOCK_BYTES + NODE_VERSION_AT)?;
+        Ok(u64::from(u32_at(&version, 0)) == self.version & u64::from(u32::MAX))
     }
 
     /// The bitmap of copies: behind that of the NAT where that is large, in blocks of its own where the first has no
