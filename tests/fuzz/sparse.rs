@@ -16,9 +16,9 @@ use mimeo_core::disk::ReadAt;
 const SECTOR: usize = 512;
 const RECORD: usize = 4 + SECTOR;
 
-/// Largest disk that an input can claim, in sectors: 32 MiB. Reading a map takes time in proportion to the disk, and
-/// every other rule shows on a small one.
-const SECTORS_MAX: u32 = 64 << 10;
+/// Largest disk that an input can claim, in sectors: 64 MiB, for the smallest F2FS has 52. Reading a map takes time in
+/// proportion to the disk, and every other rule shows on a small one.
+const SECTORS_MAX: u32 = 128 << 10;
 
 /// A disk of an input. It counts how often and how much it is read.
 pub struct SparseDisk {

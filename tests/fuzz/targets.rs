@@ -18,7 +18,7 @@ mod volume_images;
 use crate::Target;
 
 /// Every target.
-pub static ALL: [Target; 19] = [
+pub static ALL: [Target; 20] = [
     dhcp::TARGET,
     tftp::TARGET,
     boot_http::TARGET,
@@ -32,6 +32,7 @@ pub static ALL: [Target; 19] = [
     volume::EXT,
     volume::FAT,
     volume::EXFAT,
+    volume::F2FS,
     volume::NTFS,
     volume::XFS,
     chunk_records::TARGET,

@@ -9,6 +9,8 @@ mod btrfs_refusals;
 mod exfat;
 #[path = "disk/ext.rs"]
 mod ext;
+#[path = "disk/f2fs.rs"]
+mod f2fs;
 #[path = "disk/fat.rs"]
 mod fat;
 #[path = "disk/image.rs"]

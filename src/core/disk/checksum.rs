@@ -8,6 +8,16 @@ pub(super) fn crc32(bytes: &[u8]) -> u32 {
     CRC.checksum(bytes)
 }
 
+/// CRC-32 as F2FS uses it: continued from `seed`, without the final inversion.
+pub(super) fn crc32_from(seed: u32, parts: &[&[u8]]) -> u32 {
+    const UNINVERTED: Algorithm<u32> = Algorithm { xorout: 0, ..CRC_32_ISO_HDLC };
+    const CRC: Crc<u32> = Crc::<u32>::new(&UNINVERTED);
+    // The crate takes the initial register in the unreflected bit order.
+    let mut digest = CRC.digest_with_initial(seed.reverse_bits());
+    parts.iter().for_each(|part| digest.update(part));
+    digest.finalize()
+}
+
 /// CRC-32C as ext4 uses it: continued from `seed`, without the final inversion.
 pub(super) fn crc32c(seed: u32, parts: &[&[u8]]) -> u32 {
     const UNINVERTED: Algorithm<u32> = Algorithm { xorout: 0, ..CRC_32_ISCSI };
@@ -88,11 +98,12 @@ fn xx_stripes(stripes: &[[u8; 32]]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{crc16, crc32, crc32c, xxhash64};
+    use super::{crc16, crc32, crc32_from, crc32c, xxhash64};
 
     #[test]
     fn the_catalogue_s_check_values() {
         assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
+        assert_eq!(!crc32_from(!0, &[b"1234", b"56789"]), 0xCBF4_3926);
         assert_eq!(!crc32c(!0, &[b"123456789"]), 0xE306_9283);
         assert_eq!(crc16(&[b"12345", b"6789"]), 0x4B37);
     }

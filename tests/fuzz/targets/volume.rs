@@ -70,6 +70,27 @@ pub(super) const EXFAT: Target = Target {
     memory_bytes_max: 64 << 20,
 };
 
+pub(super) const F2FS: Target = Target {
+    name: "f2fs",
+    whose: "the disk that is captured",
+    check: |input| {
+        check(FileSystem::F2fs, input, 4 * MIB);
+        let mut volume = SparseDisk::parse(input);
+        put_right_checkpoints(&mut volume);
+        check_volume(FileSystem::F2fs, &volume, 4 * MIB);
+    },
+    seeds: volume_images::f2fs,
+    words: &[
+        b"\x10\x20\xf5\xf2",
+        b"\x09\x00\x00\x00",
+        b"\xfc\x0f\x00\x00",
+        b"\xc0\x00\x00\x00",
+        b"\x00\x10\x00\x00",
+    ],
+    input_bytes_max: 48 << 10,
+    memory_bytes_max: 64 << 20,
+};
+
 pub(super) const NTFS: Target = Target {
     name: "ntfs",
     whose: "the disk that is captured",
@@ -174,5 +195,33 @@ fn put_right_boot_checksum(volume: &mut SparseDisk) {
     let sums = sum.to_le_bytes().repeat(128);
     for at in (region.len()..12 * sector_bytes).step_by(512) {
         volume.put(at as u64, &sums);
+    }
+}
+
+/// Nor the checksums of an F2FS volume's checkpoints: where the first superblock says that they are, the first and the
+/// last block of both packs get theirs.
+fn put_right_checkpoints(volume: &mut SparseDisk) {
+    const BLOCK: u64 = 4096;
+    const UNINVERTED: crc::Algorithm<u32> = crc::Algorithm { xorout: 0, ..crc::CRC_32_ISO_HDLC };
+    const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&UNINVERTED);
+    let field = |volume: &SparseDisk, at| {
+        let mut bytes = [0; 4];
+        volume.read_exact_at(&mut bytes, at).map_or(0, |()| u64::from(u32::from_le_bytes(bytes)))
+    };
+    let first = field(volume, 1024 + 76);
+    for start in [first, first + 512] {
+        let last = (start + field(volume, start * BLOCK + 136)).saturating_sub(1);
+        for place in [start, last].map(|block| block.saturating_mul(BLOCK)) {
+            let mut block = [0; BLOCK as usize];
+            if volume.read_exact_at(&mut block, place).is_err() {
+                continue;
+            }
+            // Where large bitmaps take the end of the block, the checksum stands before them.
+            let at = if field(volume, place + 164) == 192 { 192 } else { block.len() - 4 };
+            let mut sum = CRC.digest_with_initial(0xF2F5_2010_u32.reverse_bits());
+            sum.update(&block[..at]);
+            sum.update(&block[at + 4..]);
+            volume.put(place + at as u64, &sum.finalize().to_le_bytes());
+        }
     }
 }

@@ -69,6 +69,16 @@ pub(super) fn exfat() -> Vec<Vec<u8>> {
     ["512", "4K"].map(make).into()
 }
 
+/// With bitmaps of ordinary and of large size.
+pub(super) fn f2fs() -> Vec<Vec<u8>> {
+    let make = |arguments: &[&str]| {
+        let image = Image::of_bytes(60 * MIB);
+        image.run("mkfs.f2fs", &[&["-q", "-f", "-t", "0"], arguments].concat());
+        image.volume(FileSystem::F2fs)
+    };
+    vec![make(&[]), make(&["-i"])]
+}
+
 /// An empty volume, and one whose root has an index of its own, a hibernation file and a page file.
 pub(super) fn ntfs() -> Vec<Vec<u8>> {
     let make = |files: usize| {

@@ -7,6 +7,7 @@ pub mod btrfs;
 pub mod exfat;
 pub mod ext;
 pub mod extents;
+pub mod f2fs;
 pub mod fat;
 pub mod ntfs;
 pub mod swap;
@@ -64,14 +65,11 @@ pub fn map(filesystem: FileSystem, volume: &dyn ReadAt) -> Result<UsedMap, UsedB
         FileSystem::ExFat => exfat::map(volume),
         FileSystem::Ext => ext::map(volume),
         FileSystem::Fat12 | FileSystem::Fat16 | FileSystem::Fat32 => fat::map(volume),
+        FileSystem::F2fs => f2fs::map(volume),
         FileSystem::Ntfs => ntfs::map(volume),
         FileSystem::Swap => swap::map(volume),
         FileSystem::Xfs => xfs::map(volume),
-        FileSystem::F2fs
-        | FileSystem::Lvm
-        | FileSystem::LinuxRaid
-        | FileSystem::Luks
-        | FileSystem::BitLocker => {
+        FileSystem::Lvm | FileSystem::LinuxRaid | FileSystem::Luks | FileSystem::BitLocker => {
             Err(UsedBlocksError::Unsupported { what: format!("{filesystem:?} is not read yet") })
         }
     }
