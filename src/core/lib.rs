@@ -8,7 +8,8 @@
 //! [`disk`] how a source disk is understood, [`appliance`] and [`machine`] what an appliance
 //! tells its clients and what a booted computer says of itself,
 //! [`messages`] the conversation between client and server, [`failure`] how it may end badly,
-//! [`text`] what a person reads of all this, [`causes`] what a log line tells of an error.
+//! [`text`] what a person reads of all this, [`causes`] what a log line tells of an error, [`wire`] the packets of
+//! other protocols that both ends read.
 
 pub mod appliance;
 pub mod causes;
@@ -21,3 +22,4 @@ pub mod manifest;
 pub mod messages;
 pub mod text;
 pub mod units;
+pub mod wire;

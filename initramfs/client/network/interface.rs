@@ -3,10 +3,10 @@
 use std::{fs, io, net::Ipv4Addr, path::Path};
 
 use futures_util::TryStreamExt;
-use mimeo_core::ids::MacAddr;
-use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder};
+use mimeo_core::{causes::causes, ids::MacAddr};
+use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder, packet_route::route::RouteScope};
 
-use super::dhcp::Lease;
+use super::dhcp::{Lease, Route};
 
 const SYS_NET: &str = "/sys/class/net";
 
@@ -99,7 +99,7 @@ impl Setup {
         self.run("switching on the card", interface, self.handle.link().set(message).execute())
     }
 
-    /// Gives a card its address, and what else the lease names: the way to other networks, the longest packet.
+    /// Gives a card its address, and what else the lease names: the ways to other networks, the longest packet.
     pub fn configure(&self, interface: &Interface, lease: &Lease) -> Result<(), SetupError> {
         let address = self.handle.address().add(interface.index, lease.address.into(), lease.prefix_length);
         self.run("setting the address", interface, address.replace().execute())?;
@@ -107,19 +107,29 @@ impl Setup {
             let message = LinkUnspec::new_with_index(interface.index).mtu(mtu.into()).build();
             self.run("setting the MTU", interface, self.handle.link().set(message).execute())?;
         }
-        if let Some(router) = lease.router {
-            let route = RouteMessageBuilder::<Ipv4Addr>::new()
-                .destination_prefix(Ipv4Addr::UNSPECIFIED, 0)
-                .gateway(router)
-                .output_interface(interface.index)
-                .build();
-            self.run(
-                "setting the default route",
-                interface,
-                self.handle.route().add(route).replace().execute(),
-            )?;
+        for route in &lease.routes {
+            // One that leads nowhere must not cost the card the others; whether the server is reached is tried anyway.
+            if let Err(error) = self.add_route(interface, *route) {
+                tracing::warn!(
+                    interface = interface.name,
+                    ?route,
+                    error = causes(&error),
+                    "a route is refused"
+                );
+            }
         }
         Ok(())
+    }
+
+    fn add_route(&self, interface: &Interface, route: Route) -> Result<(), SetupError> {
+        let message = RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(route.destination, route.prefix_length)
+            .output_interface(interface.index);
+        let message = match route.gateway {
+            Some(gateway) => message.gateway(gateway),
+            None => message.scope(RouteScope::Link),
+        };
+        self.run("setting a route", interface, self.handle.route().add(message.build()).replace().execute())
     }
 
     /// Takes the card's addresses away again; the routes go with them.

@@ -4,8 +4,9 @@
 //! in another network or in none. A card counts only when the server answers through it, and that is tried one card
 //! after the other, because two addresses at a time could be in each other's way.
 //!
-//! [`dhcp`] decides, [`socket`] carries its packets, [`interface`] sets up cards.
+//! [`dhcp`] decides, [`socket`] carries its packets and [`arp`] its questions, [`interface`] sets up cards.
 
+mod arp;
 pub mod dhcp;
 pub mod interface;
 pub mod socket;

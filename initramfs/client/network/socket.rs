@@ -1,6 +1,7 @@
-//! Carries the DHCP machine's packets.
+//! Carries the DHCP machine's packets, and its questions by ARP.
 
 use std::{
+    cell::OnceCell,
     fs::File,
     io::{self, Read},
     net::{Ipv4Addr, SocketAddrV4},
@@ -8,10 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use mimeo_core::{ids::MacAddr, wire::arp::ArpPacket};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
-    dhcp::{Action, Lease, Machine},
+    arp::ArpSocket,
+    dhcp::{Action, Conflict, Lease, Machine},
     interface::Interface,
 };
 
@@ -26,6 +29,8 @@ const PACKET_BYTES_MAX: usize = 1500;
 pub enum DhcpError {
     #[error("no DHCP server gave an address within {0:?}")]
     NoAnswer(Duration),
+    #[error("the address {address} that DHCP gives is used by the card {holder}")]
+    AddressTaken { address: Ipv4Addr, holder: MacAddr },
     #[error("the lease of {0} was refused or not renewed")]
     LeaseLost(Ipv4Addr),
     #[error("speaking DHCP on {interface}")]
@@ -37,12 +42,16 @@ pub fn acquire(interface: &Interface, within: Duration, over: &AtomicBool) -> Re
     let started = Instant::now();
     let channel = Channel::open(interface)?;
     let mut machine = Machine::new(interface.mac, channel.random()?);
-    while started.elapsed() < within && !over.load(Ordering::Relaxed) {
+    // An address that was granted at the last moment is not given away for the fraction of a second that its check takes.
+    while (started.elapsed() < within || machine.is_probing()) && !over.load(Ordering::Relaxed) {
         if let Some(Action::Bound(lease)) = channel.step(&mut machine, started, within)? {
             return Ok(lease);
         }
     }
-    Err(DhcpError::NoAnswer(within))
+    Err(match machine.conflict() {
+        Some(Conflict { address, holder }) => DhcpError::AddressTaken { address, holder },
+        None => DhcpError::NoAnswer(within),
+    })
 }
 
 /// Renews `lease` until that fails, and says why it did. An address that changes without having been lost counts as
@@ -69,6 +78,8 @@ pub fn keep(interface: &Interface, lease: Lease) -> DhcpError {
 struct Channel<'a> {
     interface: &'a Interface,
     socket: Socket,
+    /// Opened for the first question: what was heard before says nothing about now.
+    arp: OnceCell<ArpSocket>,
 }
 
 impl<'a> Channel<'a> {
@@ -82,7 +93,7 @@ impl<'a> Channel<'a> {
             Ok(socket)
         };
         let socket = open().map_err(|source| Self::error(interface, source))?;
-        Ok(Self { interface, socket })
+        Ok(Self { interface, socket, arp: OnceCell::new() })
     }
 
     /// Does what is due, then waits for a packet until the next deadline, and says what came of both.
@@ -93,24 +104,34 @@ impl<'a> Channel<'a> {
         until: Duration,
     ) -> Result<Option<Action>, DhcpError> {
         let action = machine.on_time(started.elapsed());
-        let action = match self.send(action)? {
-            None => match self.receive(machine.deadline().min(until).saturating_sub(started.elapsed()))? {
-                Some(packet) => self.send(machine.on_packet(&packet, started.elapsed()))?,
-                None => None,
-            },
-            outcome => outcome,
+        if let Some(outcome) = self.send(action)? {
+            return Ok(Some(outcome));
+        }
+        let action = match self.arp.get().filter(|_| machine.is_probing()) {
+            Some(arp) => {
+                let heard =
+                    self.receive(arp.socket(), machine.deadline().saturating_sub(started.elapsed()))?;
+                let packet = heard.as_deref().and_then(ArpPacket::parse);
+                packet.and_then(|packet| machine.on_arp(packet, started.elapsed()))
+            }
+            None => {
+                let within = machine.deadline().min(until).saturating_sub(started.elapsed());
+                let heard = self.receive(&self.socket, within)?;
+                heard.and_then(|packet| machine.on_packet(&packet, started.elapsed()))
+            }
         };
-        Ok(action)
+        self.send(action)
     }
 
     /// Sends what an action has to say; gives back an action that says nothing on the wire.
     fn send(&self, action: Option<Action>) -> Result<Option<Action>, DhcpError> {
-        let (address, packet) = match action {
-            Some(Action::Broadcast(packet)) => (Ipv4Addr::BROADCAST, packet),
-            Some(Action::Unicast(server, packet)) => (server, packet),
+        let sent = match action {
+            Some(Action::Broadcast(packet)) => self.send_to(Ipv4Addr::BROADCAST, &packet),
+            Some(Action::Unicast(server, packet)) => self.send_to(server, &packet),
+            Some(Action::Probe(packet)) => self.ask(packet),
             other => return Ok(other),
         };
-        match self.socket.send_to(&packet, &SocketAddrV4::new(address, SERVER_PORT).into()) {
+        match sent {
             // A cable pulled for a moment is what the retries are for.
             Err(error)
                 if matches!(
@@ -122,17 +143,28 @@ impl<'a> Channel<'a> {
             {
                 Ok(None)
             }
-            Err(error) => Err(Self::error(self.interface, error)),
-            Ok(_) => Ok(None),
+            sent => sent.map(|()| None).map_err(|error| Self::error(self.interface, error)),
         }
     }
 
-    fn receive(&self, within: Duration) -> Result<Option<Vec<u8>>, DhcpError> {
+    fn send_to(&self, address: Ipv4Addr, packet: &[u8]) -> io::Result<()> {
+        let _bytes = self.socket.send_to(packet, &SocketAddrV4::new(address, SERVER_PORT).into())?;
+        Ok(())
+    }
+
+    fn ask(&self, packet: ArpPacket) -> io::Result<()> {
+        if self.arp.get().is_none() {
+            let _first = self.arp.set(ArpSocket::open(self.interface)?);
+        }
+        self.arp.get().map_or(Ok(()), |arp| arp.ask(packet))
+    }
+
+    fn receive(&self, mut socket: &Socket, within: Duration) -> Result<Option<Vec<u8>>, DhcpError> {
         // A time-out of zero would mean "for ever" to the socket.
         let within = within.max(Duration::from_millis(1));
-        self.socket.set_read_timeout(Some(within)).map_err(|source| Self::error(self.interface, source))?;
+        socket.set_read_timeout(Some(within)).map_err(|source| Self::error(self.interface, source))?;
         let mut packet = vec![0; PACKET_BYTES_MAX];
-        match (&self.socket).read(&mut packet) {
+        match socket.read(&mut packet) {
             Ok(length) => {
                 packet.truncate(length);
                 Ok(Some(packet))

@@ -18,6 +18,7 @@ use super::{
     dhcp::Lease,
     interface::{Interface, Setup},
     keep_lease,
+    socket::{DhcpError, acquire},
 };
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
@@ -65,7 +66,7 @@ fn cable() -> FarSide {
 }
 
 impl FarSide {
-    fn serve_dhcp(&mut self) {
+    fn serve_dhcp(&mut self, more: &[&str]) {
         let far = self.holder.id().to_string();
         let dnsmasq = Command::new("nsenter")
             .args(["-t", &far, "-n", "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0"])
@@ -75,6 +76,7 @@ impl FarSide {
                 "--no-ping",
             ])
             .args(["--leasefile-ro", "--pid-file", "--user=root"])
+            .args(more)
             .stderr(Stdio::null())
             .spawn();
         self.dnsmasq = Some(dnsmasq.expect("dnsmasq-base"));
@@ -98,7 +100,7 @@ fn addresses(name: &str) -> String {
 #[test]
 fn a_dead_card_costs_the_good_one_nothing_and_a_card_may_come_late() {
     let mut far = cable();
-    far.serve_dhcp();
+    far.serve_dhcp(&[]);
     let listener = format!("nsenter -t {} -n python3 -m http.server 8000 >/dev/null 2>&1", far.holder.id());
     let mut listener =
         Command::new("/bin/sh").args(["-c", &format!("exec {listener}")]).spawn().expect("a shell");
@@ -138,7 +140,7 @@ fn a_dead_card_costs_the_good_one_nothing_and_a_card_may_come_late() {
 #[test]
 fn an_address_that_is_refused_is_taken_away_and_replaced() {
     let mut far = cable();
-    far.serve_dhcp();
+    far.serve_dhcp(&[]);
     let setup = Setup::new().expect("netlink");
     let second = card("second");
     setup.up(&second).expect("up");
@@ -146,7 +148,7 @@ fn an_address_that_is_refused_is_taken_away_and_replaced() {
     let lease = Lease {
         address: Ipv4Addr::new(10, 99, 0, 200),
         prefix_length: 24,
-        router: None,
+        routes: vec![],
         mtu: None,
         server: SERVER,
         duration: Duration::from_secs(4),
@@ -159,4 +161,39 @@ fn an_address_that_is_refused_is_taken_away_and_replaced() {
     }
     let now = addresses("second");
     assert!(now.contains("10.99.0.5") && !now.contains("10.99.0.200"), "{now}");
+}
+
+#[test]
+fn an_address_that_somebody_uses_is_declined_and_routes_come_with_the_next() {
+    let mut far = cable();
+    let setup = Setup::new().expect("netlink");
+    let second = card("second");
+    // A host that took the address by hand: the far side answers ARP for it, and dnsmasq knows nothing of that.
+    sh(&format!(
+        "nsenter -t {0} -n ip link set lo up; nsenter -t {0} -n ip address add 10.99.0.55/32 dev lo",
+        far.holder.id()
+    ));
+    far.serve_dhcp(&[
+        &format!("--dhcp-host={},10.99.0.55", second.mac),
+        "--dhcp-option=option:router,10.99.0.254",
+        "--dhcp-option=121,10.17.0.0/16,10.99.0.2,0.0.0.0/0,10.99.0.1",
+    ]);
+    setup.up(&second).expect("up");
+    let over = std::sync::atomic::AtomicBool::new(false);
+    // Told to the server within a second, with no time left for another.
+    let error = acquire(&second, Duration::from_secs(1), &over).expect_err("it is taken");
+    let DhcpError::AddressTaken { address, .. } = error else { panic!("{error}") };
+    assert_eq!(address, Ipv4Addr::new(10, 99, 0, 55));
+    let lease = acquire(&second, Duration::from_secs(15), &over).expect("another address");
+    assert_ne!(lease.address, Ipv4Addr::new(10, 99, 0, 55));
+    setup.configure(&second, &lease).expect("configured");
+    let routes = Command::new("ip").args(["-4", "route", "show"]).output().expect("iproute2").stdout;
+    let routes = String::from_utf8(routes).expect("text");
+    for part in ["default via 10.99.0.1 dev second", "10.17.0.0/16 via 10.99.0.2 dev second"] {
+        assert!(routes.contains(part), "{part} is missing:\n{routes}");
+    }
+    assert!(
+        !routes.contains("10.99.0.254"),
+        "the router counts for nothing beside classless routes:\n{routes}"
+    );
 }

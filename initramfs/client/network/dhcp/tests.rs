@@ -4,10 +4,10 @@ use dhcproto::{
     Decodable, Decoder, Encodable,
     v4::{DhcpOption, Message, MessageType, Opcode, OptionCode},
 };
-use mimeo_core::ids::MacAddr;
+use mimeo_core::{ids::MacAddr, wire::arp::ArpPacket};
 use proptest::prelude::{any, prop, proptest};
 
-use super::{Action, Lease, Machine};
+use super::{Action, Conflict, Lease, Machine, Route};
 
 const MAC: MacAddr = MacAddr([0x52, 0x54, 0, 1, 2, 3]);
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -51,7 +51,11 @@ fn lease() -> Lease {
     Lease {
         address: ADDRESS,
         prefix_length: 16,
-        router: Some(Ipv4Addr::new(10, 0, 0, 254)),
+        routes: vec![Route {
+            destination: Ipv4Addr::UNSPECIFIED,
+            prefix_length: 0,
+            gateway: Some(Ipv4Addr::new(10, 0, 0, 254)),
+        }],
         mtu: None,
         server: SERVER,
         duration: seconds(3600),
@@ -77,9 +81,96 @@ fn discover_offer_request_ack() {
     );
     assert_eq!(request.opts().get(OptionCode::ServerIdentifier), Some(&DhcpOption::ServerIdentifier(SERVER)));
 
-    let bound = machine.on_packet(&bytes(&reply(MessageType::Ack, ADDRESS, 3600)), seconds(2));
-    assert_eq!(bound, Some(Action::Bound(lease())));
-    assert_eq!(machine.deadline(), seconds(2 + 1800));
+    let probe = machine.on_packet(&bytes(&reply(MessageType::Ack, ADDRESS, 3600)), seconds(2));
+    assert_eq!(probe, Some(Action::Probe(ArpPacket::probe(MAC, ADDRESS))));
+    let (bound, at) = wait(&mut machine);
+    assert_eq!(bound, [Action::Probe(ArpPacket::probe(MAC, ADDRESS)), Action::Bound(lease())]);
+    assert_eq!(at, Duration::from_millis(2400), "what the question costs a boot");
+    assert_eq!(machine.deadline(), at + seconds(1800));
+}
+
+/// What the machine does on its own, at its deadlines, until its lease holds, and when that is.
+fn wait(machine: &mut Machine) -> (Vec<Action>, Duration) {
+    let mut actions = Vec::new();
+    for _ in 0..10 {
+        let now = machine.deadline();
+        actions.extend(machine.on_time(now));
+        if let Some(Action::Bound(_)) = actions.last() {
+            return (actions, now);
+        }
+    }
+    panic!("no lease: {actions:?}");
+}
+
+/// A machine that was granted [`ADDRESS`] and asks whether anybody has it, at 2 s.
+fn probing() -> Machine {
+    let mut machine = Machine::new(MAC, 7);
+    machine.on_time(seconds(0));
+    machine.on_packet(&bytes(&reply(MessageType::Offer, ADDRESS, 3600)), seconds(1));
+    machine.on_packet(&bytes(&reply(MessageType::Ack, ADDRESS, 3600)), seconds(2));
+    assert!(machine.is_probing());
+    machine
+}
+
+const OTHER: MacAddr = MacAddr([0x52, 0x54, 0, 9, 9, 9]);
+const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 51);
+
+#[test]
+fn an_address_that_somebody_has_or_wants_is_declined_and_another_one_asked_for() {
+    let speaks = ArpPacket { sender: OTHER, sender_address: ADDRESS, target_address: ELSEWHERE };
+    for heard in [speaks, ArpPacket::probe(OTHER, ADDRESS)] {
+        let mut machine = probing();
+        let (kind, decline) = broadcast(machine.on_arp(heard, seconds(2)));
+        assert_eq!(kind, MessageType::Decline);
+        // RFC 2131 section 4.4.4 and table 5.
+        let decline = Message::decode(&mut Decoder::new(&decline)).expect("decodes");
+        assert!(decline.ciaddr().is_unspecified());
+        let codes: Vec<_> = decline.opts().iter().map(|(code, _)| *code).collect();
+        assert_eq!(
+            codes,
+            [OptionCode::RequestedIpAddress, OptionCode::MessageType, OptionCode::ServerIdentifier]
+        );
+        assert_eq!(machine.conflict(), Some(Conflict { address: ADDRESS, holder: OTHER }));
+
+        assert_eq!(machine.on_time(seconds(3)), None, "not at once");
+        assert_eq!(broadcast(machine.on_time(seconds(4))).0, MessageType::Discover);
+        machine.on_packet(&bytes(&reply(MessageType::Offer, ELSEWHERE, 3600)), seconds(4));
+        machine.on_packet(&bytes(&reply(MessageType::Ack, ELSEWHERE, 3600)), seconds(4));
+        let (actions, _) = wait(&mut machine);
+        assert!(matches!(actions.last(), Some(Action::Bound(Lease { address: ELSEWHERE, .. }))));
+    }
+}
+
+#[test]
+fn what_is_no_claim_to_the_address_leaves_it() {
+    let mut machine = probing();
+    let speaks = |sender, sender_address| ArpPacket { sender, sender_address, target_address: ADDRESS };
+    for heard in [
+        // A router asks who has the address, because its server does; our own question comes back from a switch.
+        speaks(OTHER, SERVER),
+        ArpPacket::probe(MAC, ADDRESS),
+        ArpPacket::probe(OTHER, ELSEWHERE),
+    ] {
+        assert_eq!(machine.on_arp(heard, seconds(2)), None, "{heard:?}");
+    }
+    assert!(machine.is_probing());
+    let (_, at) = wait(&mut machine);
+    assert_eq!(machine.on_arp(speaks(OTHER, ADDRESS), at), None, "the address is ours by now");
+}
+
+#[test]
+fn a_server_that_gives_nothing_but_taken_addresses_is_asked_ever_more_slowly() {
+    let mut machine = Machine::new(MAC, 7);
+    let mut asked_at = Vec::new();
+    for now in (0..60).map(seconds) {
+        if let Some(Action::Broadcast(_)) = machine.on_time(now) {
+            asked_at.push(now.as_secs());
+            machine.on_packet(&bytes(&reply(MessageType::Offer, ADDRESS, 3600)), now);
+            machine.on_packet(&bytes(&reply(MessageType::Ack, ADDRESS, 3600)), now);
+            machine.on_arp(ArpPacket::probe(OTHER, ADDRESS), now).expect("a refusal");
+        }
+    }
+    assert_eq!(asked_at, [0, 2, 6, 14, 30, 46]);
 }
 
 #[test]
@@ -174,7 +265,8 @@ fn a_mask_and_an_mtu_count_where_a_network_can_have_them() {
         ack.opts_mut().insert(option);
         machine.on_packet(&bytes(&ack), seconds(0));
         ack.opts_mut().insert(DhcpOption::MessageType(MessageType::Ack));
-        match machine.on_packet(&bytes(&ack), seconds(0)) {
+        machine.on_packet(&bytes(&ack), seconds(0));
+        match wait(&mut machine).0.pop() {
             Some(Action::Bound(lease)) => (lease.prefix_length, lease.mtu),
             other => panic!("expected a lease, got {other:?}"),
         }

@@ -8,9 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mimeo_core::ids::MacAddr;
+use mimeo_core::{
+    ids::MacAddr,
+    wire::arp::{ArpPacket, ETHERTYPE_ARP},
+};
 
-use super::link::{ETHERTYPE_ARP, FrameSocket, Link};
+use super::link::{FrameSocket, Link};
 
 /// After this time without an answer the question is repeated, for the one frame that gets lost.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
@@ -51,7 +54,9 @@ impl Prober {
     /// Begins to ask. An address that is being asked for already goes on being asked for.
     pub(super) fn ask(&mut self, address: Ipv4Addr, now: Instant) -> io::Result<()> {
         if self.probes.begin(address, now) {
-            self.socket.send(&probe(self.mac, address)).inspect_err(|_| self.probes.forget(address))?;
+            self.socket
+                .send(&ArpPacket::probe(self.mac, address).emit_request())
+                .inspect_err(|_| self.probes.forget(address))?;
         }
         Ok(())
     }
@@ -73,7 +78,8 @@ impl Prober {
         for _ in 0..frames_max {
             match self.socket.try_read() {
                 Ok(Some(frame)) => {
-                    outcomes.extend(parse(&frame).and_then(|heard| self.probes.hear(heard, self.mac)));
+                    outcomes
+                        .extend(ArpPacket::parse(&frame).and_then(|heard| self.probes.hear(heard, self.mac)));
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -85,7 +91,7 @@ impl Prober {
         let (over, again) = self.probes.due(now);
         outcomes.extend(over.into_iter().map(|address| Outcome { address, found: Found::Nobody }));
         for address in again {
-            if let Err(error) = self.socket.send(&probe(self.mac, address)) {
+            if let Err(error) = self.socket.send(&ArpPacket::probe(self.mac, address).emit_request()) {
                 self.probes.forget(address);
                 outcomes.push(Outcome { address, found: Found::Nothing });
                 failed = Err(error);
@@ -133,8 +139,7 @@ impl Probes {
         if heard.sender == us {
             return None;
         }
-        let address =
-            if heard.sender_address.is_unspecified() { heard.target_address } else { heard.sender_address };
+        let address = heard.claimed();
         self.pending.remove(&address).map(|_| Outcome { address, found: Found::Holder(heard.sender) })
     }
 
@@ -162,47 +167,13 @@ impl Probes {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct ArpPacket {
-    sender: MacAddr,
-    sender_address: Ipv4Addr,
-    target_address: Ipv4Addr,
-}
-
-/// Ethernet, IPv4, six and four bytes of address (RFC 826).
-const ARP_KIND: [u8; 6] = [0, 1, 8, 0, 6, 4];
-const ARP_REQUEST: [u8; 2] = [0, 1];
-
-/// A probe: a request that comes from no address, so that it enters nobody's table.
-fn probe(source: MacAddr, address: Ipv4Addr) -> Vec<u8> {
-    let mut frame = [0xff; 6].to_vec();
-    frame.extend(source.0);
-    frame.extend(ETHERTYPE_ARP.to_be_bytes());
-    frame.extend(ARP_KIND);
-    frame.extend(ARP_REQUEST);
-    frame.extend(source.0);
-    frame.extend(Ipv4Addr::UNSPECIFIED.octets());
-    frame.extend([0; 6]);
-    frame.extend(address.octets());
-    frame
-}
-
-fn parse(frame: &[u8]) -> Option<ArpPacket> {
-    let packet = frame.get(14..42)?;
-    let address = |at: usize| Some(Ipv4Addr::from(<[u8; 4]>::try_from(packet.get(at..at + 4)?).ok()?));
-    packet.starts_with(&ARP_KIND).then_some(())?;
-    let sender = MacAddr(packet.get(8..14)?.try_into().ok()?);
-    Some(ArpPacket { sender, sender_address: address(14)?, target_address: address(24)? })
-}
-
 #[cfg(test)]
 mod tests {
     use std::{net::Ipv4Addr, time::Instant};
 
-    use mimeo_core::ids::MacAddr;
-    use proptest::prelude::{any, proptest};
+    use mimeo_core::{ids::MacAddr, wire::arp::ArpPacket};
 
-    use super::{ANSWER_WAIT, ASK_AGAIN, ArpPacket, Found, Outcome, Probes, parse, probe};
+    use super::{ANSWER_WAIT, ASK_AGAIN, Found, Outcome, Probes};
 
     const US: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
     const OTHER: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
@@ -235,19 +206,5 @@ mod tests {
         assert_eq!(heard(OTHER, Ipv4Addr::UNSPECIFIED, ADDRESS), held);
         assert_eq!(heard(OTHER, elsewhere, ADDRESS), None, "asking for it as somebody is no use of it");
         assert_eq!(heard(US, Ipv4Addr::UNSPECIFIED, ADDRESS), None, "our own question");
-    }
-
-    #[test]
-    fn a_probe_says_what_rfc_5227_wants() {
-        let frame = probe(US, ADDRESS);
-        let expect = ArpPacket { sender: US, sender_address: Ipv4Addr::UNSPECIFIED, target_address: ADDRESS };
-        assert_eq!((frame.len(), parse(&frame)), (42, Some(expect)));
-    }
-
-    proptest! {
-        #[test]
-        fn any_frame_may_be_looked_into(frame in proptest::collection::vec(any::<u8>(), 0..64)) {
-            assert!(parse(&frame).is_none() || frame.len() >= 42);
-        }
     }
 }

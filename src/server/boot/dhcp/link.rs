@@ -17,9 +17,8 @@ use nix::{
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use tokio::net::UdpSocket;
 
-/// EtherTypes (IEEE 802 numbers).
+/// EtherType (IEEE 802 numbers).
 pub(super) const ETHERTYPE_IPV4: u16 = 0x0800;
-pub(super) const ETHERTYPE_ARP: u16 = 0x0806;
 
 /// The longest frame that is read: an Ethernet frame, or what a virtual interface puts together from several.
 const FRAME_BYTES_MAX: usize = 9216;

@@ -17,7 +17,6 @@ mod fuzz;
 mod lease;
 mod link;
 pub mod observe;
-mod options;
 mod packet;
 mod pool;
 mod proxy;

@@ -1,6 +1,6 @@
 //! A DHCP datagram as values: what a machine asks, and what another server answered it.
 //!
-//! The options are walked by [`super::options`]; `dhcproto` then reads the fixed header and the options whose
+//! The options are walked by [`mimeo_core::wire::dhcp_options`]; `dhcproto` then reads the fixed header and the options whose
 //! length it is told. Nothing it asserts about lengths is left to it.
 
 use std::net::Ipv4Addr;
@@ -9,12 +9,12 @@ use dhcproto::{
     Decodable, Decoder,
     v4::{self, DhcpOption, MessageType, OptionCode},
 };
-use mimeo_core::ids::MacAddr;
-
-use super::{
-    options::{Options, OptionsError, Overload},
-    vendor,
+use mimeo_core::{
+    ids::MacAddr,
+    wire::dhcp_options::{Options, OptionsError, Overload},
 };
+
+use super::vendor;
 use crate::boot::firmware::{Architecture, Speaker};
 
 /// Bytes before the options: RFC 2131 section 2, with the magic cookie.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use mimeo_core::ids::MacAddr;
+use mimeo_core::{ids::MacAddr, wire::dhcp_options::Options};
 use proptest::prelude::{Strategy, prop_oneof, proptest};
 
 use super::{Action, Decision, Heard, Port, Server, WAITING_MAX};
@@ -14,7 +14,6 @@ use crate::{
     boot::{
         dhcp::{
             lease::{Change, Lease},
-            options::Options,
             packet::{Ask, Overheard, Request},
             settings::{Mode, Settings},
         },

@@ -1,8 +1,9 @@
 use std::{net::Ipv4Addr, time::Duration};
 
+use mimeo_core::wire::dhcp_options::Options;
+
 use crate::boot::{
     dhcp::{
-        options::Options,
         packet::Request,
         reply::{Answer, Reply},
         settings::Settings,

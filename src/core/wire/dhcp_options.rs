@@ -1,4 +1,4 @@
-//! The options of a DHCP datagram as codes and bytes: a checked walk of our own.
+//! The options of a DHCP datagram as codes and bytes: a checked walk of our own, for the server's side and the client's.
 //!
 //! `dhcproto` stops without a word at the first option it cannot read, keeps only the last of several options with
 //! one code, and does not know option overload. So the walk is done here, and whole, well-formed values are
@@ -13,11 +13,11 @@ const END: u8 = 255;
 /// Options by code. The parts of an option that came in several pieces are joined in the order in which RFC 3396
 /// section 7 reads them: the options field, then `file`, then `sname`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Options(BTreeMap<u8, Vec<u8>>);
+pub struct Options(BTreeMap<u8, Vec<u8>>);
 
 /// Bytes that are no list of options.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum OptionsError {
+pub enum OptionsError {
     #[error("option {code} in {field} at byte {at} says {length} bytes, {left} are left")]
     Truncated { field: &'static str, code: u8, at: usize, length: usize, left: usize },
     #[error("option {code} in {field} at byte {at} has no length")]
@@ -32,7 +32,7 @@ impl Options {
     ///
     /// A field without an end mark is accepted, as every client does; an option that reaches past its field is
     /// not: what follows it would be read out of step. The size of the datagram bounds the work and the memory.
-    pub(super) fn parse(options: &[u8], file: &[u8], sname: &[u8]) -> Result<(Self, Overload), OptionsError> {
+    pub fn parse(options: &[u8], file: &[u8], sname: &[u8]) -> Result<(Self, Overload), OptionsError> {
         let mut found = Self::default();
         found.walk(options, "options")?;
         let overload = match found.0.remove(&OVERLOAD).as_deref() {
@@ -53,7 +53,7 @@ impl Options {
         Ok((found, overload))
     }
 
-    pub(super) fn get(&self, code: u8) -> Option<&[u8]> {
+    pub fn get(&self, code: u8) -> Option<&[u8]> {
         self.0.get(&code).map(Vec::as_slice)
     }
 
@@ -88,9 +88,9 @@ impl Options {
 
 /// Which header fields held options and therefore hold no name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Overload {
-    pub(super) file: bool,
-    pub(super) sname: bool,
+pub struct Overload {
+    pub file: bool,
+    pub sname: bool,
 }
 
 #[cfg(test)]
