@@ -9,7 +9,7 @@ use std::{
 
 use mimeo_core::{
     ids::SessionId,
-    machine::MachineReport,
+    machine::{DiskReport, MachineReport},
     messages::{DiskPin, Hello, Orders, PROTOCOL_VERSION, Welcome},
 };
 
@@ -17,6 +17,7 @@ use crate::{
     boot::{cmdline::BootOrders, power::Leave},
     console::{
         journal::Journal,
+        question::Question,
         screen::{Screen, Status, Step, Work},
         trouble::Trouble,
     },
@@ -59,6 +60,7 @@ pub fn converse(
     journal: &Journal,
 ) -> Result<Leave, Trouble> {
     screen.show(Status::Starting(Step::Hello));
+    let disks = report.disks.clone();
     let hello = Hello { protocol: PROTOCOL_VERSION, token: boot.token.clone(), report };
     let welcome = persist(boot.server, || server.hello(&hello))?;
     screen.introduce(welcome.language, &welcome.computer_name);
@@ -68,7 +70,7 @@ pub fn converse(
     thread::scope(|scope| {
         let _end = SetOnDrop(&over);
         scope.spawn(|| deliver_log(&conversation, journal, &over));
-        let told = Told { conversation: &conversation, server: boot.server, probe, screen };
+        let told = Told { conversation: &conversation, server: boot.server, probe, disks: &disks, screen };
         // Told to the log while that still is brought to the server.
         told.obey(welcome).inspect_err(|trouble| tracing::error!(?trouble, "cannot go on"))
     })
@@ -88,6 +90,8 @@ struct Told<'a> {
     conversation: &'a Conversation,
     server: SocketAddr,
     probe: &'a dyn DiskProbe,
+    /// As they were reported.
+    disks: &'a [DiskReport],
     screen: &'a Screen,
 }
 
@@ -110,7 +114,7 @@ impl Told<'_> {
                     self.next_orders()?
                 }
                 Orders::Question(question) => {
-                    self.screen.show(Status::Question(question.candidates));
+                    self.screen.show(Status::Question(Question::new(question, self.disks)));
                     self.next_orders()?
                 }
                 Orders::Capture(order) => {

@@ -137,7 +137,16 @@ pub enum Orders {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskQuestion {
     pub session: SessionId,
+    pub wanted_for: DiskUse,
     pub candidates: Vec<DiskPin>,
+}
+
+/// What the disk in question is wanted for. For the console.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskUse {
+    Capture { master_name: String },
+    Deploy { master_name: String, version: VersionNumber },
 }
 
 /// Which disk is meant. The client works on the one disk that agrees with every fact given here, or on none.

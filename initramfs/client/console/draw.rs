@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use mimeo_core::{
-    messages::{DiskPin, Language},
+    messages::Language,
     text::{Texts, failure, size, texts},
 };
 use ratatui::{
@@ -42,7 +42,11 @@ pub fn draw(frame: &mut Frame, shown: &Shown, now: Instant) {
     let [inside, notice] = Layout::vertical([Constraint::Fill(1), Constraint::Length(2)]).areas(inside);
     match &shown.status {
         Status::Working(work) => draw_work(frame, texts, work, inside, now),
-        status => frame.render_widget(paragraph(text(texts, shown.language, status)), inside),
+        Status::Question(question) => {
+            let text = question.text(texts, &page(&shown.server), inside.width.into());
+            frame.render_widget(paragraph(text), inside);
+        }
+        status => frame.render_widget(paragraph(text(texts, shown, status)), inside),
     }
     if let Some(silence) = silence(texts, shown, now) {
         frame.render_widget(paragraph(Text::from(alarm(silence))), notice);
@@ -73,16 +77,21 @@ fn paragraph(text: Text<'_>) -> Paragraph<'_> {
     Paragraph::new(text).wrap(Wrap { trim: false })
 }
 
-/// Everything but a running session is one piece of text.
-fn text<'a>(texts: &Texts, language: Option<Language>, status: &Status) -> Text<'a> {
+/// Where a browser finds Mimeo's page: where the client finds the server.
+fn page(server: &str) -> String {
+    const HTTPS_PORT: &str = ":443";
+    format!("https://{}", server.strip_suffix(HTTPS_PORT).unwrap_or(server))
+}
+
+/// What is one piece of text, whatever the size of the screen.
+fn text<'a>(texts: &Texts, shown: &Shown, status: &Status) -> Text<'a> {
     match status {
         Status::Starting(step) => Text::raw(starting(texts, step)),
         Status::Waiting => Text::from(vec![
             strong(texts.say("console-waiting")),
-            Line::raw(texts.say("console-waiting-hint")),
+            Line::raw(texts.say_with("console-waiting-hint", &[("page", &page(&shown.server))])),
         ]),
-        Status::Question(candidates) => question(texts, candidates),
-        Status::Working(_) => Text::default(),
+        Status::Question(_) | Status::Working(_) => Text::default(),
         Status::Failed(failed) => Text::from(vec![
             alarm(texts.say_with("console-failed", &[("phase", &failure::phase(texts, failed.phase))])),
             Line::default(),
@@ -93,7 +102,7 @@ fn text<'a>(texts: &Texts, language: Option<Language>, status: &Status) -> Text<
             Line::default(),
             Line::raw(texts.say("console-stopped-hint")),
         ]),
-        Status::Stuck { trouble, restart_in } => stuck(language, trouble, *restart_in),
+        Status::Stuck { trouble, restart_in } => stuck(shown.language, trouble, *restart_in),
         Status::Leaving { power_off: true } => Text::raw(texts.say("console-power-off")),
         Status::Leaving { power_off: false } => Text::raw(texts.say("console-reboot")),
     }
@@ -132,16 +141,6 @@ fn starting(texts: &Texts, step: &Step) -> String {
     }
 }
 
-fn question<'a>(texts: &Texts, candidates: &[DiskPin]) -> Text<'a> {
-    let mut lines = vec![
-        alarm(texts.say("console-question")),
-        Line::raw(texts.say("console-question-hint")),
-        Line::default(),
-    ];
-    lines.extend(candidates.iter().map(|pin| Line::raw(format!("  • {}", failure::disk(texts, pin)))));
-    Text::from(lines)
-}
-
 fn work_head<'a>(texts: &Texts, work: &Work) -> Text<'a> {
     let key = if work.capture { "console-capture" } else { "console-deploy" };
     let disk_key = if work.capture { "console-source" } else { "console-target" };
@@ -177,7 +176,7 @@ fn strong<'a>(text: String) -> Line<'a> {
     Line::styled(text, Style::new().add_modifier(Modifier::BOLD))
 }
 
-fn alarm<'a>(text: String) -> Line<'a> {
+pub(super) fn alarm<'a>(text: String) -> Line<'a> {
     Line::styled(text, Style::new().fg(Color::LightRed).add_modifier(Modifier::BOLD))
 }
 
@@ -187,14 +186,15 @@ mod tests {
 
     use mimeo_core::{
         failure::{Failure, FailureCause},
-        messages::{DiskPin, Heartbeat, Language, Phase, Progress},
+        messages::{DiskPin, DiskUse, Heartbeat, Language, Phase, Progress},
         units::SectorSize,
     };
     use ratatui::{Terminal, backend::TestBackend};
 
-    use super::draw;
+    use super::{draw, page};
     use crate::{
         console::{
+            question::tests::{deploy, question},
             screen::{Shown, Status, Work},
             trouble::Trouble,
         },
@@ -265,12 +265,50 @@ mod tests {
     }
 
     #[test]
-    fn a_question_names_every_disk_it_is_about() {
-        let seen = seen(
-            Language::En,
-            Status::Question(vec![disk(), DiskPin { serial: Some("OTHER".into()), ..disk() }]),
-        );
-        assert!(seen.contains("S649") && seen.contains("OTHER"), "{seen}");
+    fn a_question_says_what_for_where_to_answer_and_what_stands_on_each_disk() {
+        let capture = DiskUse::Capture { master_name: "debian-12".into() };
+        let english = seen(Language::En, Status::Question(question(capture, 2)));
+        for part in [
+            "Which one becomes the master debian-12?",
+            "Answer in Mimeo's page: https://10.0.0.1/sessions/42",
+            "or on the server:       mimeo answer 42 NUMBER",
+            "  1  WDC WD40EFRX",
+            "00000000000000000001",
+            "500\u{a0}GB",
+            "     1 FAT32 105\u{a0}MB EFI system partition · 2 ? 16.8\u{a0}MB · 3 NTFS 499\u{a0}GB ...",
+            "00000000000000000002",
+            "     no partitions seen",
+        ] {
+            assert!(english.contains(part), "{part} is missing:\n{english}");
+        }
+        let french = seen(Language::Fr, Status::Question(question(deploy(), 2)));
+        for part in [
+            "Sur lequel écrire le",
+            "laboratoire-de-langues-2026@17",
+            "sera effacé",
+            "Répondez dans la page de Mimeo\u{a0}: https://10.0.0.1/sessions/42",
+            "mimeo answer 42 NUMÉRO",
+            "00000000000000000001",
+            "aucune partition vue",
+        ] {
+            assert!(french.contains(part), "{part} is missing:\n{french}");
+        }
+    }
+
+    #[test]
+    fn a_question_about_many_disks_fits_the_screen_and_says_that_there_are_more() {
+        for (language, more) in [(Language::En, "The first 4 of 7"), (Language::Fr, "Les 4 premiers sur 7")] {
+            let seen = seen(language, Status::Question(question(deploy(), 7)));
+            for part in ["00000000000000000001", "00000000000000000004", more] {
+                assert!(seen.contains(part), "{part} is missing:\n{seen}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_on_another_port_is_named_with_it() {
+        assert_eq!(page("10.0.0.1:443"), "https://10.0.0.1");
+        assert_eq!(page("10.0.0.1:8443"), "https://10.0.0.1:8443");
     }
 
     #[test]
@@ -328,9 +366,11 @@ mod tests {
     #[test]
     fn a_terminal_of_any_size_will_do() {
         for (width, height) in [(1, 1), (10, 3), (40, 10), (200, 60)] {
-            let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a test terminal");
-            let shown = nameless(Status::Waiting);
-            terminal.draw(|frame| draw(frame, &shown, Instant::now())).expect("drawn");
+            for status in [Status::Waiting, Status::Question(question(deploy(), 3))] {
+                let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a test terminal");
+                let shown = nameless(status);
+                terminal.draw(|frame| draw(frame, &shown, Instant::now())).expect("drawn");
+            }
         }
     }
 }

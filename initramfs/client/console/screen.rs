@@ -10,7 +10,7 @@ use mimeo_core::{
     messages::{DiskPin, Heartbeat, Language},
 };
 
-use super::trouble::Trouble;
+use super::{question::Question, trouble::Trouble};
 use crate::{network::Progress, server::contact::Contact};
 
 /// The screen's content. Cloning gives another handle to the same.
@@ -40,7 +40,7 @@ pub enum Status {
     /// Registered; nothing to do yet.
     Waiting,
     /// A person has to say which disk is meant.
-    Question(Vec<DiskPin>),
+    Question(Question),
     Working(Work),
     /// The session failed; what happens next is the server's decision.
     Failed(Failure),

@@ -5,7 +5,7 @@ use mimeo_core::{
     chunk::ChunkId,
     failure::{Failure, FailureCause},
     messages::{
-        CHUNK_LIST_MAX, ChunkList, HeartbeatReply, Hello, Language, Orders, PROTOCOL_VERSION, Phase,
+        CHUNK_LIST_MAX, ChunkList, DiskUse, HeartbeatReply, Hello, Language, Orders, PROTOCOL_VERSION, Phase,
         VersionReply, Welcome, paths, records,
     },
     text::{failure::sentence, texts},
@@ -317,6 +317,8 @@ async fn a_question_is_shown_and_its_answer_starts_the_work() {
     let session = house.request_capture(client.computer).await;
     let Orders::Question(question) = client.orders().await else { panic!("no question") };
     assert_eq!(question.candidates.len(), 2);
+    let wanted_for = DiskUse::Capture { master_name: "debian".into() };
+    assert_eq!((question.session, &question.wanted_for), (session, &wanted_for));
     let chosen = question.candidates[1].clone();
     let sessions = &house.services.sessions;
     sessions.answer(session, chosen.clone(), Timestamp::now()).await.expect("answered");

@@ -5,7 +5,7 @@ use mimeo_core::{
     chunk::ChunkSize,
     ids::{BootId, ComputerId},
     machine::MachineReport,
-    messages::{CaptureOrder, DeployOrder, DiskQuestion, Orders},
+    messages::{CaptureOrder, DeployOrder, DiskQuestion, DiskUse, Orders},
 };
 
 use super::{
@@ -77,8 +77,8 @@ fn orders_without_session(last: Option<&Session>, boot: BootId, since: Timestamp
 fn orders_of(session: Session, key: &VerifyingKey) -> Orders {
     let id = session.id;
     match (session.state, session.disk, session.job) {
-        (State::Waiting, DiskChoice::Asked(candidates), _) => {
-            Orders::Question(DiskQuestion { session: id, candidates })
+        (State::Waiting, DiskChoice::Asked(candidates), job) => {
+            Orders::Question(DiskQuestion { session: id, wanted_for: use_of(job), candidates })
         }
         (State::Running { .. }, DiskChoice::Pinned(source), Job::Capture { master, .. }) => {
             let master_name = master.to_string();
@@ -99,5 +99,12 @@ fn orders_of(session: Session, key: &VerifyingKey) -> Orders {
         // Its version is listed already. The computer is to start from its own disk and not to stay here for ever.
         (State::Succeeded, ..) => Orders::Reboot,
         _ => Orders::Wait,
+    }
+}
+
+fn use_of(job: Job) -> DiskUse {
+    match job {
+        Job::Capture { master, .. } => DiskUse::Capture { master_name: master.to_string() },
+        Job::Deploy { master, version, .. } => DiskUse::Deploy { master_name: master.to_string(), version },
     }
 }
