@@ -13,4 +13,5 @@ pub mod imaging;
 pub mod inventory;
 pub mod network;
 pub mod server;
+mod sysfs;
 pub mod transfer;
