@@ -115,6 +115,16 @@ pub enum ChunkContent {
     DontCare,
 }
 
+impl ChunkContent {
+    /// The chunk that the content is to be fetched as, if any.
+    pub fn id(self) -> Option<ChunkId> {
+        match self {
+            Self::Data(id) => Some(id),
+            Self::Zero | Self::DontCare => None,
+        }
+    }
+}
+
 impl Region {
     /// Every chunk of the region with its place on the disk, in order.
     pub fn chunks(&self, chunk_size: ChunkSize) -> impl Iterator<Item = (Extent, ChunkContent)> + Send + '_ {

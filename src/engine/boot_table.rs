@@ -12,7 +12,7 @@ use mimeo_core::{
         table::{TableWrite, TableWrites, WHOLE_DISK},
     },
     failure::FailureCause,
-    manifest::{ChunkContent, Manifest, RegionKind},
+    manifest::{Manifest, RegionKind},
     units::{Extent, MIB},
 };
 
@@ -148,7 +148,7 @@ fn fetch_head(manifest: &Manifest, link: &Link<'_>) -> Result<Vec<u8>, Halt> {
         .chunks(manifest.chunk_size)
         .take_while(|(place, _)| place.start_bytes < HEAD_BYTES)
         .collect();
-    let mut ids: Vec<ChunkId> = chunks.iter().filter_map(|(_, content)| data_id(*content)).collect();
+    let mut ids: Vec<ChunkId> = chunks.iter().filter_map(|(_, content)| content.id()).collect();
     ids.sort_unstable();
     ids.dedup();
     // A megabyte has at most 16 chunks: one request.
@@ -156,7 +156,7 @@ fn fetch_head(manifest: &Manifest, link: &Link<'_>) -> Result<Vec<u8>, Halt> {
     let mut head = vec![];
     for (place, content) in chunks {
         head.resize(place.end_bytes() as usize, 0);
-        if let Some(id) = data_id(content) {
+        if let Some(id) = content.id() {
             let bytes = plain.get(&id).filter(|bytes| bytes.len() as u64 == place.length_bytes);
             let bytes = bytes.ok_or_else(|| wrong_length(id, place))?;
             head[inside(place, 0)].copy_from_slice(bytes);
@@ -169,13 +169,6 @@ fn fetch_head(manifest: &Manifest, link: &Link<'_>) -> Result<Vec<u8>, Halt> {
 pub(crate) fn wrong_length(chunk: ChunkId, place: Extent) -> FailureCause {
     FailureCause::ManifestRefused {
         detail: format!("chunk {chunk} does not have the length of its place, {place}"),
-    }
-}
-
-pub(crate) fn data_id(content: ChunkContent) -> Option<ChunkId> {
-    match content {
-        ChunkContent::Data(id) => Some(id),
-        ChunkContent::Zero | ChunkContent::DontCare => None,
     }
 }
 

@@ -17,6 +17,7 @@ mod pipeline;
 mod plan;
 mod runs;
 mod slots;
+pub mod sysfs;
 mod used;
 mod verify;
 mod write;

@@ -2,10 +2,9 @@
 
 use mimeo_core::{chunk::ChunkId, failure::FailureCause, manifest::ChunkContent, units::Extent};
 
-use crate::disk::exclusive::{ExclusiveDisk, SourceDisk};
 use crate::{
-    boot_table::data_id,
     deploy::{Deploy, carried},
+    disk::exclusive::{ExclusiveDisk, SourceDisk},
     halt::Halt,
     pipeline,
     slots::{Slots, batches, spans},
@@ -55,7 +54,7 @@ fn compare(job: &Deploy<'_>, (chunks, mut slots): Batch) -> Result<u64, Halt> {
         let slot = slots.chunk_mut(index, place);
         let withheld = job.table.restore(place, slot);
         if !withheld || !holds(slot, content) {
-            let chunk = data_id(content).unwrap_or_else(|| ChunkId::of(&vec![0; slot.len()]));
+            let chunk = content.id().unwrap_or_else(|| ChunkId::of(&vec![0; slot.len()]));
             return Err(FailureCause::VerifyMismatch { offset_bytes: place.start_bytes, chunk }.into());
         }
         bytes += place.length_bytes;

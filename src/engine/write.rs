@@ -9,13 +9,13 @@ use mimeo_core::{
     units::Extent,
 };
 
-use crate::disk::{
-    buffer::AlignedBuffer,
-    exclusive::{ExclusiveDisk, SourceDisk},
-};
 use crate::{
-    boot_table::{self, data_id, wrong_length},
+    boot_table::{self, wrong_length},
     deploy::{Deploy, carried},
+    disk::{
+        buffer::AlignedBuffer,
+        exclusive::{ExclusiveDisk, SourceDisk},
+    },
     fetch::fetch,
     halt::Halt,
     link::Link,
@@ -166,13 +166,13 @@ fn complete(job: &Deploy<'_>, Looked { chunks, mut slots, read }: Looked) -> Res
     for (index, &(place, content)) in chunks.iter().enumerate() {
         let in_place = read[index] && !job.table.touches(place) && holds(slots.chunk(index, place), content);
         differs.push(!in_place);
-        wanted.extend(data_id(content).filter(|_| !in_place));
+        wanted.extend(content.id().filter(|_| !in_place));
     }
     let wanted: Vec<ChunkId> = wanted.into_iter().collect();
     let plain = fetch(job.link, &wanted)?;
     for (index, &(place, content)) in chunks.iter().enumerate().filter(|(index, _)| differs[*index]) {
         let slot = slots.chunk_mut(index, place);
-        match data_id(content) {
+        match content.id() {
             Some(id) => {
                 let bytes = plain.get(&id).filter(|bytes| bytes.len() == slot.len());
                 slot.copy_from_slice(bytes.ok_or_else(|| wrong_length(id, place))?);

@@ -7,6 +7,7 @@
 use std::{fs, io, path::Path, process::Command, thread, time::Duration};
 
 use mimeo_core::{
+    causes::causes,
     messages::Language,
     text::{size, texts},
 };
@@ -57,7 +58,7 @@ pub fn run() -> ! {
         Ok(Ended::Killed(Signal::SIGKILL)) => "SIGKILL: out of memory".to_owned(),
         Ok(Ended::Killed(signal)) => signal.to_string(),
         Ok(Ended::Code(code)) => format!("exit code {code}"),
-        Err(error) => format!("{:#}", anyhow::Error::from(error)),
+        Err(error) => causes(&error),
     };
     let picture = last_words(&reason, SHOW_REASON_FOR);
     let cmdline = fs::read_to_string("/proc/cmdline").unwrap_or_default();

@@ -51,22 +51,24 @@ impl Question {
             Line::default(),
             Line::raw(texts.say_with("console-question-page", &[("page", &page)])),
             Line::raw(texts.say_with("console-question-command", &[("session", &session.to_string())])),
-            Line::default(),
+            Line::raw(more(texts, candidates.len())),
         ];
         let numbered = (1..).zip(candidates.iter().zip(&self.partitions));
         for (number, (pin, partitions)) in numbered.take(CANDIDATES_SHOWN_MAX) {
             lines.push(Line::raw(format!("{number:>3}  {}", failure::disk(texts, pin))));
             lines.push(Line::raw(format!("{INDENT}{}", clip(&seen(texts, partitions), columns))));
         }
-        if let Some(more @ 1..) = candidates.len().checked_sub(CANDIDATES_SHOWN_MAX) {
-            let more = more.to_string();
-            lines.push(Line::raw(format!(
-                "{INDENT}{}",
-                texts.say_with("console-question-more", &[("count", &more)])
-            )));
-        }
         Text::from(lines)
     }
+}
+
+/// That not all disks are shown, where that is so.
+fn more(texts: &Texts, count: usize) -> String {
+    if count <= CANDIDATES_SHOWN_MAX {
+        return String::new();
+    }
+    let numbers = [("shown", &*CANDIDATES_SHOWN_MAX.to_string()), ("count", &*count.to_string())];
+    texts.say_with("console-question-more", &numbers)
 }
 
 /// The partitions in one line: number, file system, size, name.

@@ -5,13 +5,11 @@ use std::{fs, path::Path};
 
 use mimeo_core::machine::{FirmwareMode, Identity, Processor, SecureBoot};
 
+use mimeo_engine::sysfs;
+
 /// What SMBIOS says, by the kernel's decoding of it.
 pub fn identity() -> Identity {
-    let dmi = |name: &str| {
-        let text = fs::read_to_string(Path::new("/sys/class/dmi/id").join(name)).ok()?;
-        let text = text.trim();
-        (!text.is_empty()).then(|| text.to_owned())
-    };
+    let dmi = |name: &str| sysfs::word(&Path::new("/sys/class/dmi/id").join(name));
     Identity {
         system_uuid: dmi("product_uuid"),
         system_serial: dmi("product_serial"),

@@ -1,14 +1,22 @@
 //! The network cards, by the kernel's `/sys` and its netlink.
 
-use std::{fs, io, net::Ipv4Addr, path::Path};
+use std::{
+    fs, io,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
 
 use futures_util::TryStreamExt;
 use mimeo_core::{causes::causes, ids::MacAddr};
 use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder, packet_route::route::RouteScope};
 
 use super::dhcp::{Lease, Route};
+use mimeo_engine::sysfs;
 
 const SYS_NET: &str = "/sys/class/net";
+
+/// Ethernet among the kernel's kinds of links (`if_arp.h`).
+const ARPHRD_ETHER: u16 = 1;
 
 /// A wired network card.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,42 +44,44 @@ pub fn wired() -> Vec<Interface> {
 }
 
 fn read(folder: &Path) -> Option<Interface> {
-    let text = |name: &str| fs::read_to_string(folder.join(name)).ok().map(|text| text.trim().to_owned());
-    // Bridges, tunnels and the loopback have no device behind them; 1 is Ethernet (ARPHRD_ETHER).
-    if !folder.join("device").exists() || folder.join("wireless").exists() || text("type")? != "1" {
+    // Bridges, tunnels and the loopback have no device behind them.
+    if !folder.join("device").exists()
+        || folder.join("wireless").exists()
+        || sysfs::number(&folder.join("type")) != Some(ARPHRD_ETHER)
+    {
         return None;
     }
-    let mac: MacAddr = text("address")?.parse().ok()?;
+    let mac: MacAddr = sysfs::word(&folder.join("address"))?.parse().ok()?;
     let name = folder.file_name()?.to_str()?.to_owned();
-    mac.is_individual().then_some(Interface { name, index: text("ifindex")?.parse().ok()?, mac })
+    let index = sysfs::number(&folder.join("ifindex"))?;
+    mac.is_individual().then_some(Interface { name, index, mac })
 }
 
 impl Interface {
     /// Whether a cable with something alive at its other end is plugged in. Says no while the card is down.
     pub fn has_link(&self) -> bool {
-        self.read("carrier").is_some_and(|carrier| carrier == "1")
+        sysfs::number(&self.folder().join("carrier")) == Some(1_u8)
     }
 
     /// Speed of the link in megabits per second, where the driver knows.
     pub fn speed_mbps(&self) -> Option<u32> {
-        self.read("speed")?.parse().ok()
+        sysfs::number(&self.folder().join("speed"))
     }
 
     /// Whether the card hangs on USB: an adapter or a dock, which somebody carries to the next machine.
     pub fn on_usb(&self) -> bool {
-        let device = fs::canonicalize(Path::new(SYS_NET).join(&self.name).join("device"));
+        let device = fs::canonicalize(self.folder().join("device"));
         device.is_ok_and(|path| path.iter().any(|part| part.to_string_lossy().starts_with("usb")))
     }
 
     /// The driver's name.
     pub fn driver(&self) -> Option<String> {
-        let link = fs::read_link(Path::new(SYS_NET).join(&self.name).join("device/driver")).ok()?;
+        let link = fs::read_link(self.folder().join("device/driver")).ok()?;
         Some(link.file_name()?.to_str()?.to_owned())
     }
 
-    fn read(&self, name: &str) -> Option<String> {
-        let path = Path::new(SYS_NET).join(&self.name).join(name);
-        fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+    fn folder(&self) -> PathBuf {
+        Path::new(SYS_NET).join(&self.name)
     }
 }
 

@@ -13,6 +13,7 @@ pub mod socket;
 
 use std::{
     collections::{BTreeMap, HashSet},
+    error::Error,
     net::{Ipv4Addr, SocketAddr, TcpStream},
     sync::{
         Arc,
@@ -22,6 +23,8 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+
+use mimeo_core::causes::causes;
 
 use self::{
     dhcp::Lease,
@@ -160,7 +163,7 @@ impl Search {
                 match self.setup.up(card) {
                     Ok(()) => _ = self.switched_on.insert(card.index),
                     // A card whose driver lacks its firmware must not keep the others from trying.
-                    Err(error) => self.note(card, format!("{:#}", anyhow::Error::from(error))),
+                    Err(error) => self.note(card, causes(&error)),
                 }
             }
             if !card.has_link() {
@@ -206,17 +209,17 @@ impl Search {
         let lease = match answer {
             Ok(lease) => lease,
             Err(error) => {
-                self.note(&interface, format!("{:#}", anyhow::Error::from(error)));
+                self.note(&interface, causes(&error));
                 return None;
             }
         };
         self.had_address = true;
         say(Progress::Reaching { card: interface.name.clone(), address: lease.address });
-        let reached = self.setup.configure(&interface, &lease).map_err(anyhow::Error::from).and_then(|()| {
-            TcpStream::connect_timeout(&self.server, CONNECT_WITHIN).map(drop).map_err(anyhow::Error::from)
-        });
-        let Err(error) = reached else { return Some(Connection { interface, lease }) };
-        self.note(&interface, format!("has the address {}, but {error:#}", lease.address));
+        let configured = self.setup.configure(&interface, &lease).map_err(|error| causes(&error));
+        let connect = || TcpStream::connect_timeout(&self.server, CONNECT_WITHIN).map(drop);
+        let reached = configured.and_then(|()| connect().map_err(|error| causes(&error)));
+        let Err(reason) = reached else { return Some(Connection { interface, lease }) };
+        self.note(&interface, format!("has the address {}, but {reason}", lease.address));
         // The next card must not find this one's route in its way.
         if let Err(error) = self.setup.deconfigure(&interface) {
             tracing::warn!(interface = interface.name, %error, "taking the address away");
@@ -270,13 +273,14 @@ fn replace_address(setup: &Setup, interface: &Interface) -> Lease {
         setup.deconfigure(interface)?;
         let lease = socket::acquire(interface, ADDRESS_WITHIN, &never)?;
         setup.configure(interface, &lease)?;
-        Ok::<_, anyhow::Error>(lease)
+        Ok::<_, Box<dyn Error>>(lease)
     };
     loop {
         match try_once() {
             Ok(lease) => return lease,
             Err(error) => {
-                tracing::warn!(interface = interface.name, "no new address yet: {error:#}");
+                let reason = causes(&*error);
+                tracing::warn!(interface = interface.name, reason, "no new address yet");
                 thread::sleep(ASK_AGAIN_AFTER);
             }
         }

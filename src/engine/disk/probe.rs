@@ -11,6 +11,7 @@ use mimeo_core::{
 };
 
 use super::device::{Access, BlockDevice, KernelDevice, OpenDeviceError};
+use crate::sysfs;
 
 /// A look at the disks of a computer. [`SysProbe`] looks at this one.
 pub trait DiskProbe: Sync {
@@ -71,7 +72,8 @@ impl DiskProbe for SysProbe {
 /// Describes one entry of `/sys/block`; `None` for what is no piece of hardware (loop, RAM, device mapper, RAID:
 /// they lack the `device` link), has no medium, or is only a path to another entry.
 fn describe(folder: &Path, name: &str, dev: &Path) -> Option<FoundDisk> {
-    let number = |path: &str| text(folder, path)?.parse::<u64>().ok();
+    let text = |path: &str| sysfs::word(&folder.join(path));
+    let number = |path: &str| sysfs::number::<u64>(&folder.join(path));
     // The eMMC's boot areas and the spare paths of a multipath NVMe namespace are not disks of their own.
     let aside = name.starts_with("mmcblk") && name.contains("boot") || number("hidden") == Some(1);
     if aside || !folder.join("device").exists() {
@@ -83,14 +85,12 @@ fn describe(folder: &Path, name: &str, dev: &Path) -> Option<FoundDisk> {
     let logical_sector = sector("queue/logical_block_size")?;
     let transport = transport(folder, name);
     let optical_or_floppy = name.starts_with("sr") || name.starts_with("fd");
-    let card = text(folder, "device/type").as_deref() == Some("SD");
+    let card = text("device/type").as_deref() == Some("SD");
     let facts = DiskFacts {
         kernel_name: name.to_owned(),
-        model: text(folder, "device/model").or_else(|| text(folder, "device/name")),
-        serial: text(folder, "serial")
-            .or_else(|| text(folder, "device/serial"))
-            .or_else(|| unit_serial(folder)),
-        wwn: text(folder, "wwid").or_else(|| text(folder, "device/wwid")),
+        model: text("device/model").or_else(|| text("device/name")),
+        serial: text("serial").or_else(|| text("device/serial")).or_else(|| unit_serial(folder)),
+        wwn: text("wwid").or_else(|| text("device/wwid")),
         size_bytes,
         logical_sector,
         physical_sector: sector("queue/physical_block_size").unwrap_or(logical_sector),
@@ -102,11 +102,6 @@ fn describe(folder: &Path, name: &str, dev: &Path) -> Option<FoundDisk> {
         transport,
     };
     Some(FoundDisk { device: dev.join(name), facts })
-}
-
-/// One file of a sysfs folder as the server keeps it, by which a plan pins the disk; `None` where it is absent or empty.
-fn text(folder: &Path, path: &str) -> Option<String> {
-    word(&String::from_utf8_lossy(&fs::read(folder.join(path)).ok()?))
 }
 
 /// The serial number of a SCSI or SATA disk: vital product data page 0x80 (SPC-4, 7.8.15), which the kernel
