@@ -11,6 +11,10 @@ use crate::{
 pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
     let bytes = |count: u64| size::bytes(texts.language(), count);
     let say = |key: &str, values: &[(&str, &str)]| texts.say_with(key, values);
+    let of_partition = |key: &str, partition: &u32, filesystem: &FileSystem| {
+        let partition = partition.to_string();
+        say(key, &[("partition", &partition), ("filesystem", filesystem_name(*filesystem))])
+    };
     match cause {
         FailureCause::DiskMissing { wanted } => missing(texts, wanted),
         FailureCause::DiskAmbiguous { wanted, found } => {
@@ -31,8 +35,7 @@ pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
         FailureCause::DiskBusy { holder } => say("failure-disk-busy", &[("holder", holder)]),
         FailureCause::SourceTable { detail } => say("failure-source-table", &[("detail", detail)]),
         FailureCause::SourceUnclean { partition, filesystem, reason } => {
-            let key = unclean_key(*filesystem, *reason);
-            say(key, &[("partition", &partition.to_string()), ("filesystem", filesystem_name(*filesystem))])
+            of_partition(unclean_key(*filesystem, *reason), partition, filesystem)
         }
         FailureCause::SourceDamaged { partition, filesystem, detail } => say(
             "failure-source-damaged",
@@ -42,14 +45,12 @@ pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
                 ("detail", detail),
             ],
         ),
-        FailureCause::SourceJournalElsewhere { partition, filesystem } => say(
-            journal_elsewhere_key(*filesystem),
-            &[("partition", &partition.to_string()), ("filesystem", filesystem_name(*filesystem))],
-        ),
-        FailureCause::SourceFilesElsewhere { partition, filesystem } => say(
-            "failure-files-elsewhere",
-            &[("partition", &partition.to_string()), ("filesystem", filesystem_name(*filesystem))],
-        ),
+        FailureCause::SourceJournalElsewhere { partition, filesystem } => {
+            of_partition(journal_elsewhere_key(*filesystem), partition, filesystem)
+        }
+        FailureCause::SourceFilesElsewhere { partition, filesystem } => {
+            of_partition("failure-files-elsewhere", partition, filesystem)
+        }
         FailureCause::ReadFailed { offset_bytes, detail } => {
             say("failure-read", &[("offset", &offset_bytes.to_string()), ("detail", detail)])
         }

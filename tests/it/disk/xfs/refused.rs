@@ -5,8 +5,7 @@ use std::{fs, io::Write as _};
 use mimeo_core::failure::UncleanReason;
 
 use super::{
-    FileSystem, Image, MIB, UsedBlocksError, age, check_restored, fields, mkfs, refusal, run, run_any,
-    used_blocks, xfs_db,
+    FileSystem, Image, MIB, UsedBlocksError, age, check_restored, fields, mkfs, refusal, run, run_any, xfs_db,
 };
 
 fn copy(image: &Image) -> Image {
