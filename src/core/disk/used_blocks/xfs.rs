@@ -69,8 +69,8 @@ fn mark(superblock: &Superblock, group: &Group, used: Range<u64>, gathered: &mut
 
 /// The blocks of a group that are known to be in use without its trees: the four headers, the roots, the log.
 fn fixed_blocks(superblock: &Superblock, group: &Group) -> Vec<Range<u64>> {
-    let mut fixed = vec![0..superblock.header_blocks()];
-    fixed.extend(group.roots().map(|root| root..root + 1));
+    let mut fixed: Vec<Range<u64>> = group.roots().map(|root| root..root + 1).collect();
+    fixed.push(0..superblock.header_blocks());
     let start = superblock.group_start(group.number) * superblock.block_bytes;
     let end = start + group.blocks * superblock.block_bytes;
     let log = superblock.log;
