@@ -113,6 +113,49 @@ async fn wrong_passwords_and_wrong_codes_are_sentences_and_logging_out_ends_it()
 }
 
 #[tokio::test]
+async fn versions_are_removed_behind_a_page_that_names_them() {
+    let house = House::start().await;
+    let machine =
+        Machine::boot(&house, MAC, workstation(MAC, "4XK2LM3", vec![disk(Some("S1"), 512 * GIB)])).await;
+    publish(&house, "debian-12").await;
+    publish(&house, "debian-12").await;
+    let mut person = Person::administrator(&house, "en").await;
+    assert!(person.read("/masters").await.contains("href=\"/masters/remove?master=debian-12@1\""));
+    let page = person.read("/masters/remove?master=debian-12@1").await;
+    assert!(page.contains("Remove debian-12@1 for good") && !page.contains("debian-12@2"), "{page}");
+    assert!(person.read("/masters").await.contains("debian-12@1"), "looking removes nothing");
+    let page = person.read("/masters/remove?master=debian-12").await;
+    let shown = field(&page, "versions").expect("what is removed");
+    assert!(page.contains("debian-12@1") && page.contains("debian-12@2"), "{page}");
+
+    publish(&house, "debian-12").await;
+    let seen = person.send("/masters/remove", &[("master", "debian-12"), ("versions", &*shown)]).await;
+    assert_eq!(seen.status, StatusCode::CONFLICT);
+    assert!(seen.text.contains("has other versions by now") && seen.text.contains("href=\"/masters\""));
+    let latest = "debian-12".parse().expect("a master");
+    let now = Timestamp::now();
+    let deploy = house.services.request_deploy(machine.computer, &latest, None, None, now).await;
+    let session = deploy.expect("requested").id;
+    let form = [("master", "debian-12@3"), ("versions", "3")];
+    let seen = person.send("/masters/remove", &form).await;
+    assert_eq!(seen.status, StatusCode::CONFLICT);
+    assert!(seen.text.contains(&format!("session {session} waits or runs")), "{}", seen.text);
+
+    let seen = person.send("/masters/remove", &[("master", "debian-12@1"), ("versions", "1")]).await;
+    assert_eq!(seen.location.as_deref(), Some("/masters"));
+    let page = person.read("/masters").await;
+    assert!(!page.contains("debian-12@1") && page.contains("debian-12@2") && page.contains("debian-12@3"));
+    for gone in ["debian-12@1", "debian-12@9", "windows"] {
+        let seen = person.get(&format!("/masters/remove?master={gone}")).await;
+        assert_eq!(seen.status, StatusCode::NOT_FOUND, "{gone}");
+    }
+    person.speak("fr");
+    assert!(
+        person.read("/masters/remove?master=debian-12@2").await.contains("Supprimer debian-12@2\u{202f}?")
+    );
+}
+
+#[tokio::test]
 async fn a_form_on_a_page_of_another_site_does_nothing() {
     let house = House::start().await;
     let machine =
@@ -122,7 +165,15 @@ async fn a_form_on_a_page_of_another_site_does_nothing() {
     let shown = field(&person.read(&format!("{capture}?master=x")).await, "shown").expect("a disk");
     let form = [("master", "x"), ("disk", "S1"), ("shown", &*shown)];
     for origin in [None, Some("null"), Some("https://evil.example")] {
-        for path in [&*capture, "/logout", "/login", "/language", "/sessions/1/cancel", "/computers/1"] {
+        for path in [
+            &*capture,
+            "/logout",
+            "/login",
+            "/language",
+            "/sessions/1/cancel",
+            "/computers/1",
+            "/masters/remove",
+        ] {
             let answer = person.send_from(origin, path, &form).await;
             assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path} from {origin:?}");
             assert!(answer.text.contains("does not come from a page of this server"), "{}", answer.text);

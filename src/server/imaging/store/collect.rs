@@ -221,11 +221,13 @@ impl Collection {
         let mut plan = Plan::default();
         for pack in self.store.index().pack_uses(self.floor) {
             let waste_bytes = pack.bytes.saturating_sub(pack.live_bytes);
-            match () {
-                () if self.pinned.contains(&pack.name) => {}
-                () if pack.live_chunks == 0 => plan.dead.push(pack),
-                () if waste_bytes >= pack.bytes / WASTE_MIN_DIVISOR => plan.wasteful.push(pack),
-                () => {}
+            if self.pinned.contains(&pack.name) {
+                continue;
+            }
+            if pack.live_chunks == 0 {
+                plan.dead.push(pack);
+            } else if waste_bytes >= pack.bytes / WASTE_MIN_DIVISOR {
+                plan.wasteful.push(pack);
             }
         }
         // What frees most for the least work goes first, should the room or the time not suffice for all.

@@ -3,6 +3,7 @@ use std::{collections::BTreeSet, num::NonZeroUsize, sync::Mutex};
 use mimeo_core::{
     chunk::{ChunkId, Codec, OpenChunkError, SealedChunk, open, seal},
     manifest::{ManifestRoot, SignedManifest},
+    messages::records::HEADER_BYTES,
 };
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_oneof, proptest};
 
@@ -12,6 +13,8 @@ use super::{
     error::StoreError,
     faulty::{Cut, Disk},
     intake::Stored,
+    pace::Pace,
+    pack::{ENTRY_BYTES, PackName, TRAILER_BYTES},
     verify::VerifyProgress,
 };
 
@@ -200,6 +203,59 @@ async fn a_damaged_chunk_is_named_with_its_pack_and_the_next_capture_brings_it_a
     put_all(&store, [1]).await;
     assert_holds(&store, [1]).await;
     assert_eq!(verify(&store, &ids([1])).await.proved_chunks, 1);
+}
+
+/// Each region of a pack in turn, damaged while the store is open and while it is not.
+#[tokio::test]
+async fn damage_in_every_region_of_a_pack_is_found_and_named() {
+    let disk = Disk::default();
+    put_all(&disk.open(OPTIONS).await, 0..3).await;
+    let object = disk.pack_names().await.remove(0);
+    let pack = PackName::of_object(&object).expect("a pack");
+    let sound = disk.read(&object).await;
+    let (end, footer) = (sound.len(), sound.len() - TRAILER_BYTES - 3 * ENTRY_BYTES);
+    let regions = [
+        ("magic of a record", 1),
+        ("id in a record", 20),
+        ("frame", HEADER_BYTES + 10),
+        ("last byte of the records", footer - 1),
+        ("id in the footer", footer + 3),
+        ("offset in the footer", footer + 33),
+        ("length in the footer", footer + 41),
+        ("magic of the trailer", end - TRAILER_BYTES),
+        ("format version", end - TRAILER_BYTES + 8),
+        ("number of records", end - TRAILER_BYTES + 12),
+        ("hash", end - 1),
+    ];
+    for (region, at) in regions {
+        let open = disk.open(OPTIONS).await;
+        let mut damaged = sound.clone();
+        damaged[at] ^= 0x20;
+        disk.write(&object, damaged).await;
+        let opened_after = disk.open(OPTIONS).await;
+        let in_records = at < footer;
+        for (store, was_open) in [(open, true), (opened_after, false)] {
+            let unreadable = store.stats().await.expect("stats").unreadable_packs;
+            let named = unreadable.iter().any(|unreadable| unreadable.pack == pack);
+            assert_eq!(named, !was_open && !in_records, "{region}");
+            let found = store.verify_pack(pack, Pace::UNLIMITED).await.expect("read");
+            assert!(found.damaged.iter().all(|damage| damage.pack == pack), "{region}");
+            let expect = match (in_records, was_open) {
+                (true, _) => 1,
+                (false, true) => 3,
+                // It is not known as a pack any more; what it held counts as damaged already.
+                (false, false) => 0,
+            };
+            assert_eq!(found.damaged.len(), expect, "{region}, open {was_open}: {found:?}");
+            let lost = store.missing(&ids(0..3));
+            assert_eq!(lost.len(), if in_records { 1 } else { 3 }, "{region}, open {was_open}");
+            for id in lost {
+                let error = store.read(id).await.expect_err("it is damaged");
+                assert!(matches!(error, StoreError::Damaged(damage) if damage.pack == pack), "{region}");
+            }
+        }
+        disk.write(&object, sound.clone()).await;
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     num::NonZeroUsize,
+    sync::{Arc, Mutex},
 };
 
 use ed25519_dalek::SigningKey;
@@ -244,6 +245,71 @@ async fn a_deploy_reads_on_while_its_chunks_move() {
     assert_eq!(collected.rewritten_packs, 20);
     reading.await.expect("every read was right");
     assert_eq!(store.stats().await.expect("stats").damaged_chunks, 0, "a move is no damage");
+}
+
+/// Two captures that are listed and removed again, a deploy, and collections, for a while and all at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn captures_a_deploy_and_collections_at_once_cost_no_needed_chunk() {
+    let store = Disk::default().open(OPTIONS).await;
+    let deployed: Vec<u8> = (0..40).step_by(2).collect();
+    let root = publish(&store, &deployed).await.expect("published");
+    let listed = Arc::new(Mutex::new(BTreeMap::from([(root.0, deployed.clone())])));
+    let captures: Vec<_> = [3, 7]
+        .into_iter()
+        .map(|step: u8| {
+            let (store, listed) = (store.clone(), listed.clone());
+            tokio::spawn(async move {
+                for round in 0..60u8 {
+                    let numbers: Vec<u8> = (0..20).map(|at| (round + at * step) % 60).collect();
+                    let mut capture = Capture::begin(&store, numbers.clone()).await;
+                    while !capture.to_bring.is_empty() {
+                        capture.bring(4).await;
+                        tokio::task::yield_now().await;
+                    }
+                    capture.intake.finish().await.expect("finished");
+                    assert_eq!(store.hold().missing(&ids(&numbers)), [], "what was promised is there");
+                    let root = store.put_manifest(&manifest(&numbers)).await.expect("written");
+                    listed.lock().expect("lock").insert(root.0, numbers.clone());
+                    drop(capture);
+                    check_holds(&store, &numbers).await.expect("what was listed is whole");
+                    if round % 5 != 0 {
+                        listed.lock().expect("lock").retain(|_, kept| *kept != numbers);
+                    }
+                }
+            })
+        })
+        .collect();
+    let reading = {
+        let store = store.clone();
+        tokio::spawn(async move {
+            for _ in 0..200 {
+                let chunks = store.read_many(&ids(&deployed)).await.expect("the deploy goes on");
+                assert!(
+                    deployed.iter().zip(&chunks).all(|(&number, sealed)| open(sealed) == Ok(content(number)))
+                );
+                tokio::task::yield_now().await;
+            }
+        })
+    };
+    let mut collections = 0;
+    while captures.iter().any(|capture| !capture.is_finished()) || collections < 3 {
+        let mut collection = store.begin_collection().expect("nobody else collects");
+        let roots: Vec<_> = listed.lock().expect("lock").keys().map(|&root| ManifestRoot(root)).collect();
+        for root in roots {
+            collection.mark(root).await.expect("a listed version has its manifest");
+        }
+        collection.sweep(SWEEP, &|_| ()).await.expect("swept");
+        collections += 1;
+    }
+    for capture in captures {
+        capture.await.expect("no capture failed");
+    }
+    reading.await.expect("every read was right");
+    let left = listed.lock().expect("lock").clone();
+    for numbers in left.values() {
+        assert_holds(&store, numbers).await;
+    }
+    assert_eq!(store.stats().await.expect("stats").damaged_chunks, 0);
 }
 
 #[tokio::test]
