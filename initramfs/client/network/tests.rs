@@ -180,8 +180,15 @@ fn an_address_that_somebody_uses_is_declined_and_routes_come_with_the_next() {
     ]);
     setup.up(&second).expect("up");
     let over = std::sync::atomic::AtomicBool::new(false);
-    // Told to the server within a second, with no time left for another.
-    let error = acquire(&second, Duration::from_secs(1), &over).expect_err("it is taken");
+    // Told to the server within a second, with no time left for another. A machine that is busy may take longer to
+    // start the server.
+    let until = Instant::now() + Duration::from_secs(20);
+    let error = loop {
+        match acquire(&second, Duration::from_secs(1), &over).expect_err("it is taken") {
+            DhcpError::NoAnswer(_) if Instant::now() < until => {}
+            error => break error,
+        }
+    };
     let DhcpError::AddressTaken { address, .. } = error else { panic!("{error}") };
     assert_eq!(address, Ipv4Addr::new(10, 99, 0, 55));
     let lease = acquire(&second, Duration::from_secs(15), &over).expect("another address");
