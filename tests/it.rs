@@ -16,6 +16,8 @@ mod disk;
 mod engine;
 #[path = "it/fuzz.rs"]
 mod fuzz;
+#[path = "it/image.rs"]
+mod image;
 #[path = "it/listener.rs"]
 mod listener;
 #[path = "it/sessions.rs"]

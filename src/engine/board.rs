@@ -44,7 +44,7 @@ impl Board {
     }
 
     /// Changes the figures of the running phase.
-    pub(crate) fn update(&self, change: impl FnOnce(&mut Progress)) {
+    pub fn update(&self, change: impl FnOnce(&mut Progress)) {
         change(&mut self.lock().progress);
     }
 

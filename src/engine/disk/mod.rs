@@ -9,4 +9,5 @@ pub mod buffer;
 pub mod device;
 pub mod exclusive;
 mod ioctl;
+pub mod path;
 pub mod probe;

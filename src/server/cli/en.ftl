@@ -36,6 +36,8 @@ column-new = NEW
 column-shared = SHARED
 column-freed-if-removed = FREED IF REMOVED
 column-ratio = RATIO
+column-partition = PARTITION
+column-used = USED
 none-computers = There are no computers yet: start one from the network and choose "register this computer".
 none-masters = There are no masters yet: make one with "mimeo capture COMPUTER --name NAME".
 none-sessions = There are no sessions. Begin one with "mimeo capture" or "mimeo deploy".
@@ -228,3 +230,17 @@ remove-type = Type { $name } to remove it:
 remove-nothing = nothing was removed
 remove-done = { $version } is removed.
 remove-freed-later = What only this needed in the store is freed by the next collection: "mimeo store gc" runs one now.
+
+## Images on this machine
+
+image-none = There is nothing here yet: make a version with "mimeo image capture".
+image-no-library = there is no library of masters in { $folder }: "mimeo image capture" makes one
+image-no-version = the capture ended without a version
+image-interrupted = interrupted, nothing was made
+image-captured = { $version }: { $read } read, { $stored } added to the store, { $seconds } s.
+image-restored = { $version } is on { $target }, read back and compared: { $written } written, { $seconds } s.
+image-verifies = Reading back
+image-verified = { $version }: { $sound } chunks are sound.
+image-damaged = { $version } cannot be restored: { $number } chunks are damaged or missing
+image-info = { $version }, a disk of { $disk }, sectors of { $sector } bytes, table: { $table }, manifest { $root }
+image-raw = raw

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mimeo_core::causes::causes;
+use mimeo_core::{causes::causes, failure::Failure};
 use serde_json::{Value, json};
 
 use super::{
@@ -46,6 +46,8 @@ pub(crate) enum CliError {
     Api(ErrorBody),
     /// The answer of another version.
     NotUnderstood(String),
+    /// A capture or a restore of this machine failed.
+    Engine(Failure),
     /// Said already in the language of the one who asked.
     Refused(String),
     /// A session that was followed did not succeed. It has been shown already.
@@ -75,6 +77,7 @@ impl CliError {
             Self::NotUnderstood(_) => "not_understood",
             Self::BadUrl(_) | Self::NoToken | Self::Refused(_) => "refused",
             Self::SessionsFailed { .. } => "sessions_failed",
+            Self::Engine(_) => "failed",
         }
     }
 
@@ -101,6 +104,7 @@ impl CliError {
             Self::Api(body) => refusal::sentence(words, body),
             Self::NotUnderstood(error) => words.say_of("error-not-understood", "error", error),
             Self::Refused(sentence) => sentence.clone(),
+            Self::Engine(failure) => words.failure(failure),
             Self::SessionsFailed { failed, all } => {
                 let values = [("failed", &*failed.to_string()), ("all", &*all.to_string())];
                 words.say_with("error-sessions-failed", &values)
@@ -139,6 +143,7 @@ pub(super) fn report(error: &CliError, out: Output) {
         let (message, details) = match error {
             // As the API says it.
             CliError::Api(body) => (body.message.clone(), body.details.clone()),
+            CliError::Engine(failure) => (sentence, json!(failure)),
             _ => (sentence, Value::Null),
         };
         let body = json!({ "error": error.word(), "message": message, "details": details });

@@ -36,6 +36,8 @@ column-new = NOUVEAU
 column-shared = PARTAGÉ
 column-freed-if-removed = LIBÉRÉ SI SUPPRIMÉ
 column-ratio = RAPPORT
+column-partition = PARTITION
+column-used = UTILISÉ
 none-computers = Aucun ordinateur encore : démarrez-en un sur le réseau et choisissez « Enregistrer cet ordinateur ».
 none-masters = Aucun master encore : créez-en un avec « mimeo capture ORDINATEUR --name NOM ».
 none-sessions = Aucune session. Commencez-en une avec « mimeo capture » ou « mimeo deploy ».
@@ -228,3 +230,17 @@ remove-type = Tapez { $name } pour supprimer :
 remove-nothing = rien n'a été supprimé
 remove-done = { $version } est supprimée.
 remove-freed-later = Ce que cela seul occupait dans le dépôt est libéré au prochain nettoyage : « mimeo store gc » en lance un tout de suite.
+
+## Images on this machine
+
+image-none = Il n'y a encore rien ici : faites une version avec « mimeo image capture ».
+image-no-library = il n'y a pas de bibliothèque de masters dans { $folder } : « mimeo image capture » en crée une
+image-no-version = la capture s'est terminée sans version
+image-interrupted = interrompu, rien n'a été fait
+image-captured = { $version } : { $read } lus, { $stored } ajoutés au dépôt, { $seconds } s.
+image-restored = { $version } est sur { $target }, relu et comparé : { $written } écrits, { $seconds } s.
+image-verifies = Relecture
+image-verified = { $version } : { $sound } morceaux sont intacts.
+image-damaged = { $version } ne peut pas être restauré : { $number } morceaux sont endommagés ou manquent
+image-info = { $version }, un disque de { $disk }, secteurs de { $sector } octets, table : { $table }, manifeste { $root }
+image-raw = brut

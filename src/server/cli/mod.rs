@@ -11,6 +11,7 @@ mod deploy;
 pub(crate) mod failure;
 mod follow;
 mod format;
+mod image;
 mod masters;
 pub(crate) mod notices;
 mod refusal;
@@ -27,7 +28,8 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 
 use self::{
-    connection::Connection, failure::CliError, remove::RemoveOptions, store::StoreCommand, words::Words,
+    connection::Connection, failure::CliError, image::ImageCommand, remove::RemoveOptions,
+    store::StoreCommand, words::Words,
 };
 use crate::{
     api::{computers::LoaderView, dhcp::ForeignServer},
@@ -81,6 +83,9 @@ pub enum Command {
     /// What the store holds, whether it is sound, and what of it can go
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Capture and restore files and devices of this machine, without a server
+    #[command(subcommand)]
+    Image(ImageCommand),
     /// Read a computer's disk into a new version of a master
     Capture(CaptureOptions),
     /// Write a master to the disks of computers, erasing what is there
@@ -220,9 +225,14 @@ pub async fn run(options: Options, command: Command) -> ExitCode {
 }
 
 async fn execute(options: Options, command: Command, out: Output) -> Result<(), CliError> {
+    if let Command::Image(command) = command {
+        return Box::pin(image::run(command, out)).await;
+    }
     let connection = Connection::open(&options)?;
     match command {
-        Command::Serve(_) | Command::Doctor => Err(CliError::Refused(out.words.say("error-needs-no-server"))),
+        Command::Serve(_) | Command::Doctor | Command::Image(_) => {
+            Err(CliError::Refused(out.words.say("error-needs-no-server")))
+        }
         Command::Computers(options) => computers::run(&connection, options, out).await,
         Command::Notices => notices::list(&connection, out).await,
         Command::Masters { command: None } => masters::list(&connection, out).await,

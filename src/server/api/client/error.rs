@@ -87,7 +87,7 @@ impl ClientError {
     fn cause(&self) -> Option<FailureCause> {
         match self {
             Self::Capture(CaptureError::Store(error) | CaptureError::Publish(PublishError::Store(error)))
-            | Self::Fetch(FetchError::Store(error)) => store_cause(error),
+            | Self::Fetch(FetchError::Store(error)) => error.cause(),
             Self::Capture(CaptureError::Publish(PublishError::Damaged { first, .. })) => {
                 Some(FailureCause::ChunkDamaged { chunk: first.chunk, detail: first.detail.clone() })
             }
@@ -139,21 +139,6 @@ fn capture_status(error: &CaptureError) -> StatusCode {
         CaptureError::Store(StoreError::Full { .. }) => StatusCode::INSUFFICIENT_STORAGE,
         CaptureError::Store(StoreError::Refused(_)) => StatusCode::UNPROCESSABLE_ENTITY,
         CaptureError::Store(_) | CaptureError::Publish(_) => StatusCode::INTERNAL_SERVER_ERROR,
-    }
-}
-
-fn store_cause(error: &StoreError) -> Option<FailureCause> {
-    let detail = causes(error);
-    match error {
-        StoreError::Full { .. } => Some(FailureCause::StoreFull { detail }),
-        StoreError::Damaged(damage) => Some(FailureCause::ChunkDamaged { chunk: damage.chunk, detail }),
-        StoreError::Missing { chunk, .. } => Some(FailureCause::ChunkMissing { chunk: *chunk }),
-        StoreError::ManifestMissing { .. } | StoreError::ManifestDamaged { .. } => {
-            Some(FailureCause::ManifestRefused { detail })
-        }
-        // The server comes back, and the client asks again.
-        StoreError::Stopped => None,
-        _ => Some(FailureCause::StoreFailed { detail }),
     }
 }
 

@@ -3,7 +3,9 @@
 use std::{error::Error, io, path::Path, sync::Arc};
 
 use mimeo_core::{
+    causes::causes,
     chunk::{ChunkId, OpenChunkError},
+    failure::FailureCause,
     manifest::{ManifestError, ManifestRoot},
 };
 
@@ -60,6 +62,21 @@ pub struct Damage {
 }
 
 impl StoreError {
+    /// How a session ends that this happens to; `None` where it should ask again, for the server comes back.
+    pub fn cause(&self) -> Option<FailureCause> {
+        let detail = causes(self);
+        match self {
+            Self::Full { .. } => Some(FailureCause::StoreFull { detail }),
+            Self::Damaged(damage) => Some(FailureCause::ChunkDamaged { chunk: damage.chunk, detail }),
+            Self::Missing { chunk, .. } => Some(FailureCause::ChunkMissing { chunk: *chunk }),
+            Self::ManifestMissing { .. } | Self::ManifestDamaged { .. } => {
+                Some(FailureCause::ManifestRefused { detail })
+            }
+            Self::Stopped => None,
+            _ => Some(FailureCause::StoreFailed { detail }),
+        }
+    }
+
     pub(super) fn backend(doing: &'static str, object: &str, source: object_store::Error) -> Self {
         Self::Backend { doing, object: object.into(), source: Arc::new(source) }
     }

@@ -1,0 +1,96 @@
+//! A disk that a person named by its path: an image file, a loop device, a disk of this machine.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::FileTypeExt,
+    path::Path,
+};
+
+use mimeo_core::{disk::ReadAt, machine::disk_facts::DiskFacts, units::SectorSize};
+
+use super::{
+    ioctl,
+    probe::{DiskProbe, FoundDisk},
+};
+use crate::sysfs;
+
+/// The disk behind one path. Whoever types a path means what is there, so no serial number is asked for; what is opened
+/// must still have the length and the sectors that were seen here.
+pub struct PathDisk(FoundDisk);
+
+impl PathDisk {
+    /// Looks at `path`. A device says what sectors it has; a file has none, so `file_sector` is taken for it.
+    ///
+    /// Fails where nothing is there, or neither a file nor a block device.
+    pub fn look(path: &Path, file_sector: SectorSize) -> io::Result<Self> {
+        let device = fs::canonicalize(path)?;
+        let file = File::open(&device)?;
+        let kind = file.metadata()?.file_type();
+        let (logical_sector, physical_sector) = if kind.is_block_device() {
+            sectors(&file, &device)?
+        } else if kind.is_file() {
+            (file_sector, file_sector)
+        } else {
+            let neither = format!("{} is neither a file nor a block device", path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, neither));
+        };
+        let facts = DiskFacts {
+            kernel_name: name(&device),
+            model: None,
+            serial: None,
+            wwn: None,
+            size_bytes: file.length_bytes(),
+            logical_sector,
+            physical_sector,
+            removable: false,
+            transport: None,
+            rotational: false,
+        };
+        Ok(Self(FoundDisk { device, facts }))
+    }
+
+    pub fn facts(&self) -> &DiskFacts {
+        &self.0.facts
+    }
+}
+
+impl DiskProbe for PathDisk {
+    fn disks(&self) -> io::Result<Vec<FoundDisk>> {
+        Ok(vec![self.0.clone()])
+    }
+}
+
+fn sectors(device: &File, path: &Path) -> io::Result<(SectorSize, SectorSize)> {
+    let logical = SectorSize::new(ioctl::logical_sector_bytes(device)?).map_err(io::Error::other)?;
+    let queue = Path::new("/sys/class/block").join(name(path)).join("queue/physical_block_size");
+    let physical = sysfs::number::<u32>(&queue).and_then(|bytes| SectorSize::new(bytes).ok());
+    Ok((logical, physical.unwrap_or(logical)))
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use mimeo_core::units::SectorSize;
+
+    use super::PathDisk;
+    use crate::disk::probe::DiskProbe;
+
+    #[test]
+    fn a_file_is_a_disk_of_its_length_and_a_folder_is_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let image = folder.path().join("disk.img");
+        fs::write(&image, [0; 4096]).expect("an image");
+        let disk = PathDisk::look(&image, SectorSize::B4096).expect("a file");
+        assert_eq!((disk.facts().size_bytes, disk.facts().logical_sector), (4096, SectorSize::B4096));
+        assert_eq!(disk.disks().expect("one").len(), 1);
+        for path in [folder.path(), Path::new("/dev/null"), &folder.path().join("absent")] {
+            assert!(PathDisk::look(path, SectorSize::B512).is_err(), "{}", path.display());
+        }
+    }
+}

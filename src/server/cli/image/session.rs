@@ -1,0 +1,118 @@
+//! One session of the engine on this machine, with its bar.
+
+use std::{
+    io::{self, IsTerminal},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Instant,
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use mimeo_core::messages::{Heartbeat, Outcome, Progress};
+use mimeo_engine::{
+    Ending, Order,
+    board::Board,
+    disk::path::PathDisk,
+    link::{Patience, SessionServer},
+};
+use serde_json::json;
+
+use super::SHOW_EVERY;
+use crate::cli::{Output, failure::CliError, format::word};
+
+/// A session that succeeded.
+pub(super) struct Ended {
+    pub(super) progress: Progress,
+    pub(super) seconds: f64,
+}
+
+/// Runs a session to its end, which takes this thread; Ctrl-C ends it at the next batch.
+pub(super) fn run_session(
+    order: Order<'_>,
+    server: &dyn SessionServer,
+    disk: &PathDisk,
+    board: &Board,
+    out: Output,
+) -> Result<Ended, CliError> {
+    let began = Instant::now();
+    let over = AtomicBool::new(false);
+    let interrupted = tokio::spawn(tokio::signal::ctrl_c());
+    let ending = thread::scope(|scope| {
+        scope.spawn(|| {
+            let bar = Bar::new(out, String::new());
+            while !over.load(Ordering::Relaxed) {
+                if interrupted.is_finished() {
+                    board.stop();
+                }
+                bar.show(&board.standing());
+                thread::sleep(SHOW_EVERY);
+            }
+            bar.finish();
+        });
+        // The engine asks the store and waits for it, which a thread of the runtime must not do.
+        let engine = scope.spawn(|| mimeo_engine::run(order, server, disk, board, Patience::default()));
+        let ending = tokio::task::block_in_place(|| engine.join());
+        over.store(true, Ordering::Relaxed);
+        ending
+    });
+    interrupted.abort();
+    match ending {
+        Ok(Ending::Over(Outcome { failure: None, progress })) => {
+            Ok(Ended { progress, seconds: began.elapsed().as_secs_f64() })
+        }
+        Ok(Ending::Over(Outcome { failure: Some(failure), .. })) => Err(CliError::Engine(failure)),
+        Ok(Ending::Stopped) => Err(CliError::Refused(out.words.say("image-interrupted"))),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+/// Where progress is shown: a bar for a person, lines of JSON for a program, nothing else.
+pub(super) struct Bar {
+    out: Output,
+    bar: Option<ProgressBar>,
+}
+
+impl Bar {
+    pub(super) fn new(out: Output, doing: String) -> Self {
+        let bar = (!out.json && io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::new(0).with_message(doing);
+            let style =
+                ProgressStyle::with_template("{msg:28!}  {bar:28} {percent:>3} %  {elapsed:>4}  {eta:>4}");
+            // The template is ours; if it ever does not parse, the default style shows the same less nicely.
+            if let Ok(style) = style { bar.with_style(style) } else { bar }
+        });
+        Self { out, bar }
+    }
+
+    pub(super) fn show(&self, standing: &Heartbeat) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(self.out.words.phase(standing.phase));
+        }
+        self.show_count(standing.progress.done_bytes, standing.progress.total_bytes);
+        if self.out.json && standing.progress.total_bytes > 0 {
+            let Progress { done_bytes, total_bytes, .. } = standing.progress;
+            tell(
+                &json!({ "phase": word(&standing.phase), "done_bytes": done_bytes, "total_bytes": total_bytes }),
+            );
+        }
+    }
+
+    pub(super) fn show_count(&self, done: u64, total: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(total);
+            bar.set_position(done);
+        }
+    }
+
+    pub(super) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Progress goes where it does not mix with the answer.
+#[expect(clippy::print_stderr, reason = "progress for a program that follows")]
+fn tell(line: &serde_json::Value) {
+    eprintln!("{line}");
+}

@@ -1,0 +1,203 @@
+//! What `mimeo image` answers.
+
+use std::path::PathBuf;
+
+use mimeo_core::{
+    disk::table::{Scheme, WHOLE_DISK},
+    manifest::{Content, Manifest, Region, RegionKind},
+    messages::Progress,
+    text::failure::filesystem_name,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{
+        Output,
+        failure::CliError,
+        format::word,
+        screen::{print, print_json},
+        words::Words,
+    },
+    clock::Timestamp,
+    imaging::{
+        master::{ListedVersion, Master, MasterName, Version},
+        store::verify::Verification,
+    },
+};
+
+pub(super) struct Captured {
+    pub(super) name: MasterName,
+    pub(super) version: Version,
+    pub(super) read_bytes: u64,
+    pub(super) seconds: f64,
+}
+
+pub(super) fn captured(captured: &Captured, out: Output) {
+    let Captured { name, version, read_bytes, seconds } = captured;
+    if out.json {
+        let mut value = figures(name.as_str(), version);
+        value["read_bytes"] = json!(read_bytes);
+        value["seconds"] = json!(seconds);
+        return print_json(&value);
+    }
+    let values = [
+        ("version", &*format!("{name}@{}", version.number)),
+        ("read", &out.words.bytes(*read_bytes)),
+        ("stored", &out.words.bytes(version.stored_bytes)),
+        ("seconds", &format!("{seconds:.1}")),
+    ];
+    print(&out.words.say_with("image-captured", &values));
+}
+
+pub(super) struct Restored {
+    pub(super) name: String,
+    pub(super) target: PathBuf,
+    pub(super) progress: Progress,
+    pub(super) seconds: f64,
+}
+
+pub(super) fn restored(restored: &Restored, out: Output) {
+    let Restored { name, target, progress, seconds } = restored;
+    if out.json {
+        return print_json(&json!({
+            "version": name, "target": target, "written_bytes": progress.written_bytes,
+            "received_bytes": progress.received_bytes, "seconds": seconds,
+        }));
+    }
+    let values = [
+        ("version", &**name),
+        ("target", &*target.display().to_string()),
+        ("written", &out.words.bytes(progress.written_bytes)),
+        ("seconds", &format!("{seconds:.1}")),
+    ];
+    print(&out.words.say_with("image-restored", &values));
+}
+
+pub(super) struct Verified {
+    pub(super) name: String,
+    pub(super) found: Verification,
+    pub(super) seconds: f64,
+}
+
+/// An error where something is damaged or missing.
+pub(super) fn verified(verified: &Verified, out: Output) -> Result<(), CliError> {
+    let Verified { name, found, seconds } = verified;
+    let lost = found.damaged.len() + found.missing.len();
+    if out.json {
+        let damaged: Vec<String> = found.damaged.iter().map(ToString::to_string).collect();
+        print_json(&json!({
+            "version": name, "sound_chunks": found.proved_chunks, "damaged": damaged,
+            "missing": found.missing, "seconds": seconds,
+        }));
+    } else {
+        found.damaged.iter().for_each(|damage| print(&damage.to_string()));
+        let values = [("version", &**name), ("sound", &*found.proved_chunks.to_string())];
+        print(&out.words.say_with("image-verified", &values));
+    }
+    match lost {
+        0 => Ok(()),
+        lost => {
+            let values = [("version", &**name), ("number", &*lost.to_string())];
+            Err(CliError::Refused(out.words.say_with("image-damaged", &values)))
+        }
+    }
+}
+
+pub(super) fn list(versions: &[ListedVersion], out: Output) {
+    if out.json {
+        let list = versions.iter().map(|listed| figures(listed.name.as_str(), &listed.version));
+        return print_json(&Value::Array(list.collect()));
+    }
+    let now = Timestamp::now();
+    let row = |listed: &ListedVersion| {
+        let version = &listed.version;
+        vec![
+            listed.reference().to_string(),
+            out.words.bytes(version.disk_bytes),
+            out.words.bytes(version.carried_bytes),
+            out.words.bytes(version.stored_bytes),
+            out.words.ago(version.created_at, now),
+        ]
+    };
+    let rows: Vec<Vec<String>> = versions.iter().map(row).collect();
+    let columns = ["column-master", "column-disk", "column-content", "column-stored", "column-captured"];
+    print(&out.words.table(&columns, &rows, "image-none"));
+}
+
+pub(super) fn info(master: &Master, version: &Version, manifest: &Manifest, out: Output) {
+    let regions = manifest.regions.iter().filter(|region| matches!(region.kind, RegionKind::Partition(_)));
+    if out.json {
+        let mut value = figures(master.name.as_str(), version);
+        value["chunk_bytes"] = json!(manifest.chunk_size.bytes());
+        value["logical_sector"] = json!(manifest.disk.logical_sector);
+        value["table"] = json!(scheme(&manifest.table.scheme));
+        value["chunks"] = json!(manifest.data_chunks().count());
+        value["partitions"] = regions.map(|region| partition_json(region, manifest)).collect();
+        return print_json(&value);
+    }
+    let rows: Vec<Vec<String>> = regions.map(|region| partition_row(region, manifest, out.words)).collect();
+    let columns = ["column-partition", "column-content", "column-size", "column-used", "column-name"];
+    let values = [
+        ("version", &*format!("{}@{}", master.name, version.number)),
+        ("disk", &*out.words.bytes(version.disk_bytes)),
+        ("sector", &*manifest.disk.logical_sector.to_string()),
+        ("table", scheme(&manifest.table.scheme)),
+        ("root", &*version.manifest_root.to_string()),
+    ];
+    print(&format!(
+        "{}\n{}",
+        out.words.say_with("image-info", &values),
+        out.words.table(&columns, &rows, "image-none")
+    ));
+}
+
+fn scheme(scheme: &Scheme) -> &'static str {
+    match scheme {
+        Scheme::Gpt { .. } => "gpt",
+        Scheme::Mbr { .. } => "mbr",
+        Scheme::Whole => "none",
+    }
+}
+
+/// A partition's number, what it holds, its length, what of it is in use, and its name.
+fn partition(region: &Region, manifest: &Manifest) -> (u32, Option<&'static str>, u64, u64, String) {
+    let number = match region.kind {
+        RegionKind::Partition(number) => number,
+        RegionKind::BootArea | RegionKind::Gap => WHOLE_DISK,
+    };
+    let named = manifest.table.partitions.iter().find(|partition| partition.number == number);
+    let name = named.map(|partition| partition.name.clone()).unwrap_or_default();
+    let length_bytes = region.place.length_bytes;
+    match region.content {
+        Content::Mapped { filesystem, used_bytes, .. } => {
+            (number, Some(filesystem_name(filesystem)), length_bytes, used_bytes, name)
+        }
+        Content::Raw => (number, None, length_bytes, length_bytes, name),
+    }
+}
+
+fn partition_row(region: &Region, manifest: &Manifest, words: Words) -> Vec<String> {
+    let (number, filesystem, length_bytes, used_bytes, name) = partition(region, manifest);
+    let content = filesystem.map_or_else(|| words.say("image-raw"), str::to_owned);
+    vec![number.to_string(), content, words.bytes(length_bytes), words.bytes(used_bytes), name]
+}
+
+fn partition_json(region: &Region, manifest: &Manifest) -> Value {
+    let (number, _, length_bytes, used_bytes, name) = partition(region, manifest);
+    let filesystem = match region.content {
+        Content::Mapped { filesystem, .. } => Some(word(&filesystem)),
+        Content::Raw => None,
+    };
+    json!({
+        "number": number, "filesystem": filesystem, "start_bytes": region.place.start_bytes,
+        "length_bytes": length_bytes, "used_bytes": used_bytes, "name": name,
+    })
+}
+
+fn figures(name: &str, version: &Version) -> Value {
+    json!({
+        "master": name, "version": version.number, "root": version.manifest_root, "created": version.created_at,
+        "disk_bytes": version.disk_bytes, "carried_bytes": version.carried_bytes,
+        "stored_bytes": version.stored_bytes,
+    })
+}

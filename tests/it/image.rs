@@ -1,0 +1,117 @@
+//! `mimeo image`: the engine on files of this machine, as a person calls it.
+
+use std::{
+    fs::{self, File},
+    os::unix::fs::FileExt,
+    path::Path,
+    process::Command,
+};
+
+use clap::Parser;
+use mimeo_core::units::SectorSize;
+use mimeo_lab::content;
+use mimeo_server::cli::{self, Cli};
+use tempfile::TempDir;
+
+/// Whether the command succeeded; exit status 0 is the only success.
+async fn mimeo(arguments: &[&str]) -> bool {
+    let Cli { options, command } = Cli::parse_from([&["mimeo", "--json"], arguments].concat());
+    let code = cli::run(options, command).await;
+    format!("{code:?}") == format!("{:?}", std::process::ExitCode::SUCCESS)
+}
+
+struct Shop {
+    folder: TempDir,
+}
+
+impl Shop {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder") }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().expect("UTF-8").to_owned()
+    }
+
+    async fn image(&self, arguments: &[&str]) -> bool {
+        let store = self.path("library");
+        mimeo(&[&["image"], arguments, &["--store", &store]].concat()).await
+    }
+
+    /// A disk image with one ext4 in a GUID partition table.
+    fn disk(&self) -> String {
+        let (volume, disk) = (self.path("volume"), self.path("disk"));
+        run(
+            "sh",
+            &["-c", &format!("truncate -s 48M {volume} && mkfs.ext4 -q -F -d /usr/share/perl5 {volume}")],
+        );
+        run("sh", &["-c", &format!("truncate -s 52M {disk} && sgdisk -n1:2048:+48M {disk}")]);
+        run(
+            "dd",
+            &[&format!("if={volume}"), &format!("of={disk}"), "bs=1M", "seek=1", "conv=notrunc,sparse"],
+        );
+        disk
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) {
+    let output = Command::new(program).args(arguments).output().expect("the program is installed");
+    assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
+}
+
+fn flip_a_byte_of_a_pack(library: &Path) {
+    let packs = library.join("store/packs");
+    let pack = fs::read_dir(packs).expect("packs").next().expect("one").expect("readable").path();
+    let file = File::options().read(true).write(true).open(pack).expect("a pack");
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, 100_000).expect("a long pack");
+    file.write_all_at(&[byte[0] ^ 0x40], 100_000).expect("writable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_goes_into_a_library_and_comes_out_bit_equal() {
+    let shop = Shop::new();
+    let (disk, volume) = (shop.disk(), shop.path("volume"));
+    assert!(shop.image(&["capture", &disk, "--name", "disk"]).await);
+    assert!(shop.image(&["capture", &volume, "--name", "volume"]).await);
+    assert!(shop.image(&["capture", &disk, "--name", "disk"]).await, "a second version");
+    for (reference, source) in [("disk@1", &disk), ("disk", &disk), ("volume", &volume)] {
+        let target = shop.path(&format!("restored {reference}"));
+        assert!(shop.image(&["restore", reference, &target]).await, "{reference}");
+        let compared = content::compare(Path::new(source), Path::new(&target), SectorSize::B512);
+        assert!(compared.expect(reference) > 1 << 20, "{reference}: too little to prove anything");
+        assert_eq!(
+            fs::metadata(&target).expect("it is there").len(),
+            fs::metadata(source).expect("too").len()
+        );
+        assert!(shop.image(&["info", reference]).await && shop.image(&["verify", reference]).await);
+    }
+    assert!(shop.image(&["ls"]).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_done_fails_and_leaves_nothing_behind() {
+    let shop = Shop::new();
+    assert!(!shop.image(&["ls"]).await, "there is no library yet");
+    assert!(!Path::new(&shop.path("library")).exists(), "looking for one makes none");
+
+    let disk = shop.disk();
+    assert!(shop.image(&["capture", &disk, "--name", "disk"]).await);
+    assert!(!shop.image(&["capture", &shop.path("absent"), "--name", "disk"]).await);
+    assert!(!shop.image(&["capture", "/dev/null", "--name", "disk"]).await);
+    let target = shop.path("target");
+    for reference in ["disk@2", "other"] {
+        assert!(!shop.image(&["restore", reference, &target]).await, "{reference}");
+        assert!(!Path::new(&target).exists(), "{reference}");
+    }
+
+    let small = shop.path("small");
+    fs::write(&small, vec![7; 4 << 20]).expect("a file");
+    assert!(!shop.image(&["restore", "disk", &small]).await, "it does not fit");
+    assert!(fs::read(&small).expect("the file").iter().all(|&byte| byte == 7), "and nothing was written");
+
+    flip_a_byte_of_a_pack(Path::new(&shop.path("library")));
+    assert!(!shop.image(&["verify", "disk"]).await);
+    assert!(!shop.image(&["restore", "disk", &target]).await);
+    assert!(!Path::new(&target).exists(), "half a disk is of no use");
+}
