@@ -39,6 +39,9 @@ pub enum StoreError {
     Backend { doing: &'static str, object: String, source: Arc<object_store::Error> },
     #[error("{doing} {path}")]
     Io { doing: &'static str, path: String, source: Arc<io::Error> },
+    /// Others fill the memory for captures; the same may be asked again.
+    #[error("the store takes in too much at once, come back later")]
+    NoRoom,
     /// The server is stopping.
     #[error("the server stops")]
     Stopped,
