@@ -7,7 +7,7 @@ use mimeo_client::imaging::link::{ServerError, SessionServer};
 use mimeo_core::{
     chunk::{ChunkId, SealedChunk},
     ids::{SessionId, VersionNumber},
-    manifest::{Manifest, SignedManifest},
+    manifest::{Manifest, ManifestRoot, SignedManifest},
     messages::{ChunkList, DeployOrder, DiskPin, Heartbeat, HeartbeatReply, VersionReply, records},
 };
 use mimeo_server::imaging::store::{Store, StoreOptions, backend::Backend, intake::Intake};
@@ -88,6 +88,10 @@ impl SessionServer for StoreServer {
 
     fn fetch(&self, ids: &[ChunkId]) -> Result<Vec<SealedChunk>, ServerError> {
         self.runtime.block_on(self.store.read_many(ids)).map_err(defect)
+    }
+
+    fn ask_version(&self, _: ManifestRoot) -> Result<VersionReply, ServerError> {
+        Ok(VersionReply::ManifestWanted)
     }
 
     fn publish(&self, encoded: &[u8]) -> Result<VersionReply, ServerError> {

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use mimeo_core::chunk::ChunkId;
+use mimeo_core::{chunk::ChunkId, messages::records::HEADER_BYTES};
 
 use super::{
     error::{Damage, StoreError},
@@ -25,6 +25,13 @@ pub(super) struct Place {
     pub(super) frame_bytes: u32,
     /// Whether this server has read the chunk back from the backend and hashed it since it started.
     proved: bool,
+}
+
+impl Place {
+    /// Length of the chunk's record, its header included.
+    pub(super) fn record_bytes(&self) -> u64 {
+        HEADER_BYTES as u64 + u64::from(self.frame_bytes)
+    }
 }
 
 /// A place with the pack's name: what a read needs.
