@@ -206,7 +206,9 @@ pub fn persist<T>(server: SocketAddr, request: impl Fn() -> Result<T, ServerErro
     let mut pause = FIRST_PAUSE;
     loop {
         match request() {
-            Err(ServerError::Unreachable(reason)) if started.elapsed() < ORDERS_PATIENCE => {
+            Err(ServerError::Unreachable(reason) | ServerError::Busy(reason))
+                if started.elapsed() < ORDERS_PATIENCE =>
+            {
                 tracing::warn!(reason, "the server does not answer, trying again");
                 thread::sleep(pause);
                 pause = (pause * 2).min(LONGEST_PAUSE);

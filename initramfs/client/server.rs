@@ -19,7 +19,10 @@ use mimeo_core::{
 use serde::{Serialize, de::DeserializeOwned};
 use ureq::{
     Agent, Body,
-    http::Response,
+    http::{
+        Response, StatusCode,
+        header::{EXPECT, RETRY_AFTER},
+    },
     tls::{PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem},
 };
 
@@ -34,6 +37,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the server may be silent in the middle of a request. Longer than `ORDERS_WAIT`, for which it is silent
 /// on purpose.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Bodies from this length on are sent once the server says that it has room for them. Asking costs a round trip, and
+/// a body that is sent in vain costs the line that others wait for.
+const ASK_BEFORE_BYTES: usize = 64 << 10;
 
 /// Connections that are kept open: as many as the engine has requests in flight, and one for heartbeats.
 const CONNECTIONS_MAX: usize = 10;
@@ -91,6 +98,7 @@ impl Server {
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_per_read(Some(SILENCE_TIMEOUT))
             .timeout_per_write(Some(SILENCE_TIMEOUT))
+            .timeout_await_100(Some(SILENCE_TIMEOUT))
             .max_idle_connections(CONNECTIONS_MAX)
             .max_idle_connections_per_host(CONNECTIONS_MAX)
             .build();
@@ -133,6 +141,9 @@ impl Server {
         let mut request = self.agent.post(format!("{}{path}", self.base));
         if let Some(credential) = credential {
             request = request.header("authorization", format!("Bearer {}", credential.reveal()));
+        }
+        if body.len() >= ASK_BEFORE_BYTES {
+            request = request.header(EXPECT, "100-continue");
         }
         self.noted(answer(path, request.send(body), answer_bytes_max))
     }
@@ -210,6 +221,7 @@ fn answer(
     let unreachable = |error: ureq::Error| ServerError::Unreachable(format!("{path}: {error}"));
     let mut response = response.map_err(unreachable)?;
     let status = response.status();
+    let busy = status == StatusCode::SERVICE_UNAVAILABLE && response.headers().contains_key(RETRY_AFTER);
     let body = response.body_mut().with_config().limit(bytes_max).read_to_vec();
     if status.is_success() {
         return body.map_err(|error| match error {
@@ -225,6 +237,9 @@ fn answer(
     }
     let said: String = String::from_utf8_lossy(&body).chars().take(DETAIL_CHARS_MAX).collect();
     let detail = format!("{path}: the server answered {status}: {said}");
+    if busy {
+        return Err(ServerError::Busy(detail));
+    }
     // 408 and 429 ask to come again; 5xx without a cause is a server that starts, stops, or has a proxy before it.
     if status.is_server_error() || [408, 429].contains(&status.as_u16()) {
         Err(ServerError::Unreachable(detail))

@@ -3,9 +3,9 @@
 use mimeo_core::{
     chunk::{ChunkId, ChunkSize, SealedChunk},
     ids::SessionId,
-    manifest::{self, SignedManifest},
+    manifest::{self, ManifestRoot, SignedManifest},
     messages::{
-        CHUNK_LIST_MAX, ChunkList, Heartbeat, HeartbeatReply, VersionReply, paths,
+        CHUNK_LIST_MAX, ChunkList, Heartbeat, HeartbeatReply, VersionQuestion, VersionReply, paths,
         records::{self, HEADER_BYTES},
     },
 };
@@ -58,6 +58,10 @@ impl SessionServer for SessionTransfer {
         let list = ChunkList { ids: ids.to_vec() };
         let bytes = self.post(paths::CHUNKS_FETCH, &json_body(&list)?, CHUNKS_BYTES_MAX)?;
         records::parse_all(&bytes).map_err(|error| ServerError::Malformed(error.to_string()))
+    }
+
+    fn ask_version(&self, root: ManifestRoot) -> Result<VersionReply, ServerError> {
+        json(&self.post(paths::VERSION_ASK, &json_body(&VersionQuestion { root })?, WORD_BYTES_MAX)?)
     }
 
     fn publish(&self, encoded: &[u8]) -> Result<VersionReply, ServerError> {

@@ -19,7 +19,9 @@
 //!
 //! A request that the server must refuse for good is answered with a 4xx or 5xx status and, as the body, the
 //! [`FailureCause`](crate::failure::FailureCause) as JSON: it ends the session with that cause. 5xx, 408 and 429
-//! without a cause ask the client to try again; it does so for some minutes before it gives the server up.
+//! without a cause ask the client to try again; it does so for some minutes before it gives the server up. 503 with
+//! `Retry-After` comes from a server that is well and has no room in its memory yet: the client waits its turn,
+//! however long that takes.
 
 use std::time::Duration;
 
@@ -36,7 +38,7 @@ use crate::{
 
 /// Which conversation this is. Client and server come from one build, so a difference means that an old boot
 /// artefact is still around: the server refuses and says so.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// Where each request goes. `{session}` stands for a session id.
 pub mod paths {
@@ -62,6 +64,9 @@ pub mod paths {
     pub const CHUNKS_FETCH: &str = "/client/v1/sessions/{session}/chunks/fetch";
     /// POST an encoded [`crate::manifest::Manifest`] → [`super::VersionReply`].
     pub const VERSION: &str = "/client/v1/sessions/{session}/version";
+    /// POST [`super::VersionQuestion`] → [`super::VersionReply`]: what became of a manifest that was handed in, without
+    /// bringing it again. Where chunks were missing and came meanwhile, its version is made now.
+    pub const VERSION_ASK: &str = "/client/v1/sessions/{session}/version/ask";
     /// GET → a [`crate::manifest::SignedManifest`] as bytes.
     pub const MANIFEST: &str = "/client/v1/sessions/{session}/manifest";
 
@@ -246,16 +251,24 @@ pub struct ChunkList {
     pub ids: Vec<ChunkId>,
 }
 
+/// Asks what became of the manifest with this root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionQuestion {
+    pub root: ManifestRoot,
+}
+
 /// What became of a manifest that was handed in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum VersionReply {
     /// Every chunk is durable and was read back; the version is listed.
     Published { version: VersionNumber, root: ManifestRoot },
-    /// The store lost these (it was restarted, say): hand them in, then the manifest again.
+    /// The store lost these (it was restarted, say): hand them in, then ask again.
     Missing(ChunkList),
-    /// Chunks are being read back. Ask again with the same manifest; the session's lease is kept meanwhile.
+    /// Chunks are being read back. Ask again; the session's lease is kept meanwhile.
     Verifying { done_chunks: u64, total_chunks: u64 },
+    /// The server does not have this manifest, or no longer (it was restarted, say): hand it in.
+    ManifestWanted,
 }
 
 pub mod records;

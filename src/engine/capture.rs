@@ -3,13 +3,13 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use mimeo_core::{
     chunk::{self, ChunkId},
     failure::FailureCause,
-    manifest::{ChunkContent, Manifest, Region},
+    manifest::{ChunkContent, Manifest, ManifestRoot, Region},
     messages::{CaptureOrder, Phase, VersionReply, records},
     units::Extent,
 };
@@ -25,10 +25,9 @@ use crate::{
     used::{ChunkInUse, reads},
 };
 
-/// How long is waited at least and at most before the server is asked again how far its check of the stored chunks has
-/// come. Asking hands in the manifest, tens of megabytes for a full disk: it is to take a tenth of the time.
+/// How long is waited before the server is asked again how far its check of the stored chunks has come; it takes a while
+/// to answer, too.
 const VERIFYING_POLL: Duration = Duration::from_millis(500);
-const VERIFYING_POLL_MAX: Duration = Duration::from_secs(15);
 
 /// How often one chunk may be reported missing after it was handed in. Once is a server that was killed, and so
 /// may be twice; a store that still has not kept it never will.
@@ -163,14 +162,17 @@ impl Capture<'_> {
         Ok(())
     }
 
-    /// Hands in the manifest, and again whatever the server finds lacking, until the version is published.
+    /// Hands in whatever the server finds lacking, the manifest first of all, until the version is published.
     fn publish(&self, manifest: &Manifest) -> Result<(), Halt> {
         let encoded = manifest.encode();
+        let root = ManifestRoot::of(&encoded);
         let mut lost: HashMap<ChunkId, u32> = HashMap::new();
         loop {
-            let asked = Instant::now();
-            let reply = self.link.ask(|server| server.publish(&encoded))?;
-            let pause = (asked.elapsed() * 9).clamp(VERIFYING_POLL, VERIFYING_POLL_MAX);
+            // Each try asks first: of an answer that was lost, the server may have the manifest.
+            let reply = self.link.ask(|server| match server.ask_version(root)? {
+                VersionReply::ManifestWanted => server.publish(&encoded),
+                reply => Ok(reply),
+            })?;
             match reply {
                 VersionReply::Published { version, root } => {
                     tracing::info!(%version, %root, "the version is published");
@@ -182,8 +184,10 @@ impl Capture<'_> {
                         let share = u128::from(done_chunks) * u128::from(progress.total_bytes);
                         progress.done_bytes = (share / u128::from(total_chunks.max(1))) as u64;
                     });
-                    self.link.sleep(pause)?;
+                    self.link.sleep(VERIFYING_POLL)?;
                 }
+                // It was restarted between two words.
+                VersionReply::ManifestWanted => self.link.sleep(VERIFYING_POLL)?,
                 VersionReply::Missing(list) => {
                     for &id in &list.ids {
                         let times = lost.entry(id).or_default();

@@ -97,7 +97,9 @@ fn send_heartbeats(link: &Link<'_>, ended: &mpsc::Receiver<Infallible>) {
             Ok(HeartbeatReply::GoOn) => {}
             Ok(HeartbeatReply::Stop) => link.board.stop(),
             // Whether the server is gone for too long is the data path's decision: it is the one that needs it.
-            Err(ServerError::Unreachable(reason)) => tracing::debug!(reason, "a heartbeat was not answered"),
+            Err(ServerError::Unreachable(reason) | ServerError::Busy(reason)) => {
+                tracing::debug!(reason, "a heartbeat was not answered")
+            }
             Err(error) => {
                 tracing::warn!(%error, "a heartbeat was refused, the session is no longer this computer's");
                 link.board.stop();

@@ -8,7 +8,7 @@ use std::{
 use mimeo_core::{
     chunk::{ChunkId, SealedChunk},
     failure::FailureCause,
-    manifest::SignedManifest,
+    manifest::{ManifestRoot, SignedManifest},
     messages::{Heartbeat, HeartbeatReply, VersionReply},
 };
 
@@ -27,6 +27,9 @@ pub trait SessionServer: Sync {
     /// The chunks of these ids (at most `CHUNK_LIST_MAX`), in the order asked; what they hold is not proved yet.
     fn fetch(&self, ids: &[ChunkId]) -> Result<Vec<SealedChunk>, ServerError>;
 
+    /// What became of the manifest with this root; `ManifestWanted` where the server does not have it.
+    fn ask_version(&self, root: ManifestRoot) -> Result<VersionReply, ServerError>;
+
     /// Hands in an encoded manifest, to become a version.
     fn publish(&self, encoded: &[u8]) -> Result<VersionReply, ServerError>;
 
@@ -40,6 +43,9 @@ pub enum ServerError {
     /// No answer, or one that promises a later one: the server restarts, the cable is out. Worth another try.
     #[error("the server does not answer: {0}")]
     Unreachable(String),
+    /// The server is well and has no room for this yet: worth as many tries as it takes.
+    #[error("the server has no room yet: {0}")]
+    Busy(String),
     /// The server said no, with the cause that ends the session.
     #[error("the server refused: {0:?}")]
     Refused(FailureCause),
@@ -81,7 +87,8 @@ pub(crate) struct Link<'a> {
 }
 
 impl Link<'_> {
-    /// Asks until there is an answer, patience ends, or the session is stopped. Every request of
+    /// Asks until there is an answer, patience ends, or the session is stopped. A server that says that it has no room
+    /// yet is waited for however long that takes: it is there, and a person can stop the session. Every request of
     /// [`SessionServer`] can be repeated without harm: chunks have names, a manifest has a root.
     pub(crate) fn ask<T>(
         &self,
@@ -97,6 +104,13 @@ impl Link<'_> {
                 Ok(answer) => return Ok(answer),
                 Err(ServerError::Refused(cause)) => return Err(cause.into()),
                 Err(ServerError::Malformed(detail)) => return Err(FailureCause::Internal { detail }.into()),
+                Err(ServerError::Busy(reason)) => {
+                    tracing::debug!(reason, "the server has no room yet, trying again");
+                    gone_since = None;
+                    pause = self.patience.first_pause;
+                    self.sleep(pause)?;
+                    continue;
+                }
                 Err(ServerError::Unreachable(reason)) => reason,
             };
             let gone_for = gone_since.get_or_insert_with(Instant::now).elapsed();

@@ -10,6 +10,7 @@ pub mod config;
 pub mod db;
 pub mod events;
 pub mod listener;
+pub mod room;
 pub mod seats;
 pub mod tls;
 

@@ -11,31 +11,38 @@ use std::{
     net::{IpAddr, SocketAddr},
     pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use axum::{
     Router,
-    body::{Body, HttpBody as _},
+    body::{Body, Bytes, HttpBody},
     extract::ConnectInfo,
 };
 use axum_server::{accept::Accept as _, tls_rustls::RustlsAcceptor};
-use hyper::{body::Incoming, server::conn, service::service_fn};
+use hyper::{
+    body::{Frame, Incoming, SizeHint},
+    server::conn,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Notify,
-    time::{sleep, timeout},
+    time::{Sleep, sleep, timeout},
 };
-use tokio_stream::StreamExt as _;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
+use self::under_way::UnderWay;
 use crate::{
     seats::{Full, SeatId, SeatLimits, Seats},
     tls::Tls,
 };
+
+mod under_way;
 
 /// Longest head of a request; those of firmware and browsers have some hundred bytes.
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -75,8 +82,22 @@ pub struct Limits {
     pub head: Duration,
     /// How long the body of a request may pause, and what was sent may stay unread.
     pub stall: Duration,
+    /// How long an HTTP/2 connection may rest without a request under way. A page's stream of events is one, and so is
+    /// an answer that is still on its way.
+    pub rest: Duration,
     /// How long a connection may last.
     pub lifetime: Duration,
+}
+
+/// With what an answer breaks off the connection that its request came by; it travels in the request's extensions.
+/// For peers that take so little of an answer that it would stay in memory for ever.
+#[derive(Debug, Clone)]
+pub struct BreakOff(CancellationToken);
+
+impl BreakOff {
+    pub fn now(&self) {
+        self.0.cancel();
+    }
 }
 
 /// Serves until `stop` is cancelled.
@@ -147,13 +168,24 @@ async fn run(
             std::future::pending::<()>().await;
         }
     };
+    let too_slow = CancellationToken::new();
+    let break_off = BreakOff(too_slow.clone());
+    let asked = Asked {
+        peer,
+        seat: Arc::clone(seat),
+        router,
+        stall: limits.stall,
+        break_off,
+        under_way: UnderWay::default(),
+    };
     let why = tokio::select! {
-        served = speak(stream, peer, seat, transport, router, limits, stop) => match served {
+        served = speak(stream, asked, transport, limits, stop) => match served {
             Ok(()) => return,
             Err(error) => error.to_string(),
         },
         () = first_head => "it asked for nothing".to_owned(),
         () = seat.ended.cancelled() => "it gave way to another".to_owned(),
+        () = too_slow.cancelled() => "it took too little of an answer".to_owned(),
         () = sleep(limits.lifetime) => "it lasted too long".to_owned(),
     };
     tracing::debug!(http.peer = %peer, why, "a connection was broken off");
@@ -161,14 +193,11 @@ async fn run(
 
 async fn speak(
     stream: TcpStream,
-    peer: SocketAddr,
-    seat: &Arc<Seat>,
+    asked: Asked,
     transport: &Transport,
-    router: Router,
     limits: Limits,
     stop: &CancellationToken,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let asked = Asked { peer, seat: Arc::clone(seat), router, stall: limits.stall };
     let Transport::Tls(tls) = transport else {
         return Ok(speak_http1(stream, asked, limits, stop).await?);
     };
@@ -176,7 +205,7 @@ async fn speak(
     let Some(accepted) = stop.run_until_cancelled(acceptor.accept(stream, ())).await else { return Ok(()) };
     let (stream, ()) = accepted?;
     match stream.get_ref().1.alpn_protocol() {
-        Some(b"h2") => Ok(speak_http2(stream, asked, stop).await?),
+        Some(b"h2") => Ok(speak_http2(stream, asked, limits.rest, stop).await?),
         _ => Ok(speak_http1(stream, asked, limits, stop).await?),
     }
 }
@@ -199,8 +228,10 @@ async fn speak_http1(
 async fn speak_http2(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     asked: Asked,
+    rest: Duration,
     stop: &CancellationToken,
 ) -> hyper::Result<()> {
+    let rested = under_way::rested(&asked.under_way, rest);
     let connection = conn::http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_EVERY)
@@ -208,7 +239,14 @@ async fn speak_http2(
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(HEAD_BYTES_MAX as u32)
         .serve_connection(TokioIo::new(stream), service_fn(move |request| asked.answer(request)));
-    until_stopped(connection, stop, |connection| connection.graceful_shutdown()).await
+    let mut connection = pin!(connection);
+    tokio::select! {
+        ended = until_stopped(connection.as_mut(), stop, |connection| connection.get_mut().as_mut().graceful_shutdown()) => return ended,
+        () = rested => {}
+    }
+    // A request that crosses the goodbye on its way is still answered, however long that takes.
+    connection.as_mut().graceful_shutdown();
+    until_stopped(connection, stop, |_| {}).await
 }
 
 /// Lets a connection end by itself, or finish what it is at once the server stops.
@@ -231,6 +269,8 @@ struct Asked {
     seat: Arc<Seat>,
     router: Router,
     stall: Duration,
+    break_off: BreakOff,
+    under_way: UnderWay,
 }
 
 impl Asked {
@@ -239,22 +279,48 @@ impl Asked {
         request: hyper::Request<Incoming>,
     ) -> impl Future<Output = Result<axum::response::Response, std::convert::Infallible>> + use<> {
         self.seat.hear();
-        let mut request = request.map(|body| impatient(body, self.stall));
+        let stall = self.stall;
+        let mut request = request.map(|body| Body::new(Impatient { body, stall, clock: None }));
         request.extensions_mut().insert(ConnectInfo(self.peer));
-        self.router.clone().oneshot(request)
+        request.extensions_mut().insert(self.break_off.clone());
+        let (answer, begun) = (self.router.clone().oneshot(request), self.under_way.begin());
+        async move { answer.await.map(|answer| answer.map(|body| Body::new(begun.until_end_of(body)))) }
     }
 }
 
-/// The body, or an error where it pauses for too long.
-fn impatient(body: Incoming, stall: Duration) -> Body {
-    if body.is_end_stream() {
-        return Body::empty();
+/// A body that is an error where it pauses for too long. It says how long it is, as far as its sender did: whoever takes
+/// it in makes room for that.
+struct Impatient {
+    body: Incoming,
+    stall: Duration,
+    /// Runs while the body pauses.
+    clock: Option<Pin<Box<Sleep>>>,
+}
+
+impl HttpBody for Impatient {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let this = &mut *self;
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
+            this.clock = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(io::Error::other)));
+        }
+        let clock = this.clock.get_or_insert_with(|| Box::pin(sleep(this.stall)));
+        clock.as_mut().poll(context).map(|()| Some(Err(io::ErrorKind::TimedOut.into())))
     }
-    let pieces = Body::new(body).into_data_stream().timeout(stall);
-    Body::from_stream(pieces.map(|piece| match piece {
-        Ok(piece) => piece.map_err(io::Error::other),
-        Err(_elapsed) => Err(io::ErrorKind::TimedOut.into()),
-    }))
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// The seats of one listener.

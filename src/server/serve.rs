@@ -59,7 +59,7 @@ use crate::{
     listener::{self, Transport},
     tls::{self, Tls, TlsError},
     ui,
-    wiring::{Services, boot_source::HouseBootSource},
+    wiring::{Services, boot_source::HouseBootSource, firmware_choices::ChoiceTable},
 };
 
 /// How long services may take to end once they were told to.
@@ -84,7 +84,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ServeErr
         tasks.spawn("TFTP", infallible(tftp.serve(files, stop.clone())));
     }
     let told = dhcp::socket::Tell { machines, events, notices: app.notices.clone() };
-    let dhcp = dhcp::socket::serve(app.dhcp.as_ref().clone(), source, told, pool, stop.clone());
+    let keeper = Arc::new(ChoiceTable::new(pool.clone()));
+    let dhcp = dhcp::socket::serve(app.dhcp.as_ref().clone(), source, told, pool, keeper, stop.clone());
     tasks.spawn("DHCP", async { dhcp.await.map_err(|error| ServeError::Dhcp(Box::new(error))) });
     let services = app.services.clone();
     tasks.spawn("sessions", until(stop.clone(), async move { services.keep_sessions().await }));

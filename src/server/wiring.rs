@@ -15,6 +15,7 @@ use crate::{
 
 pub mod boot_source;
 pub mod chores;
+pub mod firmware_choices;
 pub mod orders;
 pub mod requests;
 

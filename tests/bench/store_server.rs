@@ -6,7 +6,7 @@ use ed25519_dalek::SigningKey;
 use mimeo_core::{
     chunk::{ChunkId, SealedChunk},
     ids::{SessionId, VersionNumber},
-    manifest::{Manifest, SignedManifest},
+    manifest::{Manifest, ManifestRoot, SignedManifest},
     messages::{ChunkList, DeployOrder, DiskPin, Heartbeat, HeartbeatReply, VersionReply, records},
 };
 use mimeo_engine::link::{ServerError, SessionServer};
@@ -88,6 +88,15 @@ impl SessionServer for StoreServer {
 
     fn fetch(&self, ids: &[ChunkId]) -> Result<Vec<SealedChunk>, ServerError> {
         self.runtime.block_on(self.store.read_many(ids)).map_err(defect)
+    }
+
+    fn ask_version(&self, _: ManifestRoot) -> Result<VersionReply, ServerError> {
+        Ok(VersionReply::ManifestWanted)
+    }
+
+    /// Nothing is remembered between two words: the manifest is at hand.
+    fn ask_version(&self, _: ManifestRoot) -> Result<VersionReply, ServerError> {
+        Ok(VersionReply::ManifestWanted)
     }
 
     fn publish(&self, encoded: &[u8]) -> Result<VersionReply, ServerError> {

@@ -27,8 +27,8 @@ use std::{
 
 use changing_disk::ChangingDisk;
 use lab::{
-    LoopDisk, assert_equal_content, assert_zero_outside, capture, create, deploy, deploy_ending, ext4,
-    failure, fat32, folder, noise, ntfs, place, run, succeeded, swap, text, used_extents,
+    LoopDisk, PATIENCE, assert_equal_content, assert_zero_outside, capture, create, deploy, deploy_ending,
+    ext4, failure, fat32, folder, noise, ntfs, place, run, succeeded, swap, text, used_extents,
 };
 use memory_disk::MemoryDisk;
 use memory_server::MemoryServer;
@@ -268,6 +268,20 @@ fn chunks_that_the_store_lost_are_read_and_handed_in_again() {
 }
 
 #[test]
+fn a_manifest_travels_once_and_once_more_where_the_server_lost_it() {
+    let folder = folder();
+    let source = MemoryDisk::new(small_source(folder.path()));
+    for restarts in [0, 2] {
+        let server = MemoryServer::new();
+        // Chunks that are asked for again do not cost the manifest again.
+        server.forgets.store(40, Ordering::SeqCst);
+        server.restarts.store(restarts, Ordering::SeqCst);
+        succeeded(&capture(&server, &source));
+        assert_eq!(server.manifests_handed_in.load(Ordering::SeqCst), 1 + restarts);
+    }
+}
+
+#[test]
 fn a_source_that_changes_while_it_is_captured_is_no_master() {
     let folder = folder();
     let source = ChangingDisk::new(MemoryDisk::new(small_source(folder.path())));
@@ -293,6 +307,19 @@ fn a_server_that_restarts_costs_time_and_one_that_stays_away_the_session() {
     server.gone_for.store(u32::MAX, Ordering::SeqCst);
     let (_, cause) = failure(deploy(&server, &MemoryDisk::new(vec![0; 24 * MIB as usize])));
     assert!(matches!(cause, FailureCause::ServerLost { .. }), "{cause:?}");
+}
+
+#[test]
+fn a_server_without_room_is_waited_for_longer_than_one_that_is_gone() {
+    let folder = folder();
+    let server = MemoryServer::new();
+    // More pauses than fit into the time after which a server that does not answer is given up.
+    let times = (PATIENCE.give_up_after.as_micros() / PATIENCE.first_pause.as_micros()) as u32 * 8;
+    server.busy_for.store(times, Ordering::SeqCst);
+    succeeded(&capture(&server, &MemoryDisk::new(small_source(folder.path()))));
+    server.busy_for.store(times, Ordering::SeqCst);
+    succeeded(&deploy(&server, &MemoryDisk::new(vec![0; 24 * MIB as usize])));
+    assert_eq!(server.busy_for.load(Ordering::SeqCst), 0);
 }
 
 #[test]

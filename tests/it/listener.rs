@@ -8,19 +8,21 @@ use std::{
 };
 
 use axum::{
-    Router,
+    Extension, Router,
+    body::{Body, HttpBody, to_bytes},
     routing::{get, post},
 };
 use mimeo_server::{
     boot::http,
     clock::Timestamp,
-    listener::{self, Limits, Transport},
+    listener::{self, BreakOff, Limits, Transport},
     seats::SeatLimits,
     serve::web::HTTPS_LIMITS,
     tls::Tls,
 };
 use socket2::{Domain, Socket, Type};
-use tokio::net::TcpListener;
+use tokio::{io::AsyncWriteExt as _, net::TcpListener};
+use tokio_util::io::ReaderStream;
 
 use crate::background::{Background, raise_descriptor_limit, run};
 
@@ -34,6 +36,7 @@ const SMALL: Limits = Limits {
     connections: SeatLimits { in_all: 3, per_address: 2 },
     head: Duration::from_secs(15),
     stall: Duration::from_secs(15),
+    rest: Duration::from_secs(15),
     lifetime: Duration::from_secs(60),
 };
 
@@ -62,10 +65,37 @@ fn serve(port: Port, limits: Limits) -> Served {
     let background = Background::new();
     let listener = background.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
     let address = listener.local_addr().expect("its address");
-    let router =
-        Router::new().route("/", get(|| async { "hello" })).route("/", post(|body: String| async { body }));
+    let router = Router::new()
+        .route("/", get(|| async { "hello" }).post(|body: String| async { body }))
+        .route("/slow", get(slow))
+        .route("/length", post(length))
+        .route("/never", get(never));
     background.spawn(listener::serve(listener, transport, router, limits, background.stop()));
     Served { port, address, folder, _background: background }
+}
+
+/// Five pieces, each after a pause.
+async fn slow() -> Body {
+    let (mut writer, reader) = tokio::io::duplex(64);
+    tokio::spawn(async move {
+        for _ in 0..5 {
+            tokio::time::sleep(SHORT).await;
+            writer.write_all(b"x").await.expect("somebody reads");
+        }
+    });
+    Body::from_stream(ReaderStream::new(reader))
+}
+
+/// How long a body says it is, and how long it is.
+async fn length(body: Body) -> String {
+    let said = body.size_hint().upper();
+    let bytes = to_bytes(body, 1000).await.expect("a body");
+    format!("{} of {}", said.unwrap_or(u64::MAX), bytes.len())
+}
+
+async fn never(Extension(connection): Extension<BreakOff>) {
+    connection.now();
+    std::future::pending().await
 }
 
 impl Served {
@@ -206,6 +236,36 @@ fn one_who_comes_when_all_seats_are_taken_is_served_when_one_is_free() {
         drop(leaves);
         assert!(answered.join().expect("no panic"));
     });
+}
+
+#[test]
+fn an_http2_connection_without_requests_ends_and_a_long_answer_does_not() {
+    let limits = Limits { rest: SHORT, ..SMALL };
+    let served = serve(Port::Https, limits);
+    // How many connections a second request, two seconds after the first, made anew.
+    let anew = |served: &Served| {
+        let url = format!("https://{}/", served.address);
+        served.curl(&["--http2", "--rate", "30/m", "-w", ",%{num_connects}", &url])
+    };
+    assert_eq!(anew(&served), "hello,1hello,1", "the first was at rest for too long");
+    assert_eq!(anew(&serve(Port::Https, SMALL)), "hello,1hello,0");
+    let url = format!("https://{}/slow", served.address);
+    assert_eq!(served.curl(&["--http2", "-o", "/dev/null", "-w", "%{num_connects},", &url]), "1,xxxxx0,");
+}
+
+#[test]
+fn a_body_says_how_long_it_is() {
+    let served = serve(Port::Http, SMALL);
+    let url = format!("http://{}/length", served.address);
+    assert_eq!(served.curl(&["-o", "/dev/null", "-d", "nine byte", &url]), "9 of 9");
+}
+
+#[test]
+fn an_answer_can_break_its_connection_off() {
+    let served = serve(Port::Http, SMALL);
+    let mut stream = served.connect([127, 0, 0, 1]);
+    stream.write_all(b"GET /never HTTP/1.1\r\nHost: x\r\n\r\n").expect("sent");
+    assert!(is_closed(stream));
 }
 
 #[test]

@@ -29,7 +29,12 @@ use tempfile::TempDir;
 const MIB: u64 = 1 << 20;
 
 fn options(pack_bytes: u32, reserve_bytes: u64) -> StoreOptions {
-    StoreOptions { pack_bytes, reserve_bytes, hashers: NonZeroUsize::new(2).expect("two") }
+    StoreOptions {
+        pack_bytes,
+        intake_bytes: 64 << 20,
+        reserve_bytes,
+        hashers: NonZeroUsize::new(2).expect("two"),
+    }
 }
 
 /// A chunk of 64 KiB of noise, told from others by its number.

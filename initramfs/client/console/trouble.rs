@@ -59,7 +59,9 @@ impl Trouble {
 
     pub fn server(server: SocketAddr, error: ServerError) -> Self {
         match error {
-            ServerError::Unreachable(detail) => Self::ServerSilent { server: server.to_string(), detail },
+            ServerError::Unreachable(detail) | ServerError::Busy(detail) => {
+                Self::ServerSilent { server: server.to_string(), detail }
+            }
             ServerError::Refused(FailureCause::Internal { detail }) => Self::NotLetIn { detail },
             ServerError::Refused(cause) => Self::Refused(cause),
             ServerError::Malformed(detail) => Self::Defect { detail },

@@ -62,12 +62,15 @@ impl RecordHeader {
     }
 }
 
+/// The header of a chunk's record, which the frame follows.
+pub fn header_of(chunk: &SealedChunk) -> RecordHeader {
+    let frame_bytes = u32::try_from(chunk.frame.len()).unwrap_or(u32::MAX);
+    RecordHeader { id: chunk.id, codec: chunk.codec, plain_bytes: chunk.plain_bytes, frame_bytes }
+}
+
 /// Appends one chunk to a buffer of records.
 pub fn append(chunk: &SealedChunk, records: &mut Vec<u8>) {
-    let frame_bytes = u32::try_from(chunk.frame.len()).unwrap_or(u32::MAX);
-    let header =
-        RecordHeader { id: chunk.id, codec: chunk.codec, plain_bytes: chunk.plain_bytes, frame_bytes };
-    records.extend_from_slice(&header.emit());
+    records.extend_from_slice(&header_of(chunk).emit());
     records.extend_from_slice(&chunk.frame);
 }
 

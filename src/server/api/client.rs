@@ -21,13 +21,14 @@ use mimeo_core::{
     messages::{CHUNK_LIST_MAX, LOG_BYTES_MAX, Language, paths, records::HEADER_BYTES},
 };
 
-use self::body::BodyRoom;
+use self::{answers::AnswerRoom, body::BodyRoom};
 use crate::{
     auth::limit::{Allowance, Attempts},
     wiring::Services,
 };
 
 mod access;
+mod answers;
 mod body;
 mod conversation;
 mod error;
@@ -60,14 +61,25 @@ struct Inner {
     logs: PathBuf,
     refusals: Mutex<Attempts<IpAddr>>,
     bodies: BodyRoom,
+    answers: AnswerRoom,
 }
 
 impl ClientApi {
     /// `logs` is a folder that exists.
     pub fn new(services: Services, payload: Bytes, language: Language, logs: PathBuf) -> Self {
+        Self::with(services, payload, language, logs, AnswerRoom::new())
+    }
+
+    fn with(
+        services: Services,
+        payload: Bytes,
+        language: Language,
+        logs: PathBuf,
+        answers: AnswerRoom,
+    ) -> Self {
         let refusals = Mutex::new(Attempts::new(REFUSALS));
         let bodies = BodyRoom::new();
-        Self { inner: Arc::new(Inner { services, payload, language, logs, refusals, bodies }) }
+        Self { inner: Arc::new(Inner { services, payload, language, logs, refusals, bodies, answers }) }
     }
 
     /// The routes. To be served with connection information, because refusals are counted by address.
@@ -80,6 +92,7 @@ impl ClientApi {
             .route(paths::OUTCOME, post(conversation::outcome))
             .route(paths::CHUNKS_MISSING, post(transfer::missing))
             .route(paths::CHUNKS_FETCH, post(transfer::fetch))
+            .route(paths::VERSION_ASK, post(transfer::ask_version))
             .route(paths::MANIFEST, get(transfer::manifest))
             .layer(limited(JSON_BYTES_MAX))
             // These two read their bodies through `body`, which knows how much memory there is.

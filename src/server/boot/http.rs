@@ -31,6 +31,8 @@ pub const LIMITS: Limits = Limits {
     connections: SeatLimits { in_all: 256, per_address: 32 },
     head: Duration::from_secs(15),
     stall: Duration::from_secs(30),
+    // Without TLS nobody speaks HTTP/2 here.
+    rest: Duration::from_secs(15),
     // 30 MB over 500 kbit/s take eight minutes.
     lifetime: Duration::from_secs(15 * 60),
 };

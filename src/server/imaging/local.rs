@@ -114,6 +114,11 @@ impl SessionServer for LocalServer<'_> {
         self.runtime.block_on(self.shelf.store.read_many(ids)).map_err(of_store)
     }
 
+    /// Nothing is remembered between two words: the manifest is at hand.
+    fn ask_version(&self, _: ManifestRoot) -> Result<VersionReply, ServerError> {
+        Ok(VersionReply::ManifestWanted)
+    }
+
     fn publish(&self, encoded: &[u8]) -> Result<VersionReply, ServerError> {
         let manifest =
             Manifest::decode(encoded).map_err(|error| ServerError::Malformed(error.to_string()))?;
@@ -144,6 +149,7 @@ impl SessionServer for LocalServer<'_> {
 fn of_store(error: StoreError) -> ServerError {
     match error.cause() {
         Some(cause) => ServerError::Refused(cause),
+        None if matches!(error, StoreError::NoRoom) => ServerError::Busy(causes(&error)),
         None => ServerError::Unreachable(causes(&error)),
     }
 }

@@ -20,6 +20,8 @@ pub const HTTPS_LIMITS: Limits = Limits {
     head: Duration::from_secs(15),
     // A client whose disk is slow reads nothing meanwhile.
     stall: Duration::from_secs(120),
+    // A browser that has nothing to ask for connects anew in milliseconds; between two pages, people read for a minute.
+    rest: Duration::from_secs(180),
     // A page that is left open asks again by itself.
     lifetime: Duration::from_secs(24 * 3600),
 };

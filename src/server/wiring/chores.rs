@@ -31,12 +31,13 @@ impl Services {
         }
     }
 
-    /// One look at all sessions.
+    /// One look at all sessions, and at what their captures hold.
     pub async fn tidy_sessions(&self, now: Timestamp) -> Result<(), SessionError> {
         self.sessions.expire_leases(now).await?;
         let open = self.sessions.list(SessionFilter { open_only: true, computer: None }).await?;
         let open: Vec<SessionId> = open.iter().map(|session| session.id).collect();
         self.captures.keep_only(&open);
+        self.captures.settle().await;
         Ok(())
     }
 }

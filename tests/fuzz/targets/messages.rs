@@ -14,7 +14,7 @@ use mimeo_core::{
     manifest::ManifestRoot,
     messages::{
         CaptureOrder, ChunkList, DeployOrder, DiskPin, Heartbeat, HeartbeatReply, Hello, Language, Orders,
-        Outcome, Phase, Progress, VersionReply, Welcome,
+        Outcome, Phase, Progress, VersionQuestion, VersionReply, Welcome,
     },
     text::{failure, texts},
     units::{Extent, MIB, SectorSize},
@@ -47,7 +47,7 @@ pub(super) const TARGET: Target = Target {
 /// The first byte says which message the rest is. What is accepted is said again in the same words.
 fn check(input: &[u8]) {
     let Some((kind, body)) = input.split_first() else { return };
-    match kind % 8 {
+    match kind % 9 {
         0 => {
             if let Some(hello) = repeat::<Hello>(body) {
                 let facts = hello.report.identity.facts();
@@ -71,7 +71,8 @@ fn check(input: &[u8]) {
             }
         }
         6 => drop(repeat::<ChunkList>(body)),
-        _ => drop(repeat::<VersionReply>(body)),
+        7 => drop(repeat::<VersionReply>(body)),
+        _ => drop(repeat::<VersionQuestion>(body)),
     }
 }
 
@@ -135,6 +136,8 @@ fn seeds() -> Vec<Vec<u8>> {
         seed(6, &list),
         seed(7, &VersionReply::Published { version: VersionNumber(1), root }),
         seed(7, &VersionReply::Missing(list)),
+        seed(7, &VersionReply::ManifestWanted),
+        seed(8, &VersionQuestion { root }),
     ];
     seeds.extend(failures.map(outcome));
     seeds

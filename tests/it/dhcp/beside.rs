@@ -134,6 +134,29 @@ fn in_pxe_mode_firmware_that_takes_the_others_address_boots_by_proxy() {
 }
 
 #[test]
+fn what_firmware_chose_in_pxe_mode_is_known_after_a_restart() {
+    let net = Net::create("again");
+    let other = net.switch.host("other", OTHER, 24).unwrap();
+    let _peer = Peer::Dnsmasq.start(&other, net.folder.path(), None);
+    let service = net.serve(Mode::Pxe);
+    let mut client = Client::open(&net.client, 1);
+    let offers = client.discover(UEFI_PXE, &[US, OTHER]);
+    client.take(UEFI_PXE, offers.iter().find(|said| said.server == OTHER).unwrap());
+    // Once this is answered, the choice was heard.
+    client.ask_until(REQUEST, UEFI_PXE, SocketAddrV4::new(US, 4011), |heard| !heard.is_empty());
+    service.stop();
+
+    let _service = net.serve(Mode::Pxe);
+    let offers = client.discover(UEFI_PXE, &[US, OTHER]);
+    let ours = offers.iter().find(|said| said.server == US).unwrap();
+    assert_eq!(
+        (ours.address, ours.file.as_str()),
+        (NOBODY, "snponly.efi"),
+        "it would pass an address over again"
+    );
+}
+
+#[test]
 fn an_address_that_somebody_uses_is_not_offered() {
     let net = Net::create("taken");
     let _static = net.switch.host("static", FIRST, 24).unwrap();

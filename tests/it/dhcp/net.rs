@@ -23,6 +23,7 @@ use mimeo_server::{
     },
     db,
     events::{Event, Events},
+    wiring::firmware_choices::ChoiceTable,
 };
 use tempfile::TempDir;
 use tokio::sync::broadcast::Receiver;
@@ -101,7 +102,8 @@ impl Service {
                 runtime.block_on(async {
                     let (cancel, tell) = handles;
                     let db = db::open(&path).await.unwrap();
-                    serve(settings, source, tell, db, cancel).await
+                    let keeper = Arc::new(ChoiceTable::new(db.clone()));
+                    serve(settings, source, tell, db, keeper, cancel).await
                 })
             })
         });

@@ -30,7 +30,7 @@ use tempfile::TempDir;
 use super::memory_server::MemoryServer;
 
 /// Long enough for a server that misses a few requests, short enough for a test.
-const PATIENCE: Patience = Patience {
+pub(super) const PATIENCE: Patience = Patience {
     first_pause: Duration::from_millis(2),
     longest_pause: Duration::from_millis(20),
     give_up_after: Duration::from_millis(300),

@@ -13,7 +13,7 @@ use mimeo_core::{
     chunk::{self, ChunkId, SealedChunk},
     failure::FailureCause,
     ids::{SessionId, VersionNumber},
-    manifest::{Manifest, SignedManifest},
+    manifest::{Manifest, ManifestRoot, SignedManifest},
     messages::{
         CHUNK_LIST_MAX, ChunkList, DeployOrder, DiskPin, Heartbeat, HeartbeatReply, VersionReply, records,
     },
@@ -23,11 +23,18 @@ use mimeo_engine::link::{ServerError, SessionServer};
 pub(super) struct MemoryServer {
     chunks: Mutex<HashMap<ChunkId, SealedChunk>>,
     manifest: Mutex<Option<SignedManifest>>,
+    /// The manifest that was handed in; a server that is restarted has none.
+    handed_in: Mutex<Option<Manifest>>,
+    pub(super) manifests_handed_in: AtomicU32,
+    /// So many times, the manifest is forgotten after it was handed in.
+    pub(super) restarts: AtomicU32,
     key: SigningKey,
     pub(super) fetched_chunks: AtomicU64,
     pub(super) uploaded_chunks: AtomicU64,
     /// So many further requests find nobody.
     pub(super) gone_for: AtomicU32,
+    /// So many further requests are told that there is no room yet.
+    pub(super) busy_for: AtomicU32,
     /// So many chunks are forgotten when the next manifest comes.
     pub(super) forgets: AtomicU32,
     /// This chunk leaves damaged, so many times.
@@ -42,10 +49,14 @@ impl MemoryServer {
         Self {
             chunks: Mutex::default(),
             manifest: Mutex::default(),
+            handed_in: Mutex::default(),
+            manifests_handed_in: AtomicU32::new(0),
+            restarts: AtomicU32::new(0),
             key: SigningKey::from_bytes(&[9; 32]),
             fetched_chunks: AtomicU64::new(0),
             uploaded_chunks: AtomicU64::new(0),
             gone_for: AtomicU32::new(0),
+            busy_for: AtomicU32::new(0),
             forgets: AtomicU32::new(0),
             damages: Mutex::default(),
             stops_after: AtomicU64::new(u64::MAX),
@@ -90,8 +101,13 @@ impl MemoryServer {
     }
 
     fn answers(&self) -> Result<(), ServerError> {
-        let gone = self.gone_for.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        if gone.is_ok() { Err(ServerError::Unreachable("the server restarts".into())) } else { Ok(()) }
+        if one_less(&self.gone_for) {
+            return Err(ServerError::Unreachable("the server restarts".into()));
+        }
+        if one_less(&self.busy_for) {
+            return Err(ServerError::Busy("others come first".into()));
+        }
+        Ok(())
     }
 }
 
@@ -145,10 +161,36 @@ impl SessionServer for MemoryServer {
         ids.iter().map(fetch).collect()
     }
 
-    /// Says "verifying" once before it publishes.
+    fn ask_version(&self, root: ManifestRoot) -> Result<VersionReply, ServerError> {
+        self.answers()?;
+        let handed_in = self.handed_in.lock().unwrap().clone();
+        match handed_in.filter(|manifest| ManifestRoot::of(&manifest.encode()) == root) {
+            Some(manifest) => Ok(self.go_on(&manifest)),
+            None => Ok(VersionReply::ManifestWanted),
+        }
+    }
+
     fn publish(&self, encoded: &[u8]) -> Result<VersionReply, ServerError> {
         self.answers()?;
         let manifest = Manifest::decode(encoded).unwrap();
+        self.manifests_handed_in.fetch_add(1, Ordering::SeqCst);
+        *self.handed_in.lock().unwrap() = Some(manifest.clone());
+        let reply = self.go_on(&manifest);
+        if one_less(&self.restarts) {
+            *self.handed_in.lock().unwrap() = None;
+        }
+        Ok(reply)
+    }
+
+    fn manifest(&self) -> Result<SignedManifest, ServerError> {
+        self.answers()?;
+        Ok(self.signed())
+    }
+}
+
+impl MemoryServer {
+    /// Says "verifying" once before it publishes.
+    fn go_on(&self, manifest: &Manifest) -> VersionReply {
         let mut forgotten: Vec<ChunkId> = self.chunks().keys().copied().collect();
         forgotten.truncate(self.forgets.swap(0, Ordering::SeqCst) as usize);
         self.chunks().retain(|id, _| !forgotten.contains(id));
@@ -159,19 +201,19 @@ impl SessionServer for MemoryServer {
         missing.dedup();
         if !missing.is_empty() {
             missing.truncate(CHUNK_LIST_MAX);
-            return Ok(VersionReply::Missing(ChunkList { ids: missing }));
+            return VersionReply::Missing(ChunkList { ids: missing });
         }
         if self.verifying_polls.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
-            return Ok(VersionReply::Verifying { done_chunks: 1, total_chunks: 2 });
+            return VersionReply::Verifying { done_chunks: 1, total_chunks: 2 };
         }
-        let signed = SignedManifest::sign(&manifest, &self.key);
+        let signed = SignedManifest::sign(manifest, &self.key);
         let root = signed.root();
         *self.manifest.lock().unwrap() = Some(signed);
-        Ok(VersionReply::Published { version: VersionNumber(1), root })
+        *self.handed_in.lock().unwrap() = None;
+        VersionReply::Published { version: VersionNumber(1), root }
     }
+}
 
-    fn manifest(&self) -> Result<SignedManifest, ServerError> {
-        self.answers()?;
-        Ok(self.signed())
-    }
+fn one_less(left: &AtomicU32) -> bool {
+    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
 }

@@ -3,23 +3,18 @@
 //! A body is let in only where there is room for all of it: what a hundred captures send at once waits in the
 //! network, not here. Whoever sends too slowly gives the room back.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody, to_bytes};
 use bytes::Bytes;
 use mimeo_core::manifest;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::time::timeout;
 
 use super::error::ClientError;
+use crate::room::{Room, Share};
 
 /// Bytes of all such bodies that are in memory at once: two of the longest manifests, or sixty uploads.
 const ROOM_BYTES: usize = 2 * manifest::BYTES_MAX;
-
-/// Room is counted in pieces, of which a semaphore can count enough.
-const PIECE_BYTES: usize = 1024;
 
 /// How long a body waits for room, and how long one of no length may take. Less than a client takes for silence, so
 /// that it learns why.
@@ -31,7 +26,7 @@ const BYTES_A_SECOND_MIN: usize = 128 << 10;
 /// The room that large bodies share. Cloning gives another handle to the same.
 #[derive(Debug, Clone)]
 pub(super) struct BodyRoom {
-    pieces: Arc<Semaphore>,
+    room: Room,
     patience: Duration,
 }
 
@@ -39,7 +34,7 @@ pub(super) struct BodyRoom {
 #[derive(Debug)]
 pub(super) struct HeldBody {
     pub(super) bytes: Bytes,
-    pub(super) room: OwnedSemaphorePermit,
+    pub(super) room: Share,
 }
 
 impl BodyRoom {
@@ -48,25 +43,26 @@ impl BodyRoom {
     }
 
     fn with(room_bytes: usize, patience: Duration) -> Self {
-        Self { pieces: Arc::new(Semaphore::new(room_bytes / PIECE_BYTES)), patience }
+        Self { room: Room::new(room_bytes), patience }
     }
 
     /// Reads a body of at most `bytes_max`, once there is room for it.
     pub(super) async fn read(&self, body: Body, bytes_max: usize) -> Result<HeldBody, ClientError> {
-        let upper = body.size_hint().upper();
-        let announced = upper.map_or(bytes_max, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-        if announced > bytes_max {
-            return Err(ClientError::BodyTooLong { bytes: announced, bytes_max });
-        }
-        let pieces = u32::try_from(announced.div_ceil(PIECE_BYTES)).unwrap_or(u32::MAX);
-        let room = timeout(self.patience, self.pieces.clone().acquire_many_owned(pieces)).await;
-        let room = room.ok().and_then(Result::ok).ok_or(ClientError::NoRoom)?;
+        let announced = announced(&body, bytes_max)?;
+        let room = self.room.take(announced, self.patience).await.ok_or(ClientError::NoRoom)?;
         let within = self.patience + Duration::from_secs((announced / BYTES_A_SECOND_MIN) as u64);
         let read = timeout(within, to_bytes(body, announced)).await;
         let read = read.map_err(|_| ClientError::BodyTooSlow { bytes: announced, within })?;
         let bytes = read.map_err(|error| ClientError::BadRequest(error.to_string()))?;
         Ok(HeldBody { bytes, room })
     }
+}
+
+/// How long a body says that it is; `bytes_max` where it does not say.
+pub(super) fn announced(body: &Body, bytes_max: usize) -> Result<usize, ClientError> {
+    let upper = body.size_hint().upper();
+    let bytes = upper.map_or(bytes_max, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    if bytes > bytes_max { Err(ClientError::BodyTooLong { bytes, bytes_max }) } else { Ok(bytes) }
 }
 
 #[cfg(test)]
@@ -102,7 +98,7 @@ mod tests {
         let room = BodyRoom::with(ROOM_BYTES, Duration::from_millis(20));
         let error = room.read(stalled(), ROOM_BYTES).await.expect_err("it never comes");
         assert!(matches!(error, ClientError::BodyTooSlow { .. }), "{error}");
-        assert_eq!(room.pieces.available_permits() * super::PIECE_BYTES, ROOM_BYTES);
+        assert_eq!(room.room.free_bytes(), ROOM_BYTES);
     }
 
     #[tokio::test]

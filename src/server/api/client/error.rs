@@ -1,13 +1,14 @@
 //! How the server says no to a client.
 //!
 //! Where a refusal ends the session, its body is the [`FailureCause`] as JSON, which the client reports and shows.
-//! Otherwise it is a sentence; a status of 5xx without a cause, 408 and 429 mean: try again.
+//! Otherwise it is a sentence; a status of 5xx without a cause, 408 and 429 mean: try again. With `Retry-After` it means
+//! that the server is well and has no room yet: the client waits for as long as it hears that.
 
 use std::time::Duration;
 
 use axum::{
     Json,
-    http::StatusCode,
+    http::{StatusCode, header::RETRY_AFTER},
     response::{IntoResponse, Response},
 };
 use mimeo_core::{causes::causes, failure::FailureCause};
@@ -24,6 +25,9 @@ use crate::{
     inventory::{admission::AdmitError, boot_token::SpendError, computer::ComputerError},
     wiring::orders::OrdersError,
 };
+
+/// What `Retry-After` says. The request waited for room already, so it may come again at once.
+const RETRY_AFTER_SECONDS: &str = "1";
 
 /// Why a request of a client is not done.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +46,7 @@ pub(super) enum ClientError {
     BodyTooLong { bytes: usize, bytes_max: usize },
     #[error("a body of {bytes} bytes did not come within {} s", within.as_secs())]
     BodyTooSlow { bytes: usize, within: Duration },
-    #[error("the server takes in too much at once, come back later")]
+    #[error("there is no room in the server's memory, come back later")]
     NoRoom,
     #[error("the session has ended or another client works on it")]
     NotRunning,
@@ -81,6 +85,14 @@ impl ClientError {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         }
+    }
+
+    /// Whether nothing is wrong but that others come first.
+    fn is_for_later(&self) -> bool {
+        matches!(
+            self,
+            Self::NoRoom | Self::Capture(CaptureError::NoRoom | CaptureError::Store(StoreError::NoRoom))
+        )
     }
 
     /// What ends the session, where this does.
@@ -134,7 +146,9 @@ fn capture_status(error: &CaptureError) -> StatusCode {
         | CaptureError::OtherDisk { .. }
         | CaptureError::OtherCut
         | CaptureError::TooMuch { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-        CaptureError::Stopped => StatusCode::SERVICE_UNAVAILABLE,
+        CaptureError::Stopped | CaptureError::NoRoom | CaptureError::Store(StoreError::NoRoom) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         CaptureError::Session(error) => session_status(error),
         CaptureError::Store(StoreError::Full { .. }) => StatusCode::INSUFFICIENT_STORAGE,
         CaptureError::Store(StoreError::Refused(_)) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -157,13 +171,16 @@ impl From<ComputerError> for ClientError {
 impl IntoResponse for ClientError {
     fn into_response(self) -> Response {
         let status = self.status();
-        if status.is_server_error() {
+        if status.is_server_error() && !self.is_for_later() {
             tracing::error!(http.status = status.as_u16(), "client request failed: {}", causes(&self));
         }
         match self.cause() {
             Some(cause) => (status, Json(cause)).into_response(),
             None if status == StatusCode::INTERNAL_SERVER_ERROR => {
                 (status, "the server failed, see its log").into_response()
+            }
+            None if self.is_for_later() => {
+                (status, [(RETRY_AFTER, RETRY_AFTER_SECONDS)], self.to_string()).into_response()
             }
             None => (status, self.to_string()).into_response(),
         }

@@ -1,6 +1,8 @@
 //! The whole conversation, played over the router by a client that has no disk.
 
-use axum::http::StatusCode;
+use std::time::Duration;
+
+use axum::http::{StatusCode, header::RETRY_AFTER};
 use mimeo_core::{
     chunk::ChunkId,
     failure::{Failure, FailureCause},
@@ -12,6 +14,7 @@ use mimeo_core::{
 };
 
 use self::house::{House, MAC_A, MAC_B, disk_content, machine, manifest_of, plain_chunks};
+use super::answers::AnswerRoom;
 use crate::{
     clock::Timestamp,
     events::Event,
@@ -22,13 +25,14 @@ use crate::{
 mod collect;
 mod house;
 
-const ALL_SESSION_PATHS: [&str; 7] = [
+const ALL_SESSION_PATHS: [&str; 8] = [
     paths::HEARTBEAT,
     paths::OUTCOME,
     paths::CHUNKS_MISSING,
     paths::CHUNKS_UPLOAD,
     paths::CHUNKS_FETCH,
     paths::VERSION,
+    paths::VERSION_ASK,
     paths::MANIFEST,
 ];
 
@@ -231,6 +235,32 @@ async fn a_capture_goes_on_after_the_server_was_killed() {
 }
 
 #[tokio::test]
+async fn a_manifest_is_handed_in_once_and_then_asked_about_by_its_name() {
+    let house = House::new().await;
+    let client = house.boot(MAC_A).await;
+    let session = house.request_capture(client.computer).await;
+    client.orders().await;
+    let manifest = manifest_of(&disk_content(1)).encode();
+    assert_eq!(client.ask_version(session, &manifest).await, VersionReply::ManifestWanted);
+    assert!(matches!(client.hand_in(session, &manifest).await, VersionReply::Missing(_)));
+    // It asks before it brought them, as after an answer that was lost.
+    assert!(matches!(client.ask_version(session, &manifest).await, VersionReply::Missing(_)));
+
+    let (house, client) = house.restart(client).await;
+    assert_eq!(client.ask_version(session, &manifest).await, VersionReply::ManifestWanted);
+    assert!(matches!(client.hand_in(session, &manifest).await, VersionReply::Missing(_)));
+    client.upload(session, &disk_content(1)).await;
+    let other = manifest_of(&disk_content(2)).encode();
+    assert_eq!(client.ask_version(session, &other).await, VersionReply::ManifestWanted);
+    let published = client.ask_version(session, &manifest).await;
+    assert!(matches!(published, VersionReply::Published { .. }), "{published:?}");
+    let (house, client) = house.restart(client).await;
+    assert_eq!(client.ask_version(session, &manifest).await, published);
+    client.outcome(session, None).await;
+    assert_eq!(house.state(session).await, State::Succeeded);
+}
+
+#[tokio::test]
 async fn a_manifest_of_another_disk_is_refused() {
     let house = House::new().await;
     let client = house.boot(MAC_A).await;
@@ -294,6 +324,25 @@ async fn a_damaged_chunk_fails_its_deploy_by_name() {
     let answer = target.fetch(next, &[chunk]).await;
     assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert!(matches!(answer.json(), FailureCause::ChunkDamaged { chunk: named, .. } if named == chunk));
+}
+
+#[tokio::test]
+async fn chunks_that_clients_do_not_take_leave_the_others_waiting_and_not_the_memory_full() {
+    let room_bytes = 2 * (house::CHUNK_BYTES + 1024);
+    let house = House::with_answers(AnswerRoom::with(room_bytes, Duration::from_millis(50))).await;
+    let source = house.boot(MAC_A).await;
+    house.capture(&source, 1).await;
+    let target = house.boot(MAC_B).await;
+    let deploy = house.request_deploy(target.computer, "debian").await.expect("requested");
+    target.orders().await;
+    let chunk = ChunkId::of(&disk_content(1)[..house::CHUNK_BYTES]);
+    let untaken = target.fetch_untaken(deploy, &[chunk]).await;
+    assert_eq!(untaken.status(), StatusCode::OK);
+    let refused = target.fetch_untaken(deploy, &[chunk]).await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(refused.headers().contains_key(RETRY_AFTER), "it is told from a server that fails");
+    drop(untaken);
+    assert_eq!(target.fetch(deploy, &[chunk]).await.status, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -1,21 +1,23 @@
 //! Chunks, manifests, versions.
 
-use axum::{Json, body::Body, extract::State};
+use axum::{Extension, Json, body::Body, extract::State};
 use bytes::Bytes;
 use mimeo_core::{
     manifest::{self, ManifestError},
-    messages::{CHUNK_LIST_MAX, ChunkList, VersionReply, records},
+    messages::{CHUNK_LIST_MAX, ChunkList, VersionQuestion, VersionReply, records},
 };
 
 use super::{
     ClientApi, UPLOAD_BYTES_MAX,
     access::{JsonBody, WorkingCaller},
-    body::HeldBody,
+    body::{HeldBody, announced},
     error::ClientError,
 };
 use crate::{
     clock::Timestamp,
-    imaging::session::{Job, capture::CaptureError, deploy::FetchError, machine::Input},
+    imaging::session::{Job, Session, capture::CaptureError, deploy::FetchError, machine::Input},
+    inventory::client_boot::ClientBoot,
+    listener::BreakOff,
 };
 
 pub(super) async fn missing(
@@ -46,24 +48,44 @@ pub(super) async fn upload(
     Ok(api.inner.services.captures.put(&session, boot.id, chunks).await?)
 }
 
-/// Reading back may take longer than a lease: asking how far it is shows that the client lives.
 pub(super) async fn version(
     State(api): State<ClientApi>,
     WorkingCaller { boot, session, .. }: WorkingCaller,
     body: Body,
 ) -> Result<Json<VersionReply>, ClientError> {
-    let services = &api.inner.services;
-    let read = api.inner.bodies.read(body, manifest::BYTES_MAX).await;
-    let HeldBody { bytes: encoded, room: _room } = read.map_err(|error| match error {
+    let captures = &api.inner.services.captures;
+    let bytes = announced(&body, manifest::BYTES_MAX).map_err(|error| match error {
         // A disk that holds too much is a reason for a person, not a fault of the conversation.
         ClientError::BodyTooLong { bytes, .. } => {
             CaptureError::Manifest(ManifestError::TooLong { bytes }).into()
         }
         error => error,
     })?;
+    // Before any of it is read: it is to travel once.
+    let room = captures.room_for_manifest(bytes).await?;
+    let HeldBody { bytes: encoded, room: _body_room } = api.inner.bodies.read(body, bytes).await?;
+    let (session, now) = alive(&api, &session, boot).await?;
+    Ok(Json(captures.hand_in(&session, boot.id, encoded, room, now).await?))
+}
+
+pub(super) async fn ask_version(
+    State(api): State<ClientApi>,
+    WorkingCaller { boot, session, .. }: WorkingCaller,
+    JsonBody(VersionQuestion { root }): JsonBody<VersionQuestion>,
+) -> Result<Json<VersionReply>, ClientError> {
+    let (session, now) = alive(&api, &session, boot).await?;
+    Ok(Json(api.inner.services.captures.ask(&session, boot.id, root, now).await?))
+}
+
+/// Reading back may take longer than a lease: asking how far it is shows that the client lives.
+async fn alive(
+    api: &ClientApi,
+    session: &Session,
+    boot: ClientBoot,
+) -> Result<(Session, Timestamp), ClientError> {
     let now = Timestamp::now();
-    let session = services.sessions.step(session.id, Input::Alive { boot: boot.id }, now).await?;
-    Ok(Json(services.captures.hand_in(&session, boot.id, encoded, now).await?))
+    let input = Input::Alive { boot: boot.id };
+    Ok((api.inner.services.sessions.step(session.id, input, now).await?, now))
 }
 
 pub(super) async fn manifest(
@@ -77,24 +99,23 @@ pub(super) async fn manifest(
 pub(super) async fn fetch(
     State(api): State<ClientApi>,
     WorkingCaller { session, address, .. }: WorkingCaller,
+    connection: Option<Extension<BreakOff>>,
     JsonBody(asked): JsonBody<ChunkList>,
-) -> Result<Vec<u8>, ClientError> {
+) -> Result<Body, ClientError> {
     check_length(&asked)?;
     let Job::Deploy { root, .. } = session.job else { return Err(not_a_deploy()) };
-    let chunks = match api.inner.services.deploys.fetch(root, &asked.ids).await {
+    let deploys = &api.inner.services.deploys;
+    let bytes = match deploys.records_bytes(root, &asked.ids).await {
         Err(FetchError::NotNamed(chunk)) => {
             let reason = format!("session {} asked for chunk {chunk}, which its version lacks", session.id);
             api.count_refusal(address, &reason)?;
             return Err(FetchError::NotNamed(chunk).into());
         }
-        fetched => fetched?,
+        counted => usize::try_from(counted?).unwrap_or(usize::MAX),
     };
-    let frames: usize = chunks.iter().map(|chunk| chunk.frame.len()).sum();
-    let mut body = Vec::with_capacity(frames + chunks.len() * records::HEADER_BYTES);
-    for chunk in &chunks {
-        records::append(chunk, &mut body);
-    }
-    Ok(body)
+    let place = api.inner.answers.take(bytes).await?;
+    let chunks = deploys.fetch(root, &asked.ids).await?;
+    Ok(place.fill(chunks, connection.map(|Extension(connection)| connection)))
 }
 
 fn check_length(asked: &ChunkList) -> Result<(), ClientError> {

@@ -19,10 +19,14 @@
 //! So a machine that missed our offer once, and whose Secure Boot refuses iPXE, is not left on the way on which it
 //! cannot boot: the two ways take turns until one of them leads somewhere.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use mimeo_core::ids::MacAddr;
 
+use super::keeper::{Change, Remembered};
 use crate::clock::Timestamp;
 
 /// Machines of which a choice is remembered. Those that proved nothing make room first, so that a flood of invented
@@ -48,6 +52,8 @@ pub(super) enum Way {
 #[derive(Debug, Default)]
 pub(super) struct Choices {
     by_mac: HashMap<MacAddr, Choice>,
+    /// What is remembered of these is to be kept anew.
+    changed: HashSet<MacAddr>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -72,12 +78,41 @@ impl Choice {
 }
 
 impl Choices {
+    /// Takes in what was kept before a restart, as far as it is not over. The clock may have been set back since.
+    pub(super) fn remember(&mut self, mut kept: Vec<Remembered>, now: Timestamp) {
+        kept.sort_by_key(|kept| std::cmp::Reverse((kept.proved, kept.last)));
+        for Remembered { mac, in_vain, proved, last } in kept {
+            let choice = Choice { awaits_ipxe: false, in_vain, proved, last: last.min(now) };
+            if choice.is_over(now) || self.by_mac.len() >= CHOICES_MAX {
+                self.changed.insert(mac);
+            } else {
+                self.by_mac.insert(mac, choice);
+            }
+        }
+    }
+
+    /// What is to be kept, or no longer, since this was last asked.
+    pub(super) fn take_changes(&mut self) -> Vec<Change> {
+        let change = |mac| match self.by_mac.get(&mac) {
+            Some(&Choice { in_vain, proved, last, .. }) => {
+                Change::Keep(Remembered { mac, in_vain, proved, last })
+            }
+            None => Change::Forget(mac),
+        };
+        self.changed.drain().map(change).collect()
+    }
+
+    /// Changes that could not be kept will be among the next.
+    pub(super) fn put_back(&mut self, changes: &[Change]) {
+        self.changed.extend(changes.iter().map(Change::mac));
+    }
+
     /// How the machine's DISCOVER is to be answered.
     pub(super) fn way(&mut self, mac: MacAddr, now: Timestamp) -> Way {
         match self.by_mac.get(&mac) {
             None => Way::Address,
             Some(choice) if choice.is_over(now) || choice.leads_nowhere() => {
-                self.by_mac.remove(&mac);
+                self.forget(mac);
                 Way::Address
             }
             Some(_) => Way::Beside,
@@ -100,11 +135,13 @@ impl Choices {
                 choice.in_vain = choice.in_vain.saturating_add(u8::from(choice.awaits_ipxe));
                 choice.awaits_ipxe = false;
                 choice.last = now;
+                self.changed.insert(mac);
             }
             None if passed_over => {
                 self.make_room();
                 let choice = Choice { awaits_ipxe: false, in_vain: 0, proved: false, last: now };
                 self.by_mac.insert(mac, choice);
+                self.changed.insert(mac);
             }
             None => {}
         }
@@ -112,13 +149,14 @@ impl Choices {
 
     /// The firmware requested our address.
     pub(super) fn took_ours(&mut self, mac: MacAddr) {
-        self.by_mac.remove(&mac);
+        self.forget(mac);
     }
 
     /// iPXE speaks on the machine: the way led somewhere.
     pub(super) fn ipxe_speaks(&mut self, mac: MacAddr, now: Timestamp) {
         if let Some(choice) = self.by_mac.get_mut(&mac) {
             *choice = Choice { awaits_ipxe: false, in_vain: 0, proved: true, last: now };
+            self.changed.insert(mac);
         }
     }
 
@@ -128,19 +166,27 @@ impl Choices {
         }
         let first = self.by_mac.iter().min_by_key(|(_, choice)| (choice.proved, choice.last));
         if let Some(mac) = first.map(|(mac, _)| *mac) {
-            self.by_mac.remove(&mac);
+            self.forget(mac);
+        }
+    }
+
+    fn forget(&mut self, mac: MacAddr) {
+        if self.by_mac.remove(&mac).is_some() {
+            self.changed.insert(mac);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{collections::HashMap, time::Duration};
 
     use mimeo_core::ids::MacAddr;
 
-    use super::{CHOICES_MAX, Choices, MEMORY, MEMORY_PROVED, Way};
+    use super::{CHOICES_MAX, Change, Choices, MEMORY, MEMORY_PROVED, Remembered, Way};
     use crate::clock::Timestamp;
+
+    type Book = HashMap<MacAddr, Remembered>;
 
     const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 
@@ -239,6 +285,64 @@ mod tests {
     fn a_choice_made_without_our_offer_says_nothing_and_one_long_ago_no_more() {
         check("no offer", &[(0, TakesAnother), (1, Discover(Address))]);
         check("long ago", &[(0, PassesOver), (MEMORY.as_secs(), Discover(Address))]);
+    }
+
+    /// What a book has after these changes, and what a server that starts with it knows.
+    fn restarted(book: &mut Book, choices: &mut Choices, now: Timestamp) -> Choices {
+        for change in choices.take_changes() {
+            match change {
+                Change::Keep(kept) => drop(book.insert(kept.mac, kept)),
+                Change::Forget(mac) => drop(book.remove(&mac)),
+            }
+        }
+        let mut choices = Choices::default();
+        choices.remember(book.values().copied().collect(), now);
+        choices
+    }
+
+    #[test]
+    fn what_was_learned_outlives_a_restart_at_any_moment() {
+        let (mut book, mut choices) = (Book::new(), Choices::default());
+        let second = |seconds| Timestamp(1).plus(Duration::from_secs(seconds));
+        choices.took_another(MAC, true, second(0));
+        let mut choices = restarted(&mut book, &mut choices, second(30));
+        assert_eq!(choices.way(MAC, second(60)), Beside, "it need not fail again");
+        choices.answered_beside(MAC, true);
+        choices.took_another(MAC, false, second(61));
+        choices.ipxe_speaks(MAC, second(70));
+        let day = 24 * 3600;
+        let mut choices = restarted(&mut book, &mut choices, second(day));
+        assert_eq!(choices.way(MAC, second(day)), Beside);
+        for boot in [1, 2] {
+            choices.answered_beside(MAC, true);
+            choices.took_another(MAC, false, second(day + boot));
+            choices = restarted(&mut book, &mut choices, second(day + boot));
+        }
+        assert_eq!(choices.way(MAC, second(day + 9)), Address, "boots in vain are counted across restarts");
+        assert_eq!(restarted(&mut book, &mut choices, second(day + 9)).by_mac.len(), 0);
+        assert!(book.is_empty(), "what is forgotten is not kept");
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_in_age_and_number_and_a_change_that_failed_comes_again() {
+        let now = Timestamp(1).plus(MEMORY_PROVED);
+        let kept = |card: u32, proved, last| {
+            let [a, b, c, d] = card.to_be_bytes();
+            Remembered { mac: MacAddr([2, 0, a, b, c, d]), in_vain: 0, proved, last }
+        };
+        let old = [kept(0, true, Timestamp(1)), kept(1, false, Timestamp(1).plus(MEMORY_PROVED - MEMORY))];
+        let ahead = kept(2, true, now.plus(MEMORY_PROVED));
+        let many = (3..2 * CHOICES_MAX as u32).map(|card| kept(card, false, now));
+        let mut choices = Choices::default();
+        choices.remember(old.into_iter().chain([ahead]).chain(many).collect(), now);
+        assert_eq!(choices.by_mac.len(), CHOICES_MAX);
+        assert_eq!(choices.by_mac[&ahead.mac].last, now, "a clock that was set back makes nobody immortal");
+        let changes = choices.take_changes();
+        assert_eq!(changes.len(), CHOICES_MAX, "the rest is forgotten");
+        assert!(old.iter().all(|old| changes.contains(&Change::Forget(old.mac))));
+        assert_eq!(choices.take_changes(), []);
+        choices.put_back(&changes);
+        assert_eq!(choices.take_changes().len(), changes.len());
     }
 
     #[test]

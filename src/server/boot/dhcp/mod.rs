@@ -5,7 +5,7 @@
 //! machine that takes them and the time: [`proxy`] says what to boot, [`addresses`] gives addresses out of [`pool`],
 //! [`choices`] remembers which firmware does not want them, [`observe`] draws conclusions from other servers (of what
 //! is in [`transactions`]), [`told`] keeps the journal short. None of these does I/O. [`socket`] does, with [`arp`] and
-//! [`ears`] on top of [`link`], and [`lease`] for what must survive a restart. [`snippets`] is for those who would
+//! [`ears`] on top of [`link`], and [`lease`] and a [`keeper`] for what must survive a restart. [`snippets`] is for those who would
 //! rather configure the DHCP server they have.
 
 mod addresses;
@@ -14,6 +14,7 @@ mod choices;
 mod decide;
 pub mod ears;
 mod fuzz;
+pub mod keeper;
 mod lease;
 mod link;
 pub mod observe;

@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use mimeo_core::causes::causes;
 use nix::{
     libc::{in_addr, in_pktinfo},
     sys::socket::{ControlMessage, MsgFlags, SockaddrIn, sendmsg},
@@ -24,6 +25,7 @@ use super::{
     arp::{Found, Outcome, Prober},
     decide::{Action, BOOT_SERVER_PORT, Decision, Heard, Port, SERVER_PORT, Server},
     ears::Ears,
+    keeper::ChoiceKeeper,
     lease::{self, Change, LeaseError},
     link::Link,
     packet::{DATAGRAM_BYTES_MAX, Request},
@@ -84,6 +86,7 @@ pub async fn serve(
     source: Arc<dyn BootSource>,
     told: Tell,
     db: SqlitePool,
+    keeper: Arc<dyn ChoiceKeeper>,
     cancel: CancellationToken,
 ) -> Result<(), ServeError> {
     settings.check()?;
@@ -96,9 +99,16 @@ pub async fn serve(
         Mode::Proxy | Mode::Off => Vec::new(),
     };
     let sockets = Sockets::open(&settings)?;
-    let server = Server::new(settings, &leases)?;
+    let mut server = Server::new(settings, &leases)?;
+    if server.settings.mode == Mode::Pxe {
+        match keeper.load().await {
+            Ok(kept) => server.choices.remember(kept, Timestamp::now()),
+            // Some firmware needs one more power-on.
+            Err(error) => tracing::error!("{}", causes(&error)),
+        }
+    }
     let log = LogBudget { second: Instant::now(), left: LOG_LINES_PER_SECOND, dropped: 0 };
-    let mut service = Service { server, sockets, source, told, db, log };
+    let mut service = Service { server, sockets, source, told, db, keeper, log };
     tracing::info!(mode = ?service.server.settings.mode, interface = service.server.settings.interface, "DHCP serves");
     service.run(&cancel).await;
     Ok(())
@@ -119,6 +129,7 @@ struct Service {
     source: Arc<dyn BootSource>,
     told: Tell,
     db: SqlitePool,
+    keeper: Arc<dyn ChoiceKeeper>,
     log: LogBudget,
 }
 
@@ -149,6 +160,7 @@ impl Service {
                 self.take_requests(port, &mut decisions).await;
             }
             self.perform(decisions).await;
+            self.keep_choices().await;
         }
     }
 
@@ -257,6 +269,20 @@ impl Service {
                 for action in decision.actions {
                     self.act(action).await;
                 }
+            }
+        }
+    }
+
+    /// After the answers: nobody waits for this.
+    async fn keep_choices(&mut self) {
+        let changes = self.server.choices.take_changes();
+        if changes.is_empty() {
+            return;
+        }
+        if let Err(error) = self.keeper.store(&changes).await {
+            self.server.choices.put_back(&changes);
+            if self.log.take() {
+                tracing::error!("{}", causes(&error));
             }
         }
     }

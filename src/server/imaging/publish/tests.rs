@@ -28,8 +28,12 @@ use crate::{
 
 mod power;
 
-const OPTIONS: StoreOptions =
-    StoreOptions { pack_bytes: 400_000, reserve_bytes: 0, hashers: NonZeroUsize::new(2).expect("two") };
+const OPTIONS: StoreOptions = StoreOptions {
+    pack_bytes: 400_000,
+    intake_bytes: 4_000_000,
+    reserve_bytes: 0,
+    hashers: NonZeroUsize::new(2).expect("two"),
+};
 const CHUNK: u64 = 65_536;
 const NOW: Timestamp = Timestamp(1_000);
 

@@ -1,14 +1,11 @@
 //! The server's side of a running capture: the chunks it takes in, and how its manifest becomes a version.
 //!
-//! All of this is in memory. A server that is started again begins with empty hands: the client asks what is
-//! missing, brings that, and hands its manifest in again.
+//! All of this is in memory. A server that is started again begins with empty hands: it asks the client for its
+//! manifest again, and for what is missing.
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -17,30 +14,36 @@ use ed25519_dalek::SigningKey;
 use mimeo_core::{
     chunk::{ChunkId, ChunkSize, SealedChunk},
     ids::{BootId, SessionId},
-    manifest::{Manifest, ManifestError, ManifestRoot},
-    messages::{CHUNK_LIST_MAX, ChunkList, DiskPin, VersionReply},
+    manifest::{self, Manifest, ManifestError, ManifestRoot},
+    messages::{DiskPin, VersionReply},
 };
 use sqlx::SqlitePool;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     DiskChoice, Job, Published, Session,
-    machine::Input,
+    handed::{Handed, Work},
     requests::{SessionError, Sessions},
 };
 use crate::{
     clock::Timestamp,
-    events::{Event, Events},
+    events::Events,
     imaging::{
-        master::{MasterError, MasterName},
-        publish::{Origin, Publication, PublishError, publish_version},
-        store::{Store, error::StoreError, intake::Intake, verify::VerifyProgress},
+        publish::PublishError,
+        store::{Store, error::StoreError, intake::Intake},
     },
+    room::{Room, Share},
 };
 
-/// How long a request that hands in a manifest waits for the version, before it says how far reading back has come:
+/// How long a request waits for the version of a manifest, before it says how far reading back has come:
 /// a client asks again at once, and this is about as often as it has a heartbeat to send.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// Bytes of all manifests that are on their way to become versions: two of the longest, or forty of disks with 100 GB of
+/// content.
+const MANIFESTS_BYTES: usize = 2 * manifest::BYTES_MAX;
+
+/// How long a manifest waits for its room. Less than a client takes for silence, so that it learns why.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The captures that are under way. Cloning gives another handle to the same.
 #[derive(Clone)]
@@ -48,12 +51,13 @@ pub struct Captures {
     shared: Arc<Shared>,
 }
 
-struct Shared {
-    pool: SqlitePool,
-    events: Events,
-    sessions: Sessions,
-    store: Store,
-    key: SigningKey,
+pub(super) struct Shared {
+    pub(super) pool: SqlitePool,
+    pub(super) events: Events,
+    pub(super) sessions: Sessions,
+    pub(super) store: Store,
+    pub(super) key: SigningKey,
+    manifests: Room,
     open: Mutex<HashMap<SessionId, Arc<OpenCapture>>>,
 }
 
@@ -61,21 +65,7 @@ struct Shared {
 struct OpenCapture {
     boot: BootId,
     intake: Arc<Intake>,
-    publishing: tokio::sync::Mutex<Option<Publishing>>,
-}
-
-/// A manifest on its way to become a version.
-struct Publishing {
-    root: ManifestRoot,
-    progress: Arc<ReadBack>,
-    /// It ends by itself, or when its capture is let go of: either the version is listed then, or it is not.
-    task: AbortOnDropHandle<Result<VersionReply, CaptureError>>,
-}
-
-#[derive(Default)]
-struct ReadBack {
-    done_chunks: AtomicU64,
-    total_chunks: AtomicU64,
+    handed: tokio::sync::Mutex<Option<Handed>>,
 }
 
 /// Why a capture cannot go on.
@@ -97,6 +87,8 @@ pub enum CaptureError {
     Busy,
     #[error("the capture became another version already")]
     PublishedOtherwise,
+    #[error("too many manifests are on their way to become versions, come back later")]
+    NoRoom,
     #[error("the server stops")]
     Stopped,
     #[error(transparent)]
@@ -109,7 +101,8 @@ pub enum CaptureError {
 
 impl Captures {
     pub fn new(pool: SqlitePool, events: Events, sessions: Sessions, store: Store, key: SigningKey) -> Self {
-        Self { shared: Arc::new(Shared { pool, events, sessions, store, key, open: Mutex::default() }) }
+        let (manifests, open) = (Room::new(MANIFESTS_BYTES), Mutex::default());
+        Self { shared: Arc::new(Shared { pool, events, sessions, store, key, manifests, open }) }
     }
 
     /// Those chunks that a capture still has to bring.
@@ -130,9 +123,7 @@ impl Captures {
         chunks: Vec<SealedChunk>,
     ) -> Result<(), CaptureError> {
         let capture = self.opened(session, boot)?;
-        let DiskChoice::Pinned(DiskPin { size_bytes: disk_bytes, .. }) = session.disk else {
-            return Err(CaptureError::NotACapture);
-        };
+        let disk_bytes = source_of(session)?.size_bytes;
         // Twice, because what a store finds damaged is brought again. More than that is somebody who fills the store.
         if capture.intake.taken_bytes().await > disk_bytes.saturating_mul(2) {
             return Err(CaptureError::TooMuch { disk_bytes });
@@ -140,43 +131,99 @@ impl Captures {
         Ok(capture.intake.put(chunks).await?)
     }
 
-    /// Makes a version of an encoded manifest, or says what is still to be done for that. Handing the same manifest in
-    /// again is how a client waits.
+    /// Memory for a manifest of so many bytes, for as long as it is on its way to become a version.
+    pub async fn room_for_manifest(&self, bytes: usize) -> Result<Share, CaptureError> {
+        self.shared.manifests.take(bytes, PATIENCE).await.ok_or(CaptureError::NoRoom)
+    }
+
+    /// Makes a version of an encoded manifest, or says what is still to be done for that. `room` is what
+    /// [`Captures::room_for_manifest`] gave for it.
     pub async fn hand_in(
         &self,
         session: &Session,
         boot: BootId,
         encoded: Bytes,
+        room: Share,
         now: Timestamp,
     ) -> Result<VersionReply, CaptureError> {
         let root = ManifestRoot::of(&encoded);
-        if let Job::Capture { published: Some(published), .. } = &session.job {
-            let Published { version, root: listed } = *published;
-            let same = listed == root;
-            return if same {
-                Ok(VersionReply::Published { version, root })
-            } else {
-                Err(CaptureError::PublishedOtherwise)
-            };
+        if let Some(published) = published(session) {
+            return published_as(published, root).ok_or(CaptureError::PublishedOtherwise);
         }
         let capture = self.opened(session, boot)?;
-        let mut slot = capture.publishing.lock().await;
-        if slot.as_ref().is_some_and(|publishing| publishing.root != root) {
-            return Err(CaptureError::Busy);
-        }
-        let publishing = match &mut *slot {
-            Some(publishing) => publishing,
-            none => {
+        let mut slot = capture.handed.lock().await;
+        match &*slot {
+            Some(handed) if handed.root == root => {}
+            Some(handed) if handed.is_being_published() => return Err(CaptureError::Busy),
+            _ => {
                 let manifest = decode(encoded).await?;
-                none.insert(self.publish(session, capture.intake.clone(), root, manifest, now)?)
+                check_source(&manifest, source_of(session)?)?;
+                *slot = Some(Handed::new(root, manifest, room));
             }
+        }
+        self.go_on(session, &capture, &mut slot, now).await
+    }
+
+    /// How far the manifest with this root has come: how a client waits for its version. Begins to publish it again
+    /// where chunks were missing.
+    pub async fn ask(
+        &self,
+        session: &Session,
+        boot: BootId,
+        root: ManifestRoot,
+        now: Timestamp,
+    ) -> Result<VersionReply, CaptureError> {
+        if let Some(published) = published(session) {
+            return published_as(published, root).ok_or(CaptureError::PublishedOtherwise);
+        }
+        let capture = self.opened(session, boot)?;
+        let mut slot = capture.handed.lock().await;
+        if slot.as_ref().is_none_or(|handed| handed.root != root) {
+            return Ok(VersionReply::ManifestWanted);
+        }
+        self.go_on(session, &capture, &mut slot, now).await
+    }
+
+    /// Publishes what was handed in, and waits a little for what comes of it.
+    async fn go_on(
+        &self,
+        session: &Session,
+        capture: &OpenCapture,
+        slot: &mut Option<Handed>,
+        now: Timestamp,
+    ) -> Result<VersionReply, CaptureError> {
+        let (Job::Capture { master, .. }, Some(handed)) = (&session.job, slot.as_mut()) else {
+            return Err(CaptureError::NotACapture);
         };
-        let Ok(ended) = tokio::time::timeout(ANSWER_WITHIN, &mut publishing.task).await else {
-            return Ok(publishing.progress.reply());
+        let work = || Work {
+            shared: self.shared.clone(),
+            intake: capture.intake.clone(),
+            session: session.id,
+            computer: session.computer,
+            master: master.clone(),
+            now,
         };
-        // Whatever came of it, the next manifest begins anew.
-        *slot = None;
-        ended.unwrap_or(Err(CaptureError::Stopped))
+        let Some(ended) = handed.publish(work, ANSWER_WITHIN).await else { return Ok(handed.progress()) };
+        // What is only missing comes, and then the same manifest is asked for again.
+        if !matches!(ended, Ok(VersionReply::Missing(_))) {
+            *slot = None;
+        }
+        ended
+    }
+
+    /// Gives back memory that clients hold who say nothing more: they may be gone.
+    ///
+    /// CANCEL-SAFETY: every capture is looked at by itself.
+    pub async fn settle(&self) {
+        let captures: Vec<_> = self.open().values().cloned().collect();
+        for capture in captures {
+            capture.intake.settle().await;
+            if let Ok(mut slot) = capture.handed.try_lock()
+                && slot.as_ref().is_some_and(Handed::is_forgotten)
+            {
+                *slot = None;
+            }
+        }
     }
 
     /// Lets go of every capture but these: what had been handed in is no longer held, what was being published is
@@ -198,7 +245,7 @@ impl Captures {
             return Ok(capture.clone());
         }
         let intake = Arc::new(self.shared.store.intake());
-        let capture = Arc::new(OpenCapture { boot, intake, publishing: tokio::sync::Mutex::default() });
+        let capture = Arc::new(OpenCapture { boot, intake, handed: tokio::sync::Mutex::default() });
         open.insert(session.id, capture.clone());
         Ok(capture)
     }
@@ -207,33 +254,25 @@ impl Captures {
         // Every change is complete before the lock is released, so a panic elsewhere leaves it usable.
         self.shared.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// Starts to publish; the checks that need no disk come first.
-    fn publish(
-        &self,
-        session: &Session,
-        intake: Arc<Intake>,
-        root: ManifestRoot,
-        manifest: Manifest,
-        now: Timestamp,
-    ) -> Result<Publishing, CaptureError> {
-        let (Job::Capture { master, .. }, DiskChoice::Pinned(source)) = (&session.job, &session.disk) else {
-            return Err(CaptureError::NotACapture);
-        };
-        check_source(&manifest, source)?;
-        let progress = Arc::new(ReadBack::default());
-        let work = Work {
-            shared: self.shared.clone(),
-            intake,
-            session: session.id,
-            computer: session.computer,
-            master: master.clone(),
-            manifest,
-            now,
-        };
-        let counted = progress.clone();
-        let task = tokio::spawn(async move { work.run(&counted).await });
-        Ok(Publishing { root, progress, task: AbortOnDropHandle::new(task) })
+fn published(session: &Session) -> Option<Published> {
+    match &session.job {
+        Job::Capture { published, .. } => *published,
+        Job::Deploy { .. } => None,
+    }
+}
+
+/// The same question has the same answer, however often it is asked.
+fn published_as(published: Published, root: ManifestRoot) -> Option<VersionReply> {
+    let Published { version, root: listed } = published;
+    (listed == root).then_some(VersionReply::Published { version, root })
+}
+
+fn source_of(session: &Session) -> Result<&DiskPin, CaptureError> {
+    match (&session.job, &session.disk) {
+        (Job::Capture { .. }, DiskChoice::Pinned(source)) => Ok(source),
+        _ => Err(CaptureError::NotACapture),
     }
 }
 
@@ -253,67 +292,4 @@ fn check_source(manifest: &Manifest, source: &DiskPin) -> Result<(), CaptureErro
         return Err(CaptureError::OtherCut);
     }
     Ok(())
-}
-
-/// What the publishing task needs of its own.
-struct Work {
-    shared: Arc<Shared>,
-    intake: Arc<Intake>,
-    session: SessionId,
-    computer: mimeo_core::ids::ComputerId,
-    master: MasterName,
-    manifest: Manifest,
-    now: Timestamp,
-}
-
-impl Work {
-    async fn run(self, progress: &ReadBack) -> Result<VersionReply, CaptureError> {
-        let Shared { pool, events, sessions, store, key, .. } = &*self.shared;
-        let stored = self.intake.finish().await?;
-        let origin = Origin {
-            master: self.master.clone(),
-            description: String::new(),
-            computer: Some(self.computer),
-            session: Some(self.session),
-            stored_bytes: stored.bytes,
-        };
-        let note = |seen: VerifyProgress| progress.note(seen);
-        let step = async |published| {
-            sessions.step(self.session, Input::Published(published), self.now).await?;
-            let Published { version, root } = published;
-            Ok(VersionReply::Published { version, root })
-        };
-        match publish_version(store, pool, key, &self.manifest, &origin, self.now, &note).await {
-            Ok(Publication::Missing(mut ids)) => {
-                ids.truncate(CHUNK_LIST_MAX);
-                Ok(VersionReply::Missing(ChunkList { ids }))
-            }
-            Ok(Publication::Published(listed)) => {
-                let (version, root) = (listed.number, listed.manifest_root);
-                let reply = step(Published { version, root }).await?;
-                let name = self.master.to_string();
-                events.emit(Event::VersionPublished { master: listed.master, name, version });
-                Ok(reply)
-            }
-            // An earlier attempt listed it and was cut off before the session learned of that; the disk has changed since.
-            Err(PublishError::Master(MasterError::SessionHasVersion { number, root, .. })) => {
-                step(Published { version: number, root }).await
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
-impl ReadBack {
-    fn note(&self, seen: VerifyProgress) {
-        self.done_chunks.store(seen.done_chunks, Ordering::Relaxed);
-        self.total_chunks.store(seen.total_chunks, Ordering::Relaxed);
-    }
-
-    fn reply(&self) -> VersionReply {
-        VersionReply::Verifying {
-            done_chunks: self.done_chunks.load(Ordering::Relaxed),
-            total_chunks: self.total_chunks.load(Ordering::Relaxed),
-        }
-    }
 }

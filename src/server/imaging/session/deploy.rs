@@ -73,14 +73,25 @@ impl Deploys {
         Ok(self.version(root).await?.signed.clone())
     }
 
-    /// Chunks of the version with this root, in the order asked. A session opens its own version and nothing else of
-    /// the store.
+    /// How long the records of these chunks are together: what [`Deploys::fetch`] will take in memory.
+    pub async fn records_bytes(&self, root: ManifestRoot, ids: &[ChunkId]) -> Result<u64, FetchError> {
+        self.check_named(root, ids).await?;
+        Ok(self.store.records_bytes(ids)?)
+    }
+
+    /// Chunks of the version with this root, in the order asked.
     pub async fn fetch(&self, root: ManifestRoot, ids: &[ChunkId]) -> Result<Vec<SealedChunk>, FetchError> {
-        let version = self.version(root).await?;
-        if let Some(foreign) = ids.iter().find(|id| version.ids.binary_search(id).is_err()) {
-            return Err(FetchError::NotNamed(*foreign));
-        }
+        self.check_named(root, ids).await?;
         Ok(self.store.read_many(ids).await?)
+    }
+
+    /// A session opens its own version and nothing else of the store.
+    async fn check_named(&self, root: ManifestRoot, ids: &[ChunkId]) -> Result<(), FetchError> {
+        let version = self.version(root).await?;
+        match ids.iter().find(|id| version.ids.binary_search(id).is_err()) {
+            Some(foreign) => Err(FetchError::NotNamed(*foreign)),
+            None => Ok(()),
+        }
     }
 
     /// Looks at a chunk that a client found damaged. What the store finds damaged as well counts as missing from then
@@ -160,7 +171,8 @@ mod tests {
         let given = try_join_all((0..500).map(|_| deploys.manifest(root))).await.expect("given");
         assert_eq!(given[0], signed.to_bytes());
         assert!(given.iter().all(|bytes| bytes.as_ptr() == given[0].as_ptr()));
-        let foreign = deploys.fetch(root, &[ChunkId([1; 32])]).await;
-        assert!(matches!(foreign, Err(FetchError::NotNamed(_))));
+        let foreign = [ChunkId([1; 32])];
+        assert!(matches!(deploys.fetch(root, &foreign).await, Err(FetchError::NotNamed(_))));
+        assert!(matches!(deploys.records_bytes(root, &foreign).await, Err(FetchError::NotNamed(_))));
     }
 }

@@ -27,6 +27,7 @@ use crate::{clock::Timestamp, imaging::master::MasterName};
 
 pub mod capture;
 pub mod deploy;
+mod handed;
 pub mod machine;
 pub mod orders;
 pub mod plan;

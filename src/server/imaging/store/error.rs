@@ -47,6 +47,9 @@ pub enum StoreError {
     Backend { doing: &'static str, object: String, source: Arc<object_store::Error> },
     #[error("{doing} {path}")]
     Io { doing: &'static str, path: String, source: Arc<io::Error> },
+    /// Others fill the memory for captures; the same may be asked again.
+    #[error("the store takes in too much at once, come back later")]
+    NoRoom,
     /// The server is stopping.
     #[error("the server stops")]
     Stopped,
@@ -62,7 +65,8 @@ pub struct Damage {
 }
 
 impl StoreError {
-    /// How a session ends that this happens to; `None` where it should ask again, for the server comes back.
+    /// How a session ends that this happens to; `None` where it should ask again, for the server comes back or has room
+    /// again.
     pub fn cause(&self) -> Option<FailureCause> {
         let detail = causes(self);
         match self {
@@ -72,7 +76,7 @@ impl StoreError {
             Self::ManifestMissing { .. } | Self::ManifestDamaged { .. } => {
                 Some(FailureCause::ManifestRefused { detail })
             }
-            Self::Stopped => None,
+            Self::Stopped | Self::NoRoom => None,
             _ => Some(FailureCause::StoreFailed { detail }),
         }
     }

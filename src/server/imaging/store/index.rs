@@ -33,6 +33,13 @@ pub(super) struct Place {
     proved: bool,
 }
 
+impl Place {
+    /// Length of the chunk's record, its header included.
+    pub(super) fn record_bytes(&self) -> u64 {
+        HEADER_BYTES as u64 + u64::from(self.frame_bytes)
+    }
+}
+
 /// A place with the pack's name: what a read needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Located {

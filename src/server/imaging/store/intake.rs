@@ -4,13 +4,22 @@
 //! in a pack; a full one is written by a task of its own while the next fills, and no more than one is under way:
 //! a capture holds two packs in memory, and a disk that is slower than the network slows the network.
 //!
+//! All intakes share a room in memory. Where it is full, whoever brings more first writes the pack that it fills, however
+//! short that is, and then waits: so nobody waits with full hands, and captures take turns as fast as the disk is.
+//!
 //! An intake that is dropped without [`Intake::finish`] (the client died, the server was killed) has cost what
 //! was in memory. Its finished packs stay, so the same capture, begun again, brings only the rest.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::try_join_all;
-use mimeo_core::chunk::{self, ChunkId, ChunkSize, OpenChunkError, SealedChunk};
+use mimeo_core::{
+    chunk::{self, ChunkId, ChunkSize, OpenChunkError, SealedChunk},
+    messages::records::HEADER_BYTES,
+};
 use tokio::{
     sync::{Mutex, MutexGuard},
     task::JoinHandle,
@@ -22,10 +31,18 @@ use super::{
     hold::Hold,
     pack::{Pack, PackBuilder},
 };
+use crate::room::{PIECE_BYTES, Share};
 
 /// Chunks that one thread opens in one go: 1 MiB at the default size, about a millisecond, so that a request
 /// spreads over all processors and captures take turns.
 const CHECK_AT_ONCE: usize = 8;
+
+/// How long [`Intake::put`] waits for memory. Less than a client takes for silence, so that it learns why.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// After so long without another chunk, [`Intake::settle`] takes a client for gone. A client that reads what the store
+/// has already is as quiet, which costs a shorter pack. Less than [`PATIENCE`], so that nobody is refused for its sake.
+const QUIET: Duration = Duration::from_secs(8);
 
 /// What an intake added to the store so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,6 +63,10 @@ pub struct Intake {
 #[derive(Debug, Default)]
 struct State {
     pack: PackBuilder,
+    /// The memory that `pack` takes.
+    share: Option<Share>,
+    /// When chunks were last put.
+    put_at: Option<Instant>,
     /// The chunks in `pack` and in `flight`: not durable yet, but not to be asked for again.
     held: HashSet<ChunkId>,
     flight: Option<Flight>,
@@ -85,8 +106,9 @@ impl Intake {
     /// Takes chunks in. Those that the store has already are dropped.
     ///
     /// Not durable when this returns: only [`Intake::finish`] makes them so. Refuses the whole call where one
-    /// chunk is not what its id says ([`StoreError::Refused`]); the intake goes on. Any other error ends the
-    /// intake: it gives the same one from then on.
+    /// chunk is not what its id says ([`StoreError::Refused`]), or where there is no memory for it for
+    /// [`PATIENCE`] ([`StoreError::NoRoom`]); the intake goes on. Any other error ends the intake: it gives the
+    /// same one from then on.
     ///
     /// CANCEL-SAFETY: chunks that a dropped call had not placed yet are not kept, the others are; the client
     /// got no answer and asks again.
@@ -97,8 +119,10 @@ impl Intake {
         };
         let chunks = chunks.into_iter().filter(|chunk| new.contains(&chunk.id)).collect();
         let chunks = self.check(chunks).await?;
+        let mut share = self.room(chunks.iter().map(held_bytes).sum()).await?;
         let limit_bytes = self.hold.store().shared.options.pack_bytes as usize;
         let mut state = self.lock().await?;
+        state.put_at = Some(Instant::now());
         for chunk in chunks {
             // Another request may have brought it meanwhile.
             if state.held.contains(&chunk.id) || self.hold.relies_on(chunk.id) {
@@ -109,6 +133,7 @@ impl Intake {
             }
             state.held.insert(chunk.id);
             state.taken_bytes += u64::from(chunk.plain_bytes);
+            state.hold(share.split(held_bytes(&chunk)));
             state.pack.push(&chunk, limit_bytes);
         }
         Ok(())
@@ -123,6 +148,42 @@ impl Intake {
         }
         land(&mut state).await?;
         Ok(state.stored)
+    }
+
+    /// Writes what is in memory of a client that brings nothing more, where others need the memory.
+    ///
+    /// CANCEL-SAFETY: as [`Intake::put`].
+    pub async fn settle(&self) {
+        self.settle_after(QUIET).await;
+    }
+
+    async fn settle_after(&self, quiet: Duration) {
+        if !self.hold.store().shared.intake_room.is_short() {
+            return;
+        }
+        // Whoever has the state puts, finishes or waits for the disk, and is not quiet.
+        let Ok(mut state) = self.state.try_lock() else { return };
+        let writes = state.flight.as_ref().is_some_and(|flight| !flight.task.is_finished());
+        let is_quiet = state.put_at.is_some_and(|at| at.elapsed() >= quiet);
+        if is_quiet && !writes && !state.pack.is_empty() && state.failed.is_none() {
+            // What failed is in the state, for whoever asks next.
+            let _known = self.launch(&mut state).await;
+        }
+    }
+
+    /// Memory for so many bytes of records. Where there is none, this intake has none filled and unwritten while it
+    /// waits.
+    async fn room(&self, bytes: usize) -> Result<Share, StoreError> {
+        let room = &self.hold.store().shared.intake_room;
+        if let Some(share) = room.try_take(bytes) {
+            return Ok(share);
+        }
+        let mut state = self.lock().await?;
+        if !state.pack.is_empty() {
+            self.launch(&mut state).await?;
+        }
+        drop(state);
+        room.take(bytes, PATIENCE).await.ok_or(StoreError::NoRoom)
     }
 
     /// Opens every chunk, on as many threads as the store allows.
@@ -149,7 +210,7 @@ impl Intake {
         let pack = std::mem::take(&mut state.pack).finish();
         let ids = pack.entries.iter().map(|entry| entry.id).collect();
         let records_bytes = pack.records_bytes();
-        let task = tokio::spawn(write(self.hold.store().clone(), pack));
+        let task = tokio::spawn(write(self.hold.store().clone(), pack, state.share.take()));
         state.flight = Some(Flight { ids, records_bytes, task });
         Ok(())
     }
@@ -164,6 +225,21 @@ impl Intake {
     }
 }
 
+impl State {
+    /// Adds to the memory that the pack takes.
+    fn hold(&mut self, part: Option<Share>) {
+        match (&mut self.share, part) {
+            (Some(share), Some(part)) => share.merge(part),
+            (none, part) => *none = part,
+        }
+    }
+}
+
+/// What a chunk takes in a pack in memory, which is counted in whole pieces.
+fn held_bytes(chunk: &SealedChunk) -> usize {
+    (HEADER_BYTES + chunk.frame.len()).next_multiple_of(PIECE_BYTES)
+}
+
 /// The client is not trusted: neither for the content nor for the length of what carries it.
 fn check_one(sealed: &SealedChunk) -> Result<(), OpenChunkError> {
     // zstd skips padding of any length between its frames.
@@ -174,8 +250,8 @@ fn check_one(sealed: &SealedChunk) -> Result<(), OpenChunkError> {
     chunk::open(sealed).map(drop)
 }
 
-/// Makes a pack durable and then, and only then, known.
-async fn write(store: Store, pack: Pack) -> Result<(), StoreError> {
+/// Makes a pack durable and then, and only then, known. Its memory is free when this ends.
+async fn write(store: Store, pack: Pack, _share: Option<Share>) -> Result<(), StoreError> {
     let Pack { name, bytes, entries } = pack;
     let pack_bytes = bytes.len() as u64;
     let _not_while_its_name_is_removed = store.shared.names.clone().read_owned().await;
@@ -203,3 +279,6 @@ async fn land(state: &mut State) -> Result<(), StoreError> {
     }
     result
 }
+
+#[cfg(test)]
+mod tests;

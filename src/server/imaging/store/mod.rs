@@ -49,10 +49,15 @@ use self::{
     index::{Index, UnreadablePack},
     intake::Intake,
 };
+use crate::room::Room;
 
 /// Records in one pack. Large enough that a synchronisation costs little beside the writing and that a terabyte
 /// is 30,000 objects; small enough that a capture holds two of them in memory (one filling, one being written).
 pub const PACK_BYTES: u32 = 32 << 20;
+
+/// Records that are in memory on their way into packs, of all captures together: two packs for each of eight, which
+/// keep any disk busy. More captures share it, with smaller packs.
+pub const INTAKE_BYTES: usize = 16 * PACK_BYTES as usize;
 
 /// Room that the store leaves on its disk: the database lies there too, and a server whose database cannot write
 /// can no longer say what is wrong.
@@ -63,6 +68,8 @@ pub const RESERVE_BYTES: u64 = 512 * MIB;
 pub struct StoreOptions {
     /// Most bytes of records in a pack.
     pub pack_bytes: u32,
+    /// Most bytes of records that all intakes together hold in memory.
+    pub intake_bytes: usize,
     /// Free space below which nothing is written.
     pub reserve_bytes: u64,
     /// Most threads that hash and decompress at once.
@@ -72,7 +79,7 @@ pub struct StoreOptions {
 impl Default for StoreOptions {
     fn default() -> Self {
         let hashers = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        Self { pack_bytes: PACK_BYTES, reserve_bytes: RESERVE_BYTES, hashers }
+        Self { pack_bytes: PACK_BYTES, intake_bytes: INTAKE_BYTES, reserve_bytes: RESERVE_BYTES, hashers }
     }
 }
 
@@ -94,6 +101,8 @@ struct Shared {
     held_manifests: Mutex<HashMap<ManifestRoot, u32>>,
     /// Held by the one collection that is under way.
     collecting: Arc<tokio::sync::Mutex<()>>,
+    /// The memory of all intakes.
+    intake_room: Room,
 }
 
 /// What a store holds.
@@ -135,6 +144,7 @@ impl Store {
             names: Arc::default(),
             held_manifests: Mutex::default(),
             collecting: Arc::default(),
+            intake_room: Room::new(options.intake_bytes),
         };
         Ok(Self { shared: Arc::new(shared) })
     }

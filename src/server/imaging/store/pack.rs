@@ -138,6 +138,8 @@ impl PackBuilder {
     pub(super) fn finish(self) -> Pack {
         let Self { records: mut bytes, entries } = self;
         let footer_start = bytes.len();
+        // The records fill what was reserved for them; growing by doubling would take as much again.
+        bytes.reserve_exact(entries.len() * ENTRY_BYTES + TRAILER_BYTES);
         for entry in &entries {
             bytes.extend_from_slice(&entry.id.0);
             for number in [entry.offset, entry.plain_bytes, entry.frame_bytes] {

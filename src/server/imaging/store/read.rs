@@ -22,6 +22,12 @@ impl Store {
         chunks.pop().ok_or_else(|| self.missing_error(id))
     }
 
+    /// How long the records of these chunks are together, as they lie in the packs.
+    pub fn records_bytes(&self, ids: &[ChunkId]) -> Result<u64, StoreError> {
+        let index = self.index();
+        ids.iter().map(|&id| Ok(index.locate(id)?.place.record_bytes())).sum()
+    }
+
     /// Reads chunks, in the order asked, neighbours in one read. All of them are in memory at once, so callers
     /// ask for as many as one answer holds.
     ///

@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use mimeo_core::{
     chunk::SealedChunk,
-    messages::records::{self, HEADER_BYTES, RecordHeader},
+    messages::records::{self, RecordHeader},
 };
 
 use super::{
@@ -72,7 +72,7 @@ fn start_of(place: &Place) -> u64 {
 }
 
 fn end_of(place: &Place) -> u64 {
-    start_of(place) + HEADER_BYTES as u64 + u64::from(place.frame_bytes)
+    start_of(place) + place.record_bytes()
 }
 
 impl Store {

@@ -19,8 +19,12 @@ use super::{
 };
 
 /// Small packs, so that a few chunks fill several.
-const OPTIONS: StoreOptions =
-    StoreOptions { pack_bytes: 4096, reserve_bytes: 0, hashers: NonZeroUsize::new(2).expect("two") };
+const OPTIONS: StoreOptions = StoreOptions {
+    pack_bytes: 4096,
+    intake_bytes: 1 << 20,
+    reserve_bytes: 0,
+    hashers: NonZeroUsize::new(2).expect("two"),
+};
 
 /// Contents of many lengths, some that shrink and some that do not.
 fn content(number: u8) -> Vec<u8> {

@@ -7,6 +7,7 @@ use axum::{
     body::{Body, to_bytes},
     extract::ConnectInfo,
     http::{Request, StatusCode, header::AUTHORIZATION},
+    response::Response,
 };
 use bytes::Bytes;
 use mimeo_core::{
@@ -15,10 +16,10 @@ use mimeo_core::{
     failure::Failure,
     ids::{ComputerId, MacAddr, Secret, SessionId},
     machine::{DiskReport, MachineReport, disk_facts::DiskFacts},
-    manifest::{Content, DiskGeometry, Manifest, Region, RegionKind, Run, SignedManifest},
+    manifest::{Content, DiskGeometry, Manifest, ManifestRoot, Region, RegionKind, Run, SignedManifest},
     messages::{
         ChunkList, Heartbeat, HeartbeatReply, Hello, Language, Orders, Outcome, PROTOCOL_VERSION, Phase,
-        Progress, VersionReply, Welcome, paths, records,
+        Progress, VersionQuestion, VersionReply, Welcome, paths, records,
     },
     units::{Extent, SectorSize},
 };
@@ -27,7 +28,7 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 
 use crate::{
-    api::client::ClientApi,
+    api::client::{ClientApi, answers::AnswerRoom},
     clock::Timestamp,
     db,
     events::Events,
@@ -56,6 +57,7 @@ pub(super) struct House {
     router: Router,
     folder: Arc<TempDir>,
     reserve_bytes: u64,
+    answers: AnswerRoom,
 }
 
 /// A client after its welcome.
@@ -87,10 +89,15 @@ impl House {
 
     /// A server whose store leaves so much of its disk free.
     pub(super) async fn with_reserve(reserve_bytes: u64) -> Self {
-        Self::open(Arc::new(tempfile::tempdir().expect("a folder")), reserve_bytes).await
+        Self::open(Arc::new(tempfile::tempdir().expect("a folder")), reserve_bytes, AnswerRoom::new()).await
     }
 
-    async fn open(folder: Arc<TempDir>, reserve_bytes: u64) -> Self {
+    /// A server with so much memory for answers.
+    pub(super) async fn with_answers(answers: AnswerRoom) -> Self {
+        Self::open(Arc::new(tempfile::tempdir().expect("a folder")), 0, answers).await
+    }
+
+    async fn open(folder: Arc<TempDir>, reserve_bytes: u64, answers: AnswerRoom) -> Self {
         let pool = db::open(&folder.path().join("mimeo.db")).await.expect("a database");
         let backend = Backend::folder(&folder.path().join("store")).expect("a backend");
         let options = StoreOptions { reserve_bytes, ..StoreOptions::default() };
@@ -99,18 +106,19 @@ impl House {
         let services = Services::new(pool, Events::new(), store, key);
         let logs = folder.path().join("logs");
         std::fs::create_dir_all(&logs).expect("a folder");
-        let api = ClientApi::new(services.clone(), Bytes::from_static(PAYLOAD), Language::En, logs);
-        Self { services, router: api.router(), folder, reserve_bytes }
+        let payload = Bytes::from_static(PAYLOAD);
+        let api = ClientApi::with(services.clone(), payload, Language::En, logs, answers.clone());
+        Self { services, router: api.router(), folder, reserve_bytes, answers }
     }
 
     /// What a killed server leaves, opened by the next; and the client, whose connection now reaches that one.
     pub(super) async fn restart(self, client: Client) -> (Self, Client) {
-        let Self { services, router, folder, reserve_bytes } = self;
+        let Self { services, router, folder, reserve_bytes, answers } = self;
         let Client { router: connection, credential, computer, welcomed } = client;
         services.pool.close().await;
         // The store's folder is in use for as long as anybody can reach it.
         drop((services, router, connection));
-        let house = Self::open(folder, reserve_bytes).await;
+        let house = Self::open(folder, reserve_bytes, answers).await;
         house.services.sessions.resume_after_start(Timestamp::now()).await.expect("resumed");
         let client = Client { router: house.router.clone(), credential, computer, welcomed };
         (house, client)
@@ -238,11 +246,19 @@ impl Client {
         assert_eq!(answer.status, StatusCode::OK, "{}", String::from_utf8_lossy(&answer.body));
     }
 
-    /// Hands a manifest in until something else than "still reading" is answered.
+    /// Hands a manifest in and waits until something else than "still reading" is answered.
     pub(super) async fn hand_in(&self, session: SessionId, manifest: &[u8]) -> VersionReply {
+        match self.post(session, paths::VERSION, manifest.to_vec()).await.json() {
+            VersionReply::Verifying { .. } => self.ask_version(session, manifest).await,
+            reply => reply,
+        }
+    }
+
+    /// Asks what became of a manifest, by its name alone, until something else than "still reading" is answered.
+    pub(super) async fn ask_version(&self, session: SessionId, manifest: &[u8]) -> VersionReply {
+        let question = VersionQuestion { root: ManifestRoot::of(manifest) };
         for _ in 0..30 {
-            let answer = self.post(session, paths::VERSION, manifest.to_vec()).await;
-            match answer.json() {
+            match self.post_json(session, paths::VERSION_ASK, &question).await {
                 VersionReply::Verifying { .. } => {}
                 reply => return reply,
             }
@@ -254,6 +270,13 @@ impl Client {
         let path = paths::of_session(paths::MANIFEST, session);
         let answer = send(&self.router, Some(&self.credential), "GET", &path, Vec::new()).await;
         SignedManifest::from_bytes(&answer.body).expect("a signed manifest")
+    }
+
+    /// Asks for chunks and takes no byte of what comes.
+    pub(super) async fn fetch_untaken(&self, session: SessionId, ids: &[ChunkId]) -> Response {
+        let list = serde_json::to_vec(&ChunkList { ids: ids.to_vec() }).expect("json");
+        let path = paths::of_session(paths::CHUNKS_FETCH, session);
+        respond(&self.router, Some(&self.credential), "POST", &path, list).await
     }
 
     pub(super) async fn fetch(&self, session: SessionId, ids: &[ChunkId]) -> Answer {
@@ -269,15 +292,25 @@ async fn send(
     path: &str,
     body: Vec<u8>,
 ) -> Answer {
+    let response = respond(router, credential, method, path, body).await;
+    let status = response.status();
+    let body = to_bytes(response.into_body(), usize::MAX).await.expect("a body").to_vec();
+    Answer { status, body }
+}
+
+async fn respond(
+    router: &Router,
+    credential: Option<&Secret>,
+    method: &str,
+    path: &str,
+    body: Vec<u8>,
+) -> Response {
     let mut request = Request::builder().method(method).uri(path);
     if let Some(credential) = credential {
         request = request.header(AUTHORIZATION, format!("Bearer {}", credential.reveal()));
     }
     let request = request.extension(ConnectInfo(ADDRESS)).body(Body::from(body)).expect("a request");
-    let response = router.clone().oneshot(request).await.expect("a router never fails");
-    let status = response.status();
-    let body = to_bytes(response.into_body(), usize::MAX).await.expect("a body").to_vec();
-    Answer { status, body }
+    router.clone().oneshot(request).await.expect("a router never fails")
 }
 
 /// A virtual PC: a UUID and a disk that follow from its card.
