@@ -2,9 +2,10 @@
 //!
 //! To ask costs a stranger one packet; a seat costs us a socket. So seats are limited, in all and for each address,
 //! and one who has not been heard of since taking a seat gives way to who comes next: a real client says something
-//! within milliseconds and is safe from then on, a flood only pushes itself out.
+//! within milliseconds and is safe from then on, a flood only pushes itself out. A service that knows who makes no use of
+//! a seat can have those give way too ([`Seats::take_from`]).
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{cmp::Reverse, collections::HashMap, net::IpAddr};
 
 /// Most seats of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,12 +57,22 @@ impl<T> Seats<T> {
 
     /// Gives `address` a seat, if need be that of another who was never heard of.
     pub fn take(&mut self, address: IpAddr, kept: T) -> Result<Seated<T>, Full> {
+        self.take_from(|_| false, address, kept)
+    }
+
+    /// As [`Seats::take`]; where everybody was heard, one of those gives way who lag.
+    pub fn take_from(
+        &mut self,
+        lags: impl Fn(&T) -> bool,
+        address: IpAddr,
+        kept: T,
+    ) -> Result<Seated<T>, Full> {
         let of_address = |seat: &Seat<T>| seat.address == address;
         let gives_way =
             if self.taken.values().filter(|seat| of_address(seat)).count() >= self.limits.per_address {
-                Some(self.oldest_unheard(of_address).ok_or(Full::Address)?)
+                Some(self.who_gives_way(of_address, lags).ok_or(Full::Address)?)
             } else if self.taken.len() >= self.limits.in_all {
-                Some(self.oldest_unheard(|_| true).ok_or(Full::All)?)
+                Some(self.who_gives_way(|_| true, lags).ok_or(Full::All)?)
             } else {
                 None
             };
@@ -84,6 +95,10 @@ impl<T> Seats<T> {
         self.taken.get(&id).is_some_and(|seat| seat.heard)
     }
 
+    pub fn is_taken(&self, id: SeatId) -> bool {
+        self.taken.contains_key(&id)
+    }
+
     /// Frees a seat. One that gave way is free already.
     pub fn release(&mut self, id: SeatId) -> Option<T> {
         self.taken.remove(&id).map(|seat| seat.kept)
@@ -94,9 +109,32 @@ impl<T> Seats<T> {
         self.taken.iter().find(|(_, seat)| matches(&seat.kept)).map(|(id, seat)| (*id, &seat.kept))
     }
 
-    fn oldest_unheard(&self, matches: impl Fn(&Seat<T>) -> bool) -> Option<SeatId> {
-        let unheard = self.taken.iter().filter(|(_, seat)| !seat.heard && matches(seat));
-        unheard.map(|(id, _)| *id).min()
+    /// What is kept with a seat, as long as it is taken.
+    pub fn get_mut(&mut self, id: SeatId) -> Option<&mut T> {
+        self.taken.get_mut(&id).map(|seat| &mut seat.kept)
+    }
+
+    /// Frees all seats; what was kept with them.
+    pub fn release_all(&mut self) -> impl Iterator<Item = T> {
+        self.taken.drain().map(|(_, seat)| seat.kept)
+    }
+
+    /// The oldest of those who were never heard of, or else of those who lag. Of the latter, one whose address has the
+    /// most seats: who holds many and uses none is no client behind a slow line.
+    fn who_gives_way(
+        &self,
+        candidate: impl Fn(&Seat<T>) -> bool,
+        lags: impl Fn(&T) -> bool,
+    ) -> Option<SeatId> {
+        let candidates = || self.taken.iter().filter(|(_, seat)| candidate(seat));
+        let unheard = candidates().filter(|(_, seat)| !seat.heard).map(|(id, _)| *id).min();
+        unheard.or_else(|| {
+            let mut held: HashMap<IpAddr, usize> = HashMap::new();
+            self.taken.values().for_each(|seat| *held.entry(seat.address).or_default() += 1);
+            let laggards = candidates().filter(|(_, seat)| lags(&seat.kept));
+            let ranked = laggards.map(|(id, seat)| (Reverse(held[&seat.address]), *id));
+            ranked.min().map(|(_, id)| id)
+        })
     }
 }
 
@@ -104,7 +142,7 @@ impl<T> Seats<T> {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
-    use super::{Full, SeatId, SeatLimits, Seats};
+    use super::{Full, SeatId, SeatLimits, Seated, Seats};
 
     const LIMITS: SeatLimits = SeatLimits { in_all: 10, per_address: 3 };
 
@@ -155,5 +193,40 @@ mod tests {
         assert_eq!(seats.release(ids[3]), Some(3));
         assert_eq!(seats.release(ids[3]), None, "once is enough");
         assert_eq!(take(&mut seats, 100, 100).1, None);
+    }
+
+    #[test]
+    fn where_all_were_heard_the_laggard_gives_way_whose_address_holds_the_most() {
+        let lags = |kept: &u32| *kept >= 100;
+        let mut seats = Seats::new(LIMITS);
+        // A slow client, older than the three slow seats of one address; the other six are quick.
+        let all = [(1, 100), (2, 101), (2, 102), (2, 103), (3, 0), (4, 0), (5, 0), (6, 0), (7, 0), (8, 0)];
+        for (number, kept) in all {
+            let (id, _) = take(&mut seats, number, kept);
+            seats.hear(id);
+        }
+        assert_eq!(seats.take(address(9), 0), Err(Full::All), "who does not ask for laggards gets none");
+        let mut newcomer = |number, kept| {
+            let seated = seats.take_from(lags, address(number), kept);
+            let Ok(Seated { id, ended }) = seated else { return None };
+            seats.hear(id);
+            ended
+        };
+        let ended = [newcomer(10, 0), newcomer(11, 0), newcomer(12, 0), newcomer(13, 0), newcomer(14, 0)];
+        assert_eq!(ended, [Some(101), Some(102), Some(100), Some(103), None]);
+    }
+
+    #[test]
+    fn an_address_that_has_its_share_takes_a_seat_only_from_its_own_laggards() {
+        let lags = |kept: &u32| *kept >= 100;
+        let mut seats = Seats::new(LIMITS);
+        for (number, kept) in [(1, 0), (1, 100), (1, 0), (2, 101)] {
+            let (id, _) = take(&mut seats, number, kept);
+            seats.hear(id);
+        }
+        let seated = seats.take_from(lags, address(1), 1).expect("a seat");
+        assert_eq!(seated.ended, Some(100));
+        seats.hear(seated.id);
+        assert_eq!(seats.take_from(lags, address(1), 2), Err(Full::Address));
     }
 }

@@ -11,7 +11,12 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use mimeo_lab::network::{Host, Switch};
-use mimeo_server::boot::tftp::{Files, admission::TRANSFERS_MAX, packet::FileName, socket::Server};
+use mimeo_server::boot::tftp::{
+    Files,
+    admission::{PACE_PERIOD, TRANSFERS_MAX},
+    packet::FileName,
+    socket::Server,
+};
 
 use crate::background::{self, Background, raise_descriptor_limit};
 
@@ -226,9 +231,13 @@ struct Client {
 
 impl Client {
     fn new(served: &Served) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        Self::at(Ipv4Addr::LOCALHOST, served.port)
+    }
+
+    fn at(address: Ipv4Addr, port: u16) -> Self {
+        let socket = UdpSocket::bind((address, 0)).expect("a loopback address");
         socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
-        Self { socket, server: ([127, 0, 0, 1], served.port).into() }
+        Self { socket, server: ([127, 0, 0, 1], port).into() }
     }
 
     fn ask(&self, packet: &[u8]) {
@@ -318,10 +327,11 @@ fn a_stranger_cannot_end_a_transfer() {
     assert_eq!(client.answer().0[..4], [0, 3, 0, 1]);
 }
 
-/// How many sockets are open towards 127.7.0.0/16, where only the flood comes from.
-fn sockets_for_the_flood() -> usize {
+/// How many sockets are open towards 127.`network`.0.0/16, where only the clients of one test are.
+fn sockets_towards(network: u8) -> usize {
     let sockets = std::fs::read_to_string("/proc/net/udp").expect("the kernel's list");
-    let remote = |line: &&str| line.split_whitespace().nth(2).is_some_and(|remote| remote.contains("077F:"));
+    let end = format!("{network:02X}7F:");
+    let remote = |line: &&str| line.split_whitespace().nth(2).is_some_and(|remote| remote.contains(&end));
     sockets.lines().filter(remote).count()
 }
 
@@ -347,7 +357,7 @@ fn thousands_of_half_open_transfers_cost_little_and_the_next_client_is_served() 
         assert_eq!(client.answer().0, b"\0\x03\0\x01a boot file", "after {asked} half-open transfers");
     }
     assert!(asked >= 5000);
-    let (held, most) = (sockets_for_the_flood(), TRANSFERS_MAX.in_all + sockets.len() / 10);
+    let (held, most) = (sockets_towards(7), TRANSFERS_MAX.in_all + sockets.len() / 10);
     assert!(
         held <= most,
         "{held} sockets, expected at most {most}, those included that are just being closed"
@@ -360,6 +370,108 @@ fn thousands_of_half_open_transfers_cost_little_and_the_next_client_is_served() 
     assert!(output.status.success(), "{output:?}");
     assert_same(&folder.path().join("got"), &large()[..1_000_003], "curl after the flood");
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?} for one megabyte", begun.elapsed());
+}
+
+/// A client in lock-step that goes on only when it is told to.
+struct Walker {
+    client: Client,
+    transfer: SocketAddr,
+    block: u16,
+}
+
+impl Walker {
+    /// Has a seat that does not give way as one that nobody answers does.
+    fn begin(address: Ipv4Addr, served: &Served) -> Self {
+        let client = Client::at(address, served.port);
+        client.read(b"large", &[]);
+        let (answer, transfer) = client.answer();
+        assert_eq!(answer[..4], [0, 3, 0, 1]);
+        let mut walker = Self { client, transfer, block: 1 };
+        walker.step();
+        assert!(walker.has_answer(Duration::from_secs(5)), "no second block");
+        walker
+    }
+
+    /// Acknowledges the block that came last.
+    fn step(&mut self) {
+        let [high, low] = self.block.to_be_bytes();
+        self.client.socket.send_to(&[0, 4, high, low], self.transfer).expect("sending");
+        self.block += 1;
+    }
+
+    /// Whether the block comes that was asked for; repetitions of earlier ones may come before.
+    fn has_answer(&self, within: Duration) -> bool {
+        self.client.socket.set_read_timeout(Some(within)).expect("a time-out");
+        let mut buffer = [0; 2048];
+        while self.client.socket.recv(&mut buffer).is_ok() {
+            if buffer[2..4] == self.block.to_be_bytes() {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// A client that acknowledges now and then is no client that is gone, and no reason to keep others waiting.
+#[test]
+fn those_who_dawdle_on_all_seats_give_way_and_one_who_keeps_the_pace_does_not() {
+    const STEP_EVERY: Duration = Duration::from_millis(100);
+    /// Once in two seconds, a quarter of the pace.
+    const STEPS_OF_WHO_DAWDLES: u32 = 20;
+    raise_descriptor_limit();
+    let served = serve();
+    let mut steady = Walker::begin(Ipv4Addr::new(127, 8, 1, 0), &served);
+    let seats = TRANSFERS_MAX.per_address;
+    let mut dawdling: Vec<_> = (1..TRANSFERS_MAX.in_all)
+        .map(|number| Walker::begin(Ipv4Addr::new(127, 8, 0, (number / seats) as u8), &served))
+        .collect();
+    let newcomer = Client::new(&served);
+    newcomer.read(b"small", &[]);
+    assert!(newcomer.hears_nothing_for(Duration::from_millis(300)), "there was a seat left");
+
+    let begun = Instant::now();
+    let (mut step, mut came) = (0, false);
+    // Until all of them must be behind: their first steps were not all at the same time.
+    while !came || begun.elapsed() <= PACE_PERIOD {
+        step += 1;
+        assert!(begun.elapsed() < 3 * PACE_PERIOD, "nobody gave way");
+        steady.step();
+        assert!(steady.has_answer(Duration::from_secs(5)), "the steady one gave way after {step} steps");
+        if step % STEPS_OF_WHO_DAWDLES == 0 {
+            dawdling.iter_mut().for_each(Walker::step);
+        }
+        newcomer.read(b"small", &[]);
+        // This is the time between two steps as well.
+        came |= !newcomer.hears_nothing_for(STEP_EVERY);
+    }
+    // Twice the seats of one address, each used by who acknowledges at once.
+    let mut others: Vec<_> = (0..2 * seats)
+        .map(|number| Walker::begin(Ipv4Addr::new(127, 8, 2, (number / seats) as u8), &served))
+        .collect();
+    for walker in others.iter_mut().chain([&mut steady]) {
+        walker.step();
+        assert!(walker.has_answer(Duration::from_secs(5)), "one who keeps the pace gave way");
+    }
+    let (held, most) = (sockets_towards(8), TRANSFERS_MAX.in_all + others.len() / 4);
+    assert!(held <= most, "{held} sockets, expected at most {most}: who gave way still waits");
+}
+
+#[test]
+fn a_server_that_stops_waits_for_no_client() {
+    let background = Background::new();
+    let address = "127.0.0.1:0".parse().expect("an address");
+    let server = background.block_on(async { Server::bind(address) }).expect("a free port");
+    let port = server.local_addr().expect("its address").port();
+    let service = background.spawn(server.serve(Arc::new(TestFiles), background.stop()));
+    let client = Client::at(Ipv4Addr::LOCALHOST, port);
+    // The client asks for its packets to be repeated only after minutes.
+    client.read(b"large", &["timeout", "255"]);
+    let (_, transfer) = client.answer();
+    client.socket.send_to(&[0, 4, 0, 0], transfer).expect("sending");
+    assert_eq!(client.answer().0[..4], [0, 3, 0, 1]);
+    background.stop().cancel();
+    let ended = background.block_on(async { tokio::time::timeout(Duration::from_secs(10), service).await });
+    ended.expect("it stops at once").expect("without a panic");
 }
 
 #[test]

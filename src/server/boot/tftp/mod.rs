@@ -2,8 +2,9 @@
 //! and the windows of RFC 7440).
 //!
 //! Reading order: [`packet`] turns bytes into values and back, [`transfer`] decides what one client is sent and
-//! when, [`admission`] which clients are served when there are too many, [`socket`] does it. Files exist only as
-//! [`Files`] answers: no path ever reaches a file system, and nothing can be written.
+//! when, [`admission`] which clients are served when there are too many, [`socket`] does it until the client has
+//! answered and `delivery` from then on. Files exist only as [`Files`] answers: no path ever reaches a file system, and
+//! nothing can be written.
 
 use std::net::Ipv4Addr;
 
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use packet::FileName;
 
 pub mod admission;
+mod delivery;
 pub mod packet;
 mod segments;
 pub mod socket;

@@ -9,6 +9,9 @@ use std::{fmt, time::Duration};
 /// The longest request that is looked at. RFC 2347 section 2 allows 512 octets.
 pub const REQUEST_BYTES_MAX: usize = 512;
 
+/// The longest packet of a client that is looked at during a transfer: an error with a long text.
+pub const REPLY_BYTES_MAX: usize = 512;
+
 /// RFC 1350's block size, where no other was agreed.
 pub const BLOCK_BYTES_DEFAULT: u16 = 512;
 

@@ -1,8 +1,9 @@
 //! The sockets around [`Transfer`]: one that listens, and one for each transfer.
 //!
 //! Tasks: `Server::serve` runs until its token is cancelled and then ends the transfers; it spawns one task per
-//! admitted request, which ends with its transfer, when it must give way to another, or with the server. Dropping
-//! any of them in the middle loses nothing but packets.
+//! admitted request, which ends when the client has answered, when it must give way to another, or with the server. A
+//! client that has answered gets a thread ([`Delivery`]), which ends with its transfer or for the same reasons: forged
+//! requests cost no threads. Dropping any of them in the middle loses nothing but packets.
 
 use std::{
     io,
@@ -11,20 +12,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, setsockopt, sockopt};
-use tokio::{
-    io::Interest,
-    net::UdpSocket,
-    time::{Sleep, sleep_until},
-};
+use tokio::{io::Interest, net::UdpSocket, time::timeout_at};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Files,
     admission::{Admission, Decision},
-    packet::{self, ErrorCode, REQUEST_BYTES_MAX, ReadRequest, RequestError},
-    segments::SegmentSender,
+    delivery::{Delivery, Ender, is_gone},
+    packet::{self, ErrorCode, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, ReadRequest, RequestError},
+    segments::with_block,
     transfer::{Action, End, Terms, Transfer},
 };
 use crate::seats::SeatId;
@@ -32,13 +29,10 @@ use crate::seats::SeatId;
 /// Room for requests that arrive while the listener is busy: several thousand machines asking in the same instant.
 const LISTEN_BUFFER_BYTES: usize = 2 << 20;
 
-/// Longest packet of a client that is looked at during a transfer: an error with a long text.
-const REPLY_BYTES_MAX: usize = 512;
-
 /// How long the listener rests after an error of its own socket, so that a lasting one fills no log.
 const ERROR_PAUSE: Duration = Duration::from_millis(200);
 
-type Transfers = Arc<Mutex<Admission<CancellationToken>>>;
+type Transfers = Arc<Mutex<Admission<Ender>>>;
 
 /// A TFTP server that has its port.
 #[derive(Debug)]
@@ -64,8 +58,10 @@ impl Server {
 
     /// Serves until `stop` is cancelled.
     pub async fn serve(self, files: Arc<dyn Files>, stop: CancellationToken) {
-        let transfers: Transfers = Arc::new(Mutex::new(Admission::default()));
+        let transfers = Transfers::default();
         let tasks = TaskTracker::new();
+        // Also where this is dropped: threads do not end by being dropped.
+        let _end_all = EndAll(Arc::clone(&transfers));
         loop {
             let received = tokio::select! {
                 () = stop.cancelled() => break,
@@ -75,7 +71,7 @@ impl Server {
                 Ok(Asked { peer, local, packet }) => match packet::parse_request(&packet) {
                     Ok(request) => {
                         let transfer = Asker { peer, local, request };
-                        admit(transfer, &transfers, &files, &stop, &tasks);
+                        admit(transfer, &transfers, &files, &tasks);
                     }
                     Err(error) => refuse(peer, local, &error),
                 },
@@ -85,8 +81,21 @@ impl Server {
                 }
             }
         }
+        end_all(&transfers);
         tasks.close();
         tasks.wait().await;
+    }
+}
+
+fn end_all(transfers: &Transfers) {
+    lock(transfers).release_all().for_each(Ender::end);
+}
+
+struct EndAll(Transfers);
+
+impl Drop for EndAll {
+    fn drop(&mut self) {
+        end_all(&self.0);
     }
 }
 
@@ -99,16 +108,32 @@ struct Asked {
 }
 
 /// A request and whose it is.
-struct Asker {
-    peer: SocketAddrV4,
+pub(super) struct Asker {
+    pub(super) peer: SocketAddrV4,
     local: Ipv4Addr,
     request: ReadRequest,
 }
 
-/// A transfer's place in the book, given back when its task ends in whatever way.
-struct Place {
+/// A transfer's place in the book, given back when its task or thread ends in whatever way.
+pub(super) struct Place {
     id: SeatId,
     transfers: Transfers,
+}
+
+impl Place {
+    /// From now on, something else ends the transfer; `false` where it had to give way already.
+    pub(super) fn hand_over(&self, ender: Ender) -> bool {
+        lock(&self.transfers).hand_over(self.id, ender)
+    }
+
+    /// The client keeps the pace ([`Admission::hear`]).
+    pub(super) fn hear(&self, now: Instant) {
+        lock(&self.transfers).hear(self.id, now);
+    }
+
+    pub(super) fn is_booked(&self) -> bool {
+        lock(&self.transfers).is_booked(self.id)
+    }
 }
 
 impl Drop for Place {
@@ -117,15 +142,17 @@ impl Drop for Place {
     }
 }
 
-/// How a transfer's task ended where the transfer itself did not decide.
-enum Outcome {
+/// How a transfer ended.
+pub(super) enum Outcome {
     Ended(End),
     NoSuchFile,
     /// The client's port is closed: it was restarted, or has had its last block and is gone.
     Gone,
+    /// Another has its seat now, or the server stops.
+    GaveWay,
 }
 
-fn lock(transfers: &Transfers) -> MutexGuard<'_, Admission<CancellationToken>> {
+fn lock(transfers: &Transfers) -> MutexGuard<'_, Admission<Ender>> {
     // Every change is complete before the lock is released, so a panic elsewhere leaves the book usable.
     transfers.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -163,19 +190,14 @@ async fn open_socket(local: Ipv4Addr, peer: SocketAddrV4) -> io::Result<UdpSocke
     Ok(socket)
 }
 
-fn admit(
-    asker: Asker,
-    transfers: &Transfers,
-    files: &Arc<dyn Files>,
-    stop: &CancellationToken,
-    tasks: &TaskTracker,
-) {
-    let ends = stop.child_token();
-    let decision = lock(transfers).admit(asker.peer, &asker.request, ends.clone());
+fn admit(asker: Asker, transfers: &Transfers, files: &Arc<dyn Files>, tasks: &TaskTracker) {
+    let ends = CancellationToken::new();
+    let ender = Ender::Task(ends.clone());
+    let decision = lock(transfers).admit(asker.peer, &asker.request, ender, Instant::now());
     let id = match decision {
         Decision::Serve { id, ended } => {
             if let Some(ended) = ended {
-                ended.cancel();
+                ended.end();
             }
             id
         }
@@ -186,12 +208,23 @@ fn admit(
         }
     };
     let place = Place { id, transfers: Arc::clone(transfers) };
-    let files = Arc::clone(files);
+    let (files, thread_token) = (Arc::clone(files), tasks.token());
     tasks.spawn(async move {
         let begun = Instant::now();
-        tokio::select! {
-            () = ends.cancelled() => {}
-            outcome = run(&asker, &place, files.as_ref()) => report(&asker, begun, outcome),
+        let greeted = ends.run_until_cancelled(greet(&asker, files.as_ref())).await;
+        match greeted {
+            Some(Ok(Greeted::Answered { socket, transfer, action })) => {
+                place.hear(Instant::now());
+                let alive = thread_token;
+                let (peer, delivery) =
+                    (asker.peer, Delivery { asker, place, begun, socket, transfer, action, alive });
+                if let Err(error) = delivery.start() {
+                    tracing::warn!(tftp.peer = %peer, %error, "starting a transfer's thread");
+                }
+            }
+            Some(Ok(Greeted::Over(outcome))) => report(&asker, begun, Ok(outcome)),
+            Some(Err(error)) => report(&asker, begun, Err(error)),
+            None => report(&asker, begun, Ok(Outcome::GaveWay)),
         }
     });
 }
@@ -207,7 +240,7 @@ fn refuse(peer: SocketAddrV4, local: Ipv4Addr, error: &RequestError) {
     }
 }
 
-fn report(asker: &Asker, begun: Instant, outcome: io::Result<Outcome>) {
+pub(super) fn report(asker: &Asker, begun: Instant, outcome: io::Result<Outcome>) {
     let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (peer, file) = (asker.peer, asker.request.name.as_str());
     match outcome {
@@ -221,80 +254,62 @@ fn report(asker: &Asker, begun: Instant, outcome: io::Result<Outcome>) {
             tracing::info!(tftp.peer = %peer, file, acked_blocks, duration_ms, "the client fell silent");
         }
         Ok(Outcome::NoSuchFile) => tracing::debug!(tftp.peer = %peer, file, "no such boot file"),
+        Ok(Outcome::GaveWay) => tracing::debug!(tftp.peer = %peer, file, duration_ms, "gave way to another"),
         Ok(Outcome::Gone) => tracing::debug!(tftp.peer = %peer, file, duration_ms, "the client is gone"),
         Err(error) => tracing::warn!(tftp.peer = %peer, file, %error, "sending a boot file"),
     }
 }
 
-async fn run(asker: &Asker, place: &Place, files: &dyn Files) -> io::Result<Outcome> {
+/// What a client's first answer leads to.
+enum Greeted {
+    /// It is there: the transfer goes on with this action.
+    Answered {
+        socket: std::net::UdpSocket,
+        transfer: Transfer,
+        action: Action,
+    },
+    Over(Outcome),
+}
+
+/// Sends the first packet until the client answers. Before that, the request may have been forged.
+async fn greet(asker: &Asker, files: &dyn Files) -> io::Result<Greeted> {
     let socket = open_socket(asker.local, asker.peer).await?;
     let Some(file) = files.open(&asker.request.name, *asker.peer.ip()).await else {
         socket.send(&packet::emit_error(ErrorCode::NotFound, "file not found")).await?;
-        return Ok(Outcome::NoSuchFile);
+        return Ok(Greeted::Over(Outcome::NoSuchFile));
     };
-    run_transfer(&socket, asker, place, file).await
-}
-
-async fn run_transfer(socket: &UdpSocket, asker: &Asker, place: &Place, file: Bytes) -> io::Result<Outcome> {
-    let terms = Terms::agree(&asker.request.options, path_mtu(socket));
+    let terms = Terms::agree(&asker.request.options, path_mtu(&socket));
     let (mut transfer, mut action) = Transfer::begin(file, terms, Instant::now());
-    let mut sender = SegmentSender::default();
-    let mut timer = std::pin::pin!(sleep_until(transfer.deadline().into()));
-    let mut confirmed = false;
     loop {
-        let sent = match action {
+        let packet = match action {
             Action::SendOptions => {
-                let packet = packet::emit_options_ack(&transfer.terms().answered, transfer.file_bytes());
-                socket.send(&packet).await.map(|_bytes| ())
+                Some(packet::emit_options_ack(&transfer.terms().answered, transfer.file_bytes()))
             }
-            Action::SendBlocks { first, last } => sender.send(socket, &transfer, first, last).await,
-            Action::Wait => Ok(()),
-            Action::End(end) => return Ok(Outcome::Ended(end)),
+            // Without options it is the first one alone.
+            Action::SendBlocks { first, .. } => Some(with_block(&transfer, first, <[u8]>::to_vec)),
+            Action::Wait => None,
+            Action::End(end) => return Ok(Greeted::Over(Outcome::Ended(end))),
         };
-        match sent {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(Outcome::Gone),
-            // A full queue or a route that is missing for a moment is a lost packet like any other.
-            Err(error) => tracing::debug!(tftp.peer = %asker.peer, %error, "sending a TFTP packet"),
-            Ok(()) => {}
+        if let Some(packet) = packet {
+            match socket.send(&packet).await {
+                Err(error) if is_gone(&error) => return Ok(Greeted::Over(Outcome::Gone)),
+                // A full queue or a route that is missing for a moment is a lost packet like any other.
+                Err(error) => tracing::debug!(tftp.peer = %asker.peer, %error, "sending a TFTP packet"),
+                Ok(_bytes) => {}
+            }
         }
-        action = match receive(socket, timer.as_mut(), transfer.deadline()).await {
-            Ok(Some(reply)) => transfer.on_reply(reply, Instant::now()),
-            Ok(None) => transfer.on_time(Instant::now()),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(Outcome::Gone),
-            Err(error) => return Err(error),
+        let mut buffer = [0; REPLY_BYTES_MAX];
+        action = match timeout_at(transfer.deadline().into(), socket.recv(&mut buffer)).await {
+            Ok(Ok(length)) => match packet::parse_reply(&buffer[..length]) {
+                Some(reply) => transfer.on_reply(reply, Instant::now()),
+                None => Action::Wait,
+            },
+            Ok(Err(error)) if is_gone(&error) => return Ok(Greeted::Over(Outcome::Gone)),
+            Ok(Err(error)) => return Err(error),
+            Err(_elapsed) => transfer.on_time(Instant::now()),
         };
-        if !confirmed && transfer.is_confirmed() {
-            confirmed = true;
-            lock(&place.transfers).confirm(place.id);
-        }
-    }
-}
-
-/// What the client says next; `None` at the deadline.
-///
-/// The timer is set anew only when it fires too early: in lock-step, setting it for each packet would be most of
-/// the work.
-async fn receive(
-    socket: &UdpSocket,
-    mut timer: std::pin::Pin<&mut Sleep>,
-    deadline: Instant,
-) -> io::Result<Option<packet::Reply>> {
-    let deadline = tokio::time::Instant::from_std(deadline);
-    let mut buffer = [0; REPLY_BYTES_MAX];
-    loop {
-        tokio::select! {
-            biased;
-            received = socket.recv(&mut buffer) => {
-                if let Some(reply) = packet::parse_reply(&buffer[..received?]) {
-                    return Ok(Some(reply));
-                }
-            }
-            () = timer.as_mut() => {
-                if tokio::time::Instant::now() >= deadline {
-                    return Ok(None);
-                }
-                timer.as_mut().reset(deadline);
-            }
+        if transfer.is_confirmed() && !matches!(action, Action::End(_)) {
+            return Ok(Greeted::Answered { socket: socket.into_std()?, transfer, action });
         }
     }
 }

@@ -65,6 +65,8 @@ pub struct Transfer {
     hurried: bool,
     /// The shortest time from sending to an answer so far.
     round_trip: Option<Duration>,
+    /// How many answers have moved the window.
+    answers: u64,
 }
 
 #[derive(Debug)]
@@ -138,6 +140,7 @@ impl Transfer {
             retries: 0,
             hurried: false,
             round_trip: None,
+            answers: 0,
             terms,
         };
         let action =
@@ -164,6 +167,7 @@ impl Transfer {
                     0 => self.on_duplicate(now),
                     _ if ahead <= sent - acked => {
                         self.measure(now);
+                        self.answers += 1;
                         self.advance(acked + ahead, now)
                     }
                     // An answer to a window long gone.
@@ -197,6 +201,11 @@ impl Transfer {
     /// Whether the client has answered: before that, the request may have been forged.
     pub fn is_confirmed(&self) -> bool {
         matches!(self.state, State::Sending { acked, .. } if acked > 0 || self.round_trip.is_some())
+    }
+
+    /// How many answers have brought the transfer on.
+    pub fn answers(&self) -> u64 {
+        self.answers
     }
 
     pub fn terms(&self) -> &Terms {
