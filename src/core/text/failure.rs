@@ -9,7 +9,6 @@ use crate::{
 
 /// What happened, with the numbers, and the next step.
 pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
-    let bytes = |count: u64| size::bytes(texts.language(), count);
     let say = |key: &str, values: &[(&str, &str)]| texts.say_with(key, values);
     let of_source = |key: &str, partition: u32, filesystem: FileSystem| {
         say(key, &[("partition", &partition.to_string()), ("filesystem", filesystem_name(filesystem))])
@@ -19,15 +18,9 @@ pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
         FailureCause::DiskAmbiguous { wanted, found } => {
             say("failure-disk-ambiguous", &[("disk", &disk(texts, wanted)), ("found", &found.to_string())])
         }
-        FailureCause::DiskTooSmall { needed_bytes, actual_bytes } => say(
-            "failure-disk-too-small",
-            &[
-                ("needed", &bytes(*needed_bytes)),
-                ("needed_bytes", &needed_bytes.to_string()),
-                ("actual", &bytes(*actual_bytes)),
-                ("actual_bytes", &actual_bytes.to_string()),
-            ],
-        ),
+        FailureCause::DiskTooSmall { needed_bytes, actual_bytes } => {
+            too_small(texts, *needed_bytes, *actual_bytes)
+        }
         FailureCause::SectorSizeDiffers { master, target } => {
             say("failure-sector-size", &[("master", &master.to_string()), ("target", &target.to_string())])
         }
@@ -91,6 +84,17 @@ fn missing(texts: &Texts, wanted: &DiskPin) -> String {
         (None, Some(serial)) => texts.say_with("failure-disk-unknown", &[("serial", serial)]),
         _ => texts.say_with("failure-disk-missing", &[("disk", &disk(texts, wanted))]),
     }
+}
+
+fn too_small(texts: &Texts, needed_bytes: u64, actual_bytes: u64) -> String {
+    let bytes = |count: u64| size::bytes(texts.language(), count);
+    let values = [
+        ("needed", &*bytes(needed_bytes)),
+        ("needed_bytes", &needed_bytes.to_string()),
+        ("actual", &bytes(actual_bytes)),
+        ("actual_bytes", &actual_bytes.to_string()),
+    ];
+    texts.say_with("failure-disk-too-small", &values)
 }
 
 fn unclean_key(filesystem: FileSystem, reason: UncleanReason) -> &'static str {
