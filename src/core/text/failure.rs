@@ -9,32 +9,22 @@ use crate::{
 
 /// What happened, with the numbers, and the next step.
 pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
-    let bytes = |count: u64| size::bytes(texts.language(), count);
     let say = |key: &str, values: &[(&str, &str)]| texts.say_with(key, values);
-    let of_source = |key: &str, partition: u32, filesystem: FileSystem| {
-        say(key, &[("partition", &partition.to_string()), ("filesystem", filesystem_name(filesystem))])
-    };
     match cause {
         FailureCause::DiskMissing { wanted } => missing(texts, wanted),
         FailureCause::DiskAmbiguous { wanted, found } => {
             say("failure-disk-ambiguous", &[("disk", &disk(texts, wanted)), ("found", &found.to_string())])
         }
-        FailureCause::DiskTooSmall { needed_bytes, actual_bytes } => say(
-            "failure-disk-too-small",
-            &[
-                ("needed", &bytes(*needed_bytes)),
-                ("needed_bytes", &needed_bytes.to_string()),
-                ("actual", &bytes(*actual_bytes)),
-                ("actual_bytes", &actual_bytes.to_string()),
-            ],
-        ),
+        FailureCause::DiskTooSmall { needed_bytes, actual_bytes } => {
+            too_small(texts, *needed_bytes, *actual_bytes)
+        }
         FailureCause::SectorSizeDiffers { master, target } => {
             say("failure-sector-size", &[("master", &master.to_string()), ("target", &target.to_string())])
         }
         FailureCause::DiskBusy { holder } => say("failure-disk-busy", &[("holder", holder)]),
         FailureCause::SourceTable { detail } => say("failure-source-table", &[("detail", detail)]),
         FailureCause::SourceUnclean { partition, filesystem, reason } => {
-            of_source(unclean_key(*filesystem, *reason), *partition, *filesystem)
+            of_source(texts, unclean_key(*filesystem, *reason), *partition, *filesystem)
         }
         FailureCause::SourceDamaged { partition, filesystem, detail } => say(
             "failure-source-damaged",
@@ -45,10 +35,10 @@ pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
             ],
         ),
         FailureCause::SourceJournalElsewhere { partition, filesystem } => {
-            of_source("failure-journal-elsewhere", *partition, *filesystem)
+            of_source(texts, "failure-journal-elsewhere", *partition, *filesystem)
         }
         FailureCause::SourceOnSeveralDevices { partition, filesystem } => {
-            of_source("failure-several-devices", *partition, *filesystem)
+            of_source(texts, "failure-several-devices", *partition, *filesystem)
         }
         FailureCause::ReadFailed { offset_bytes, detail } => {
             say("failure-read", &[("offset", &offset_bytes.to_string()), ("detail", detail)])
@@ -88,6 +78,25 @@ fn missing(texts: &Texts, wanted: &DiskPin) -> String {
         (None, Some(serial)) => texts.say_with("failure-disk-unknown", &[("serial", serial)]),
         _ => texts.say_with("failure-disk-missing", &[("disk", &disk(texts, wanted))]),
     }
+}
+
+fn too_small(texts: &Texts, needed_bytes: u64, actual_bytes: u64) -> String {
+    let bytes = |count: u64| size::bytes(texts.language(), count);
+    texts.say_with(
+        "failure-disk-too-small",
+        &[
+            ("needed", &bytes(needed_bytes)),
+            ("needed_bytes", &needed_bytes.to_string()),
+            ("actual", &bytes(actual_bytes)),
+            ("actual_bytes", &actual_bytes.to_string()),
+        ],
+    )
+}
+
+/// What is wrong with a file system that was to be captured, where nothing but its name belongs into the sentence.
+fn of_source(texts: &Texts, key: &str, partition: u32, filesystem: FileSystem) -> String {
+    let values = [("partition", &*partition.to_string()), ("filesystem", filesystem_name(filesystem))];
+    texts.say_with(key, &values)
 }
 
 fn unclean_key(filesystem: FileSystem, reason: UncleanReason) -> &'static str {
