@@ -94,11 +94,6 @@ impl SessionServer for StoreServer {
         Ok(VersionReply::ManifestWanted)
     }
 
-    /// Nothing is remembered between two words: the manifest is at hand.
-    fn ask_version(&self, _: ManifestRoot) -> Result<VersionReply, ServerError> {
-        Ok(VersionReply::ManifestWanted)
-    }
-
     fn publish(&self, encoded: &[u8]) -> Result<VersionReply, ServerError> {
         let manifest = Manifest::decode(encoded).map_err(defect)?;
         self.runtime.block_on(self.make_version(&manifest)).map_err(defect)

@@ -10,9 +10,6 @@ use crate::{
 /// What happened, with the numbers, and the next step.
 pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
     let say = |key: &str, values: &[(&str, &str)]| texts.say_with(key, values);
-    let of_source = |key: &str, partition: u32, filesystem: FileSystem| {
-        say(key, &[("partition", &partition.to_string()), ("filesystem", filesystem_name(filesystem))])
-    };
     match cause {
         FailureCause::DiskMissing { wanted } => missing(texts, wanted),
         FailureCause::DiskAmbiguous { wanted, found } => {
@@ -27,7 +24,7 @@ pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
         FailureCause::DiskBusy { holder } => say("failure-disk-busy", &[("holder", holder)]),
         FailureCause::SourceTable { detail } => say("failure-source-table", &[("detail", detail)]),
         FailureCause::SourceUnclean { partition, filesystem, reason } => {
-            of_source(unclean_key(*filesystem, *reason), *partition, *filesystem)
+            of_source(texts, unclean_key(*filesystem, *reason), *partition, *filesystem)
         }
         FailureCause::SourceDamaged { partition, filesystem, detail } => say(
             "failure-source-damaged",
@@ -38,13 +35,13 @@ pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
             ],
         ),
         FailureCause::SourceJournalElsewhere { partition, filesystem } => {
-            of_source(journal_elsewhere_key(*filesystem), *partition, *filesystem)
+            of_source(texts, journal_elsewhere_key(*filesystem), *partition, *filesystem)
         }
         FailureCause::SourceFilesElsewhere { partition, filesystem } => {
-            of_source("failure-files-elsewhere", *partition, *filesystem)
+            of_source(texts, "failure-files-elsewhere", *partition, *filesystem)
         }
         FailureCause::SourceOnSeveralDevices { partition, filesystem } => {
-            of_source("failure-several-devices", *partition, *filesystem)
+            of_source(texts, "failure-several-devices", *partition, *filesystem)
         }
         FailureCause::ReadFailed { offset_bytes, detail } => {
             say("failure-read", &[("offset", &offset_bytes.to_string()), ("detail", detail)])
@@ -95,6 +92,12 @@ fn too_small(texts: &Texts, needed_bytes: u64, actual_bytes: u64) -> String {
         ("actual_bytes", &actual_bytes.to_string()),
     ];
     texts.say_with("failure-disk-too-small", &values)
+}
+
+/// What is wrong with a file system that was to be captured, where nothing but its name belongs into the sentence.
+fn of_source(texts: &Texts, key: &str, partition: u32, filesystem: FileSystem) -> String {
+    let values = [("partition", &*partition.to_string()), ("filesystem", filesystem_name(filesystem))];
+    texts.say_with(key, &values)
 }
 
 fn unclean_key(filesystem: FileSystem, reason: UncleanReason) -> &'static str {

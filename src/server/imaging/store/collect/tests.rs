@@ -27,8 +27,12 @@ use crate::imaging::store::{
 };
 
 /// Small packs, so that a few chunks fill several.
-const OPTIONS: StoreOptions =
-    StoreOptions { pack_bytes: 4096, reserve_bytes: 0, hashers: NonZeroUsize::new(2).expect("two") };
+const OPTIONS: StoreOptions = StoreOptions {
+    pack_bytes: 4096,
+    reserve_bytes: 0,
+    hashers: NonZeroUsize::new(2).expect("two"),
+    intake_bytes: 4 << 20,
+};
 
 const SWEEP: Sweep = Sweep { dry_run: false, pace: Pace::UNLIMITED };
 

@@ -15,8 +15,12 @@ use crate::{
     imaging::store::{Store, StoreOptions, faulty::Disk, pack::PackName},
 };
 
-const OPTIONS: StoreOptions =
-    StoreOptions { pack_bytes: 4096, reserve_bytes: 0, hashers: NonZeroUsize::new(2).expect("two") };
+const OPTIONS: StoreOptions = StoreOptions {
+    pack_bytes: 4096,
+    reserve_bytes: 0,
+    hashers: NonZeroUsize::new(2).expect("two"),
+    intake_bytes: 4 << 20,
+};
 
 async fn put(store: &Store, count: u8) {
     let intake = store.intake();
