@@ -226,6 +226,22 @@ async fn a_pack_that_is_brought_again_while_it_is_removed_stays() {
     }
 }
 
+/// What the test above seldom meets: the pack was brought again before its old self is removed.
+#[tokio::test]
+async fn what_the_store_knows_is_not_removed_by_name() {
+    let store = Disk::default().open(OPTIONS).await;
+    let hold = store.hold();
+    let root = publish(&store, &[1, 2, 3]).await.expect("published");
+    let pack = store.pack_names().remove(0);
+    assert!(!store.remove_pack(pack).await.expect("asked"), "it is in the index");
+    let floor = store.index_mut().begin_collection();
+    assert!(!store.remove_manifest(root, floor).await.expect("asked"), "it was put by one who holds");
+    assert_holds(&store, &[1, 2, 3]).await;
+    drop(hold);
+    let floor = store.index_mut().begin_collection();
+    assert!(store.remove_manifest(root, floor).await.expect("asked"));
+}
+
 #[tokio::test]
 async fn a_deploy_reads_on_while_its_chunks_move() {
     let disk = Disk::default();
