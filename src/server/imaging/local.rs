@@ -42,14 +42,15 @@ pub struct LocalServer<'a> {
 }
 
 enum Work {
-    Capture { master: MasterName, intake: Intake, published: Mutex<Option<Version>> },
+    Capture { master: MasterName, intake: Box<Intake>, published: Mutex<Option<Version>> },
     Deploy { root: ManifestRoot },
 }
 
 impl<'a> LocalServer<'a> {
     /// Takes a capture in, to become a version of `master`.
     pub fn capture(runtime: Handle, shelf: &'a Shelf, board: &'a Board, master: MasterName) -> Self {
-        let work = Work::Capture { master, intake: shelf.store.intake(), published: Mutex::default() };
+        let work =
+            Work::Capture { master, intake: Box::new(shelf.store.intake()), published: Mutex::default() };
         Self { runtime, shelf, board, work }
     }
 

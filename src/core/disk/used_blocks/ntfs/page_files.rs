@@ -45,7 +45,8 @@ pub(super) fn clusters(
     bitmap: &Value,
     found: &[Found],
 ) -> Result<Vec<Range<u64>>, UsedBlocksError> {
-    let mut taken = vec![0..BOOT_BYTES.div_ceil(volume.cluster_bytes)];
+    let boot = 0..BOOT_BYTES.div_ceil(volume.cluster_bytes);
+    let mut taken: Vec<Range<u64>> = Vec::from([boot]);
     taken.extend(volume.mft.clusters().unwrap_or_default());
     taken.extend(clusters_of(bitmap).unwrap_or_default());
     let mut left_out = Vec::new();

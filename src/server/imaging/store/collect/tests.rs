@@ -365,7 +365,7 @@ async fn the_only_damaged_copy_of_a_needed_chunk_stays_until_it_is_brought_again
     assert_eq!(store.verify(&ids(&[1]), &|_| ()).await.expect("verified").damaged.len(), 1);
     let collected = collect(&store, &[root]).await.expect("collected");
     assert_eq!(collected.lost_chunks, 1);
-    assert_eq!(disk.pack_names().await, [harmed.clone()]);
+    assert_eq!(disk.pack_names().await, std::slice::from_ref(&harmed));
     put(&store, &[1]).await.expect("brought again");
     assert_eq!(collect(&store, &[root]).await.expect("collected").lost_chunks, 0);
     assert!(!disk.pack_names().await.contains(&harmed));
