@@ -23,8 +23,6 @@ mod measure;
 mod peers;
 #[path = "bench/store.rs"]
 mod store;
-#[path = "bench/store_server.rs"]
-mod store_server;
 #[path = "bench/tftp.rs"]
 mod tftp;
 
@@ -37,7 +35,7 @@ use crate::measure::Outcome;
 /// Measures a case of this name.
 type Run = Box<dyn Fn(&str) -> Outcome<()>>;
 
-/// Something to measure, which prints its own lines. Their names begin with its own.
+/// Something to measure, which prints its own lines.
 struct Case {
     name: String,
     run: Run,

@@ -222,6 +222,14 @@ pub struct Progress {
     pub received_bytes: u64,
 }
 
+impl Progress {
+    /// Sets what is done of the phase to the share of `done` in `total`, in whatever these are counted.
+    pub fn set_share(&mut self, done: u64, total: u64) {
+        let share = u128::from(done) * u128::from(self.total_bytes);
+        self.done_bytes = u64::try_from(share / u128::from(total.max(1))).unwrap_or(u64::MAX);
+    }
+}
+
 /// A sign of life in a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {

@@ -180,10 +180,7 @@ impl Capture<'_> {
                     return Ok(());
                 }
                 VersionReply::Verifying { done_chunks, total_chunks } => {
-                    self.link.board.update(|progress| {
-                        let share = u128::from(done_chunks) * u128::from(progress.total_bytes);
-                        progress.done_bytes = (share / u128::from(total_chunks.max(1))) as u64;
-                    });
+                    self.link.board.update(|progress| progress.set_share(done_chunks, total_chunks));
                     self.link.sleep(VERIFYING_POLL)?;
                 }
                 // It was restarted between two words.

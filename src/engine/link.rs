@@ -14,7 +14,8 @@ use mimeo_core::{
 
 use crate::{board::Board, halt::Halt};
 
-/// What one session asks of the server. `crate::transfer` does it over HTTPS.
+/// What one session asks of the server. The client does it over HTTPS, and a store that is at hand
+/// by itself (`mimeo image`).
 pub trait SessionServer: Sync {
     fn heartbeat(&self, beat: &Heartbeat) -> Result<HeartbeatReply, ServerError>;
 

@@ -6,7 +6,9 @@ use mimeo_core::{
     causes::causes,
     chunk::ChunkSize,
     disk::{
-        Window, filesystem, layout,
+        Window,
+        filesystem::{self, FileSystem},
+        layout,
         table::{Partition, PartitionTable},
         used_blocks::{self, UsedBlocksError, UsedMap},
     },
@@ -88,6 +90,11 @@ fn plan_partition(source: &SourceDisk, partition: &Partition) -> Result<PlannedR
         return Ok(raw(place, kind));
     };
     match used_blocks::map(filesystem, &volume) {
+        // All but the first page of a swap area is dropped, for which its signature alone is too little.
+        Ok(_) if filesystem == FileSystem::Swap && !partition.kind.is_swap() => {
+            tracing::info!(number, "a swap area that the table does not call one is carried raw");
+            Ok(raw(place, kind))
+        }
         Ok(UsedMap { block_bytes, used_bytes, extents, zeroed }) => {
             let zeroed_bytes: u64 = zeroed.iter().map(|extent| extent.length_bytes).sum();
             tracing::info!(

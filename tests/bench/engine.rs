@@ -1,215 +1,197 @@
-//! The imaging engine beside partclone: an ext4 full of this machine's own programs and documents, from a loop device
-//! into a store and back. Images and stores lie in memory, so that no disk is measured.
+//! The imaging engine beside partclone, as people run both: `mimeo image` on a volume full of this machine's own programs
+//! and documents, in a file on this machine's disk, into a library on the same disk and back.
+//!
+//! The page cache is emptied before each run, and each ends once everything is on the disk. Mimeo reads back and
+//! compares what it stored and what it restored, which partclone does not.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     process::Command,
     time::Instant,
 };
 
-use mimeo_core::{
-    chunk::ChunkSize,
-    ids::SessionId,
-    machine::disk_facts::DiskFacts,
-    messages::{CaptureOrder, DiskPin, Outcome as SessionOutcome},
-    units::{MIB, SectorSize},
-};
-use mimeo_engine::{
-    Ending, Order,
-    board::Board,
-    disk::probe::{DiskProbe, FoundDisk},
-    link::Patience,
-};
-use mimeo_lab::{images, process};
+use mimeo_lab::{appliance, images, process};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
 
 use crate::{
     Case,
     measure::{Outcome, RUNS_OF_LONG, Unit, median, print},
-    store_server::StoreServer,
 };
 
-const FILESYSTEM_BYTES: u64 = 2048 * MIB;
-/// What a partition table needs before and behind it.
-const TABLE_BYTES: u64 = 2 * MIB;
+const VOLUME_BYTES: u64 = 4 << 30;
 
 /// What fills it: programs, libraries, documents and icons, files of all sizes.
 const CONTENT: [&str; 2] = ["/usr/share", "/usr/lib/x86_64-linux-gnu"];
 
-/// Where images lie.
-const MEMORY: &str = "/dev/shm";
+/// A file system, how a volume is filled with a tree, and which partclone copies it.
+#[derive(Clone, Copy)]
+struct Kind {
+    name: &'static str,
+    partclone: &'static str,
+    /// A shell script: `$1` is the volume, `$2` the tree.
+    fill: &'static str,
+}
+
+const KINDS: [Kind; 2] = [
+    Kind { name: "ext4", partclone: "partclone.ext4", fill: "mkfs.ext4 -q -F -d \"$2\" \"$1\"" },
+    Kind {
+        name: "ntfs",
+        partclone: "partclone.ntfs",
+        fill: "mkntfs -q -F -Q \"$1\" && mkdir \"$1.at\" && ntfs-3g -o big_writes \"$1\" \"$1.at\" \
+               && { cp -r --no-preserve=all -P \"$2\"/. \"$1.at\"; umount \"$1.at\"; }",
+    },
+];
 
 pub(crate) fn cases() -> Vec<Case> {
-    vec![Case { name: "engine.ext4".into(), run: Box::new(run) }]
+    let case = |kind: Kind| Case { name: format!("engine.{}", kind.name), run: Box::new(move |_| run(kind)) };
+    KINDS.into_iter().map(case).collect()
 }
 
-/// MB/s of used blocks.
+/// What one piece of work took.
 #[derive(Debug, Clone, Copy)]
-struct Speeds {
-    capture: f64,
-    deploy: f64,
-    /// A second deploy to the same disk.
-    redeploy: f64,
+struct Cost {
+    seconds: f64,
+    /// User and system time of the program and all that it started.
+    cpu_seconds: f64,
 }
 
-fn run(name: &str) -> Outcome<()> {
-    let folder = tempfile::tempdir_in(MEMORY)?;
-    let (disk, filesystem) = make_disk(folder.path())?;
+/// What one run of one program took for each piece of work, and how much it kept.
+#[derive(Debug, Clone, Copy)]
+struct Figures {
+    capture: Cost,
+    restore: Cost,
+    /// Both once more, with nothing changed.
+    recapture: Cost,
+    redeploy: Cost,
+    kept_megabytes: f64,
+}
+
+fn run(kind: Kind) -> Outcome<()> {
+    let folder = tempfile::tempdir()?;
+    let volume = make_volume(kind, folder.path())?;
+    let used_megabytes = used_megabytes(kind, &volume)?;
     let (mut ours, mut peers) = (Vec::new(), Vec::new());
     for run in 1..=RUNS_OF_LONG {
-        let (speeds, used_megabytes) = measure_ours(&disk, folder.path())?;
-        let peer = measure_partclone(&filesystem, folder.path(), used_megabytes)?;
-        told(name, run, used_megabytes, &speeds, &peer);
-        ours.push(speeds);
-        peers.push(peer);
+        ours.push(measure_ours(&volume, folder.path())?);
+        peers.push(measure_partclone(kind, &volume, folder.path())?);
+        told(kind, run, used_megabytes, ours.last(), peers.last());
     }
-    let line = |part: &str, of: fn(&Speeds) -> f64, peer_is: &str| {
-        let middle = |all: &[Speeds]| median(all.iter().map(of).collect());
-        print(
-            &format!("{name}.{part}.partclone"),
-            Unit::MegabytesPerSecond,
-            middle(&ours),
-            middle(&peers),
-            peer_is,
-        );
+    let line = |part: &str, unit: Unit, of: &dyn Fn(&Figures) -> f64, peer_is: &str| {
+        let middle = |all: &[Figures]| median(all.iter().map(of).collect());
+        print(&format!("engine.{part}.{}", kind.name), unit, middle(&ours), middle(&peers), peer_is);
     };
-    line("capture", |speeds| speeds.capture, "partclone.ext4 -c | zstd -1 -T0; not read back, ours is");
-    line("deploy", |speeds| speeds.deploy, "zstd -d | partclone.ext4 -r; not read back, ours is");
-    line("redeploy", |speeds| speeds.redeploy, "the same; writes everything again");
+    let tool = kind.partclone;
+    let (out, back) = (format!("{tool} -c | zstd -1 -T0"), format!("zstd -d | {tool} -r"));
+    let speed = |cost: Cost| used_megabytes / cost.seconds;
+    line("capture", Unit::MegabytesPerSecond, &|run| speed(run.capture), &out);
+    line("restore", Unit::MegabytesPerSecond, &|run| speed(run.restore), &back);
+    line(
+        "recapture",
+        Unit::MegabytesPerSecond,
+        &|run| speed(run.recapture),
+        &format!("{out}, all of it again"),
+    );
+    line(
+        "redeploy",
+        Unit::MegabytesPerSecond,
+        &|run| speed(run.redeploy),
+        &format!("{back}, all of it again"),
+    );
+    line("size", Unit::Megabytes, &|run| run.kept_megabytes, &out);
+    line("cpu.capture", Unit::CpuSeconds, &|run| run.capture.cpu_seconds, &out);
+    line("cpu.restore", Unit::CpuSeconds, &|run| run.restore.cpu_seconds, &back);
     Ok(())
 }
 
-/// A disk with one partition, and its file system by itself.
-fn make_disk(folder: &Path) -> Outcome<(PathBuf, PathBuf)> {
-    let (disk, filesystem, tree) = (folder.join("disk"), folder.join("filesystem"), folder.join("tree"));
+fn make_volume(kind: Kind, folder: &Path) -> Outcome<PathBuf> {
+    let (volume, tree) = (folder.join("volume"), folder.join("tree"));
     fs::create_dir(&tree)?;
     for content in CONTENT {
         process::run(Command::new("cp").args(["-a", content]).arg(&tree))?;
     }
-    images::blank_disk(&filesystem, FILESYSTEM_BYTES)?;
-    process::run(Command::new("mkfs.ext4").args(["-q", "-F", "-d"]).args([&tree, &filesystem]))?;
+    images::blank_disk(&volume, VOLUME_BYTES)?;
+    process::run(Command::new("sh").args(["-c", kind.fill, "fill"]).args([&volume, &tree]))?;
     fs::remove_dir_all(&tree)?;
-    images::blank_disk(&disk, FILESYSTEM_BYTES + TABLE_BYTES)?;
-    process::run(Command::new("sgdisk").arg(format!("-n1:2048:+{}M", FILESYSTEM_BYTES / MIB)).arg(&disk))?;
-    let (from, to) = (format!("if={}", filesystem.display()), format!("of={}", disk.display()));
-    process::run(Command::new("dd").args([&from, &to]).args(["bs=1M", "seek=1", "conv=notrunc,sparse"]))?;
-    Ok((disk, filesystem))
+    Ok(volume)
 }
 
-/// A capture into a new store, a deploy to a blank disk, and the same deploy again.
-fn measure_ours(disk: &Path, folder: &Path) -> Outcome<(Speeds, f64)> {
-    let store = tempfile::tempdir_in(folder)?;
-    let server = StoreServer::new(store.path())?;
-    let source = LoopDisk::attach(disk)?;
-    let target = LoopDisk::blank(store.path().join("target"), FILESYSTEM_BYTES + TABLE_BYTES)?;
-    let order = CaptureOrder {
-        session: SessionId(1),
-        master_name: "bench".into(),
-        source: source.pin()?,
-        chunk_size: ChunkSize::DEFAULT,
-    };
-    let mut used_megabytes = 0.0;
-    let capture = seconds(|| {
-        let outcome = session(Order::Capture(&order), &server, &source)?;
-        used_megabytes = outcome.progress.read_bytes as f64 / 1e6;
-        Ok(())
-    })?;
-    let order = server.deploy_order(target.pin()?)?;
-    let deploy = seconds(|| session(Order::Deploy(&order), &server, &target).map(drop))?;
-    let redeploy = seconds(|| session(Order::Deploy(&order), &server, &target).map(drop))?;
-    let speed = |seconds| used_megabytes / seconds;
-    let speeds = Speeds { capture: speed(capture), deploy: speed(deploy), redeploy: speed(redeploy) };
-    Ok((speeds, used_megabytes))
+/// What partclone finds in use: the speeds of both are told in its account.
+fn used_megabytes(kind: Kind, volume: &Path) -> Outcome<f64> {
+    let script = format!("{} -c -s \"$1\" -o - 2>/dev/null | wc -c", kind.partclone);
+    let bytes = process::run(Command::new("sh").args(["-c", &script, "count"]).arg(volume))?;
+    Ok(bytes.trim().parse::<f64>()? / 1e6)
 }
 
-fn measure_partclone(filesystem: &Path, folder: &Path, used_megabytes: f64) -> Outcome<Speeds> {
+fn measure_ours(volume: &Path, folder: &Path) -> Outcome<Figures> {
     let work = tempfile::tempdir_in(folder)?;
-    let packed = work.path().join("packed").display().to_string();
-    let source = LoopDisk::attach(filesystem)?;
-    let target = LoopDisk::blank(work.path().join("target"), FILESYSTEM_BYTES)?;
-    let (from, to) = (&source.device, &target.device);
-    let shell = |script: &str| {
-        seconds(|| Ok(process::run(Command::new("bash").args(["-o", "pipefail", "-c", script])).map(drop)?))
+    let (library, target) = (work.path().join("library"), work.path().join("target"));
+    let mimeo = appliance::program()?;
+    let image = |arguments: &[&str], path: &Path| {
+        let mut command = Command::new(&mimeo);
+        command.args(["image", arguments[0]]).args(&arguments[1..]).arg(path).arg("--store").arg(&library);
+        cost(&mut command)
     };
-    let clone = format!("partclone.ext4 -c -s {from} -o - 2>/dev/null | zstd -q -1 -T0 > {packed}");
-    let restore = format!(
-        "zstd -q -d < {packed} | partclone.ext4 -r -s - -o {to} 2>/dev/null && blockdev --flushbufs {to}"
-    );
-    let speed = |seconds| used_megabytes / seconds;
-    Ok(Speeds {
-        capture: speed(shell(&clone)?),
-        deploy: speed(shell(&restore)?),
-        redeploy: speed(shell(&restore)?),
+    let capture = image(&["capture", "--name", "bench"], volume)?;
+    let kept_megabytes = megabytes_of(&library.join("store"))?;
+    Ok(Figures {
+        capture,
+        restore: image(&["restore", "bench"], &target)?,
+        recapture: image(&["capture", "--name", "bench"], volume)?,
+        redeploy: image(&["restore", "bench"], &target)?,
+        kept_megabytes,
     })
 }
 
-/// Runs a session that has to succeed.
-fn session(order: Order<'_>, server: &StoreServer, disk: &LoopDisk) -> Outcome<SessionOutcome> {
-    match mimeo_engine::run(order, server, disk, &Board::default(), Patience::default()) {
-        Ending::Over(SessionOutcome { failure: Some(failure), .. }) => Err(format!("{failure:?}").into()),
-        Ending::Over(outcome) => Ok(outcome),
-        Ending::Stopped => Err("the session was stopped".into()),
-    }
+fn measure_partclone(kind: Kind, volume: &Path, folder: &Path) -> Outcome<Figures> {
+    let work = tempfile::tempdir_in(folder)?;
+    let (packed, target) = (work.path().join("packed"), work.path().join("target"));
+    images::blank_disk(&target, VOLUME_BYTES)?;
+    let tool = kind.partclone;
+    let shell = |script: &str| {
+        let mut command = Command::new("bash");
+        command.args(["-o", "pipefail", "-c", script, "peer"]).args([volume, &packed, &target]);
+        cost(&mut command)
+    };
+    let out = format!("{tool} -c -s \"$1\" -o - 2>/dev/null | zstd -q -1 -T0 > \"$2\" && sync \"$2\"");
+    let back = format!("zstd -q -d < \"$2\" | {tool} -r -s - -O \"$3\" 2>/dev/null && sync \"$3\"");
+    let capture = shell(&out)?;
+    let kept_megabytes = fs::metadata(&packed)?.len() as f64 / 1e6;
+    Ok(Figures {
+        capture,
+        restore: shell(&back)?,
+        recapture: shell(&out)?,
+        redeploy: shell(&back)?,
+        kept_megabytes,
+    })
 }
 
-fn seconds(work: impl FnOnce() -> Outcome<()>) -> Outcome<f64> {
-    let begun = Instant::now();
-    work()?;
-    Ok(begun.elapsed().as_secs_f64())
+/// Runs a program with an empty page cache, to its end.
+fn cost(command: &mut Command) -> Outcome<Cost> {
+    process::run(Command::new("sh").args(["-c", "sync; echo 3 > /proc/sys/vm/drop_caches"]))?;
+    let (before, began) = (cpu_seconds_of_children()?, Instant::now());
+    process::run(command)?;
+    let seconds = began.elapsed().as_secs_f64();
+    Ok(Cost { seconds, cpu_seconds: cpu_seconds_of_children()? - before })
+}
+
+fn cpu_seconds_of_children() -> Outcome<f64> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    Ok((usage.user_time() + usage.system_time()).num_microseconds() as f64 / 1e6)
+}
+
+/// The length of all files below a folder.
+fn megabytes_of(folder: &Path) -> Outcome<f64> {
+    let said = process::run(Command::new("du").args(["-sb"]).arg(folder))?;
+    let bytes = said.split_whitespace().next().ok_or("du said nothing")?;
+    Ok(bytes.parse::<f64>()? / 1e6)
 }
 
 #[expect(clippy::print_stderr, reason = "progress, for whoever waits")]
-fn told(name: &str, run: usize, used_megabytes: f64, ours: &Speeds, peer: &Speeds) {
+fn told(kind: Kind, run: usize, used_megabytes: f64, ours: Option<&Figures>, peer: Option<&Figures>) {
+    let name = kind.name;
     eprintln!(
-        "  {name}, {run} of {RUNS_OF_LONG}: {used_megabytes:.0} MB; mimeo {ours:.0?}, partclone {peer:.0?}"
+        "  engine.{name}, {run} of {RUNS_OF_LONG}: {used_megabytes:.0} MB; mimeo {ours:.1?}, partclone {peer:.1?}"
     );
-}
-
-/// An image as a block device. Needs root; detaches itself.
-struct LoopDisk {
-    device: String,
-    size_bytes: u64,
-}
-
-impl LoopDisk {
-    fn attach(image: &Path) -> Outcome<Self> {
-        let device = process::run(Command::new("losetup").args(["--find", "--show"]).arg(image))?;
-        Ok(Self { device: device.trim().to_owned(), size_bytes: fs::metadata(image)?.len() })
-    }
-
-    fn blank(image: PathBuf, size_bytes: u64) -> Outcome<Self> {
-        images::blank_disk(&image, size_bytes)?;
-        Self::attach(&image)
-    }
-
-    fn pin(&self) -> io::Result<DiskPin> {
-        Ok(self.disks()?.remove(0).facts.pin())
-    }
-}
-
-impl Drop for LoopDisk {
-    fn drop(&mut self) {
-        // Fails only where the device is gone already.
-        let _detached = process::run(Command::new("losetup").args(["--detach", &self.device]));
-    }
-}
-
-impl DiskProbe for LoopDisk {
-    fn disks(&self) -> io::Result<Vec<FoundDisk>> {
-        Ok(vec![FoundDisk {
-            device: self.device.clone().into(),
-            facts: DiskFacts {
-                kernel_name: "loop".into(),
-                model: None,
-                serial: Some("BENCH".into()),
-                wwn: None,
-                size_bytes: self.size_bytes,
-                logical_sector: SectorSize::B512,
-                physical_sector: SectorSize::B512,
-                removable: false,
-                transport: None,
-                rotational: false,
-            },
-        }])
-    }
 }

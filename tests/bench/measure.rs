@@ -18,6 +18,10 @@ pub(crate) enum Unit {
     MegabytesPerSecond,
     AnswersPerSecond,
     Seconds,
+    /// Of one processor.
+    CpuSeconds,
+    /// That are kept: of 10^6 bytes.
+    Megabytes,
 }
 
 impl Unit {
@@ -26,14 +30,16 @@ impl Unit {
             Self::MegabytesPerSecond => "MB/s",
             Self::AnswersPerSecond => "answers/s",
             Self::Seconds => "s",
+            Self::CpuSeconds => "CPU-s",
+            Self::Megabytes => "MB",
         }
     }
 
-    /// Above 1 where ours is better: more of a speed, less of a time.
+    /// Above 1 where ours is better: more of a speed, less of a time or of a size.
     fn ratio(self, ours: f64, peer: f64) -> f64 {
         match self {
             Self::MegabytesPerSecond | Self::AnswersPerSecond => ours / peer,
-            Self::Seconds => peer / ours,
+            Self::Seconds | Self::CpuSeconds | Self::Megabytes => peer / ours,
         }
     }
 }
@@ -109,6 +115,7 @@ mod tests {
         assert!(Unit::MegabytesPerSecond.ratio(20.0, 10.0) > 1.0);
         assert!(Unit::AnswersPerSecond.ratio(20.0, 10.0) > 1.0);
         assert!(Unit::Seconds.ratio(10.0, 20.0) > 1.0);
+        assert!(Unit::Megabytes.ratio(10.0, 20.0) > 1.0);
         assert!(Unit::Seconds.ratio(20.0, 10.0) < 1.0);
     }
 

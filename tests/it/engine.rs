@@ -213,8 +213,21 @@ fn a_volume_that_fills_its_disk_comes_out_bit_equal_and_is_no_volume_until_the_e
         let deployed = extract(&target.content(), 0, 40 * MIB, folder.path());
         run("sh", &["-c", &format!("{check} {deployed}")]);
 
+        // The last writes make the start of the volume: cut behind each, it is none yet or whole.
+        let writes = target.writes();
+        for cut in writes - 6..=writes {
+            let target = MemoryDisk::new(vec![0xFF; 40 * MIB as usize]).with_cut_at_write(cut);
+            let whole = deploy(&server, &target).failure.is_none();
+            for survives in [false, true] {
+                let content = target.after_power_cut(|| survives);
+                if whole || layout::read(&content.as_slice(), B512).is_ok() {
+                    assert_equal_content(&source, &content, &used);
+                }
+            }
+        }
+
         let target = MemoryDisk::new(vec![0xFF; 40 * MIB as usize]);
-        server.stops_after.store(server.fetched_chunks.load(Ordering::SeqCst) + 20, Ordering::SeqCst);
+        server.stops_after.store(server.fetched_chunks.load(Ordering::SeqCst) + 1, Ordering::SeqCst);
         let patience = Patience { give_up_after: Duration::from_secs(30), ..Patience::default() };
         assert_eq!(deploy_ending(&server, &target, &Board::default(), patience), Ending::Stopped);
         assert!(target.writes() > 0, "it was stopped before it wrote");

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, PermissionsExt},
     path::Path,
     process::Command,
 };
@@ -90,6 +90,41 @@ async fn a_disk_goes_into_a_library_and_comes_out_bit_equal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_folder_with_other_things_is_no_library_and_stays_as_it_is() {
+    let shop = Shop::new();
+    let disk = shop.disk();
+    let folder = shop.path("library");
+    fs::create_dir(&folder).expect("a folder");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("its mode");
+    fs::write(shop.path("library/letter"), "dear").expect("a file");
+    assert!(!shop.image(&["capture", &disk, "--name", "disk"]).await);
+    assert_eq!(fs::metadata(&folder).expect("it is there").permissions().mode() & 0o777, 0o755);
+    assert_eq!(fs::read_dir(&folder).expect("it is there").count(), 1);
+
+    fs::remove_file(shop.path("library/letter")).expect("it was there");
+    assert!(!shop.image(&["capture", &shop.path("absent"), "--name", "disk"]).await);
+    assert_eq!(fs::read_dir(&folder).expect("it is there").count(), 0, "a mistyped source makes no library");
+    assert!(shop.image(&["capture", &disk, "--name", "disk"]).await, "an empty folder becomes one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_mounted_is_neither_read_nor_written() {
+    let shop = Shop::new();
+    let (disk, volume) = (shop.disk(), shop.path("volume"));
+    assert!(shop.image(&["capture", &disk, "--name", "disk"]).await);
+    let at = shop.path("mounted");
+    fs::create_dir(&at).expect("a folder");
+    run("mount", &["-o", "loop", &volume, &at]);
+    let (read, written) = (
+        shop.image(&["capture", &volume, "--name", "volume"]).await,
+        shop.image(&["restore", "disk", &volume]).await,
+    );
+    run("umount", &[&at]);
+    assert!(!read && !written);
+    assert!(shop.image(&["capture", &volume, "--name", "volume"]).await, "at rest it is");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_done_fails_and_leaves_nothing_behind() {
     let shop = Shop::new();
     assert!(!shop.image(&["ls"]).await, "there is no library yet");
@@ -109,6 +144,10 @@ async fn what_cannot_be_done_fails_and_leaves_nothing_behind() {
     fs::write(&small, vec![7; 4 << 20]).expect("a file");
     assert!(!shop.image(&["restore", "disk", &small]).await, "it does not fit");
     assert!(fs::read(&small).expect("the file").iter().all(|&byte| byte == 7), "and nothing was written");
+
+    let pack = shop.path("library/mimeo.db");
+    assert!(!shop.image(&["restore", "disk", &pack]).await, "the library is no target");
+    assert!(shop.image(&["verify", "disk"]).await);
 
     flip_a_byte_of_a_pack(Path::new(&shop.path("library")));
     assert!(!shop.image(&["verify", "disk"]).await);

@@ -182,7 +182,7 @@ pub fn data_folder(folder: &Path) -> PathBuf {
 }
 
 /// The `mimeo` that was built together with this program: beside it, or one folder up for a test.
-fn program() -> Result<PathBuf, ApplianceError> {
+pub fn program() -> Result<PathBuf, ApplianceError> {
     let own = std::env::current_exe().unwrap_or_default();
     let folders = own.ancestors().skip(1).take(2);
     let program = folders.map(|folder| folder.join("mimeo")).find(|program| program.is_file());

@@ -199,13 +199,24 @@ fn master_record_writes(head: &[u8], sector_zero: &[u8], sector: SectorSize) -> 
 /// furthest from the start is Btrfs', at 64 KiB.
 const VOLUME_HEAD_BYTES: usize = 128 << 10;
 
-/// The start of a volume that fills the disk, sector 0 last: until then nothing there is taken for a file system.
+/// Where the start of a volume is cut for its last writes. ext has its superblock from 1 KiB to 2 KiB and F2FS its second
+/// one at 5 KiB: what they describe, as far as it stands here at all, is durable before.
+const VOLUME_CUTS: [usize; 2] = [8 << 10, 2 << 10];
+
+/// The start of a volume that fills the disk, from behind to sector 0: whatever a file system is known by comes after
+/// everything that it describes.
 fn volume_writes(head: &[u8], sector_zero: &[u8]) -> Vec<Vec<TableWrite>> {
-    let from = sector_zero.len();
-    let behind = head.get(from..head.len().min(VOLUME_HEAD_BYTES)).filter(|bytes| !bytes.is_empty());
-    let behind = behind.map(|bytes| vec![TableWrite { offset_bytes: from as u64, bytes: bytes.to_vec() }]);
-    let first = vec![TableWrite { offset_bytes: 0, bytes: sector_zero.to_vec() }];
-    behind.into_iter().chain([first]).collect()
+    let sector = sector_zero.len();
+    let mut end = head.len().min(VOLUME_HEAD_BYTES);
+    let mut groups = Vec::new();
+    for start in VOLUME_CUTS.into_iter().chain([sector, 0]) {
+        if start < end && start.is_multiple_of(sector) {
+            let bytes = head[start..end].to_vec();
+            groups.push(vec![TableWrite { offset_bytes: start as u64, bytes }]);
+            end = start;
+        }
+    }
+    groups
 }
 
 /// The first header and its entries, where `head` holds both and their checksums are right.

@@ -3,7 +3,8 @@
 use std::io;
 
 use super::{
-    ReadAt, filesystem,
+    ReadAt,
+    filesystem::{self, FileSystem},
     gpt::{self, GptError, header::Fault},
     mbr::{self, BootRecord, ChainError},
     table::{Partition, PartitionKind, PartitionTable, Scheme, WHOLE_DISK},
@@ -62,6 +63,9 @@ pub enum LayoutError {
     Io(#[from] io::Error),
     #[error("the disk has neither a partition table nor a file system that is known")]
     NoTable,
+    /// Its metadata may stand at its end, where a larger disk would not be looked at for it.
+    #[error("the disk as a whole is a member of a Linux RAID: capture what the RAID holds")]
+    RaidMember,
     #[error("the partition table names no partition")]
     Empty,
     #[error("the disk is a dynamic disk of Windows, whose volumes are not kept in its partition table")]
@@ -91,8 +95,10 @@ pub fn read(disk: &dyn ReadAt, sector: SectorSize) -> Result<Layout, LayoutError
         }
         Some(record) if record.plausible && !record.entries.is_empty() => read_mbr(disk, sector, &record),
         record => {
-            if filesystem::detect(disk)?.is_some() {
-                return Ok(whole_disk(disk));
+            match filesystem::detect(disk)? {
+                Some(FileSystem::LinuxRaid) => return Err(LayoutError::RaidMember),
+                Some(_) => return Ok(whole_disk(disk)),
+                None => {}
             }
             if gpt::has_primary_header(disk, sector) {
                 let mut layout = read_gpt(disk, sector)?;

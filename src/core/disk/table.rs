@@ -58,6 +58,18 @@ pub enum PartitionKind {
     Byte(u8),
 }
 
+/// The partition types of Linux swap: GPT (as it stands on the disk) and MBR.
+const SWAP_GUID: [u8; 16] =
+    [0x6D, 0xFD, 0x57, 0x06, 0xAB, 0xA4, 0xC4, 0x43, 0x84, 0xE5, 0x09, 0x33, 0xC8, 0x4B, 0x4F, 0x4F];
+const SWAP_BYTE: u8 = 0x82;
+
+impl PartitionKind {
+    /// Whether the table says that this is a swap area.
+    pub fn is_swap(self) -> bool {
+        matches!(self, Self::Guid(SWAP_GUID) | Self::Byte(SWAP_BYTE))
+    }
+}
+
 /// What must be written to give a disk its partition table, in the order in which it must become durable: each
 /// group is flushed before the next one starts, so that a power cut leaves either no table or a whole one.
 #[derive(Debug, Clone, PartialEq, Eq)]

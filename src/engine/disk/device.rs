@@ -14,7 +14,7 @@ use mimeo_core::{
     disk::ReadAt,
     units::{Extent, SectorSize},
 };
-use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+use nix::fcntl::{FallocateFlags, PosixFadviseAdvice, fallocate, posix_fadvise};
 
 use super::{buffer::ALIGNMENT, ioctl};
 
@@ -96,7 +96,8 @@ impl KernelDevice {
 
     /// The way for one request: direct where memory, place and length allow it.
     fn file_for(&self, bytes: &[u8], offset_bytes: u64) -> &File {
-        let sector = self.sector.bytes();
+        // Below a file is a disk of its own, whose sectors may be longer than those of the image.
+        let sector = if self.is_block_device { self.sector.bytes() } else { ALIGNMENT as u64 };
         let aligned = (bytes.as_ptr() as usize).is_multiple_of(ALIGNMENT)
             && offset_bytes.is_multiple_of(sector)
             && (bytes.len() as u64).is_multiple_of(sector);
@@ -125,10 +126,12 @@ impl BlockDevice for KernelDevice {
     }
 
     fn discard(&self, extent: Extent) -> io::Result<bool> {
-        if !self.is_block_device {
-            return Ok(false);
-        }
-        match ioctl::discard(&self.cached, extent) {
+        let discarded = if self.is_block_device {
+            ioctl::discard(&self.cached, extent)
+        } else {
+            punch_hole(&self.cached, extent)
+        };
+        match discarded {
             Ok(()) => Ok(true),
             Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(false),
             Err(error) => Err(error),
@@ -138,6 +141,15 @@ impl BlockDevice for KernelDevice {
     fn reread_table(&self) -> io::Result<()> {
         if self.is_block_device { ioctl::reread_partition_table(&self.cached) } else { Ok(()) }
     }
+}
+
+/// Gives the room of `extent` back to the file system below, which shows zeros there. EOPNOTSUPP where it cannot.
+fn punch_hole(file: &File, extent: Extent) -> io::Result<()> {
+    let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+    let too_long = |_| io::Error::from(io::ErrorKind::InvalidInput);
+    let start = i64::try_from(extent.start_bytes).map_err(too_long)?;
+    let length = i64::try_from(extent.length_bytes).map_err(too_long)?;
+    Ok(fallocate(file.as_fd(), flags, start, length)?)
 }
 
 /// Why a disk that was found could not be opened.

@@ -168,7 +168,7 @@ fn open(
 
 /// Whether a line begins with this device or one of its partitions, and not with another whose name is longer
 /// (`sda` and `sdaa`, `nvme0n1` and `nvme0n10`).
-fn is_device_or_partition(line: &str, device: &str) -> bool {
+pub(super) fn is_device_or_partition(line: &str, device: &str) -> bool {
     let Some(rest) = line.split_whitespace().next().and_then(|word| word.strip_prefix(device)) else {
         return false;
     };

@@ -10,6 +10,7 @@ use std::{
 use mimeo_core::{disk::ReadAt, machine::disk_facts::DiskFacts, units::SectorSize};
 
 use super::{
+    exclusive::is_device_or_partition,
     ioctl,
     probe::{DiskProbe, FoundDisk},
 };
@@ -22,7 +23,8 @@ pub struct PathDisk(FoundDisk);
 impl PathDisk {
     /// Looks at `path`. A device says what sectors it has; a file has none, so `file_sector` is taken for it.
     ///
-    /// Fails where nothing is there, or neither a file nor a block device.
+    /// Fails where nothing is there, or neither a file nor a block device, or a file that is mounted through a loop
+    /// device: the kernel refuses that for devices, and lets everybody open a file.
     pub fn look(path: &Path, file_sector: SectorSize) -> io::Result<Self> {
         let device = fs::canonicalize(path)?;
         let file = File::open(&device)?;
@@ -32,15 +34,22 @@ impl PathDisk {
         } else if kind.is_file() {
             (file_sector, file_sector)
         } else {
-            let neither = format!("{} is neither a file nor a block device", path.display());
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, neither));
+            return Err(unfit("neither a file nor a block device".into()));
         };
+        let size_bytes = file.length_bytes();
+        if size_bytes == 0 || !size_bytes.is_multiple_of(logical_sector.bytes()) {
+            let sector = logical_sector.bytes();
+            return Err(unfit(format!("{size_bytes} bytes are no whole sectors of {sector} bytes")));
+        }
+        if let Some(loop_device) = mounted_loop(&device) {
+            return Err(unfit(format!("it is mounted through {loop_device}: unmount it first")));
+        }
         let facts = DiskFacts {
             kernel_name: name(&device),
             model: None,
             serial: None,
             wwn: None,
-            size_bytes: file.length_bytes(),
+            size_bytes,
             logical_sector,
             physical_sector,
             removable: false,
@@ -68,6 +77,25 @@ fn sectors(device: &File, path: &Path) -> io::Result<(SectorSize, SectorSize)> {
     Ok((logical, physical.unwrap_or(logical)))
 }
 
+fn unfit(reason: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, reason)
+}
+
+/// The loop device through which a file, or a partition in it, is mounted.
+fn mounted_loop(file: &Path) -> Option<String> {
+    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+    let devices =
+        fs::read_dir("/sys/block").into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    devices
+        .filter(|device| device.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"loop")))
+        .find_map(|device| {
+            let behind = fs::read_to_string(device.join("loop/backing_file")).ok()?;
+            let node = format!("/dev/{}", name(&device));
+            let is_mounted = mounts.lines().any(|line| is_device_or_partition(line, &node));
+            (Path::new(behind.trim_end()) == file && is_mounted).then_some(node)
+        })
+}
+
 fn name(path: &Path) -> String {
     path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
@@ -86,10 +114,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let image = folder.path().join("disk.img");
         fs::write(&image, [0; 4096]).expect("an image");
+        let odd = folder.path().join("odd.img");
+        fs::write(&odd, [0; 1000]).expect("an image");
         let disk = PathDisk::look(&image, SectorSize::B4096).expect("a file");
         assert_eq!((disk.facts().size_bytes, disk.facts().logical_sector), (4096, SectorSize::B4096));
         assert_eq!(disk.disks().expect("one").len(), 1);
-        for path in [folder.path(), Path::new("/dev/null"), &folder.path().join("absent")] {
+        for path in [&odd, folder.path(), Path::new("/dev/null"), &folder.path().join("absent")] {
             assert!(PathDisk::look(path, SectorSize::B512).is_err(), "{}", path.display());
         }
     }

@@ -19,7 +19,7 @@ use mimeo_core::{
     chunk::ChunkSize,
     ids::SessionId,
     manifest::{Manifest, SignedManifest},
-    messages::{CaptureOrder, DeployOrder},
+    messages::{CaptureOrder, DeployOrder, Phase},
     units::SectorSize,
 };
 use mimeo_engine::{Order, board::Board, disk::path::PathDisk};
@@ -38,7 +38,7 @@ use crate::{
         master::{self, Master, MasterName, MasterRef, Version},
         store::{Store, StoreOptions, backend::Backend, verify::VerifyProgress},
     },
-    serve::data_dir::DataDir,
+    serve::data_dir::{DataDir, DataDirError, LOCK},
 };
 
 #[derive(Debug, Subcommand)]
@@ -99,7 +99,9 @@ fn sector_size(typed: &str) -> Result<SectorSize, String> {
 pub(super) async fn run(command: ImageCommand, out: Output) -> Result<(), CliError> {
     match command {
         ImageCommand::Capture { source, store, name, sector_size } => {
-            capture(&source, &Library::make(&store).await?, name, sector_size, out).await
+            // A source that was mistyped makes no library.
+            let disk = look(&source, sector_size)?;
+            capture(&disk, &Library::make(&store, out).await?, name, out).await
         }
         ImageCommand::Restore { master, target, store } => {
             restore(&Library::open(&store, out).await?, &master, &target, out).await
@@ -122,14 +124,7 @@ pub(super) async fn run(command: ImageCommand, out: Output) -> Result<(), CliErr
     }
 }
 
-async fn capture(
-    source: &Path,
-    library: &Library,
-    name: MasterName,
-    sector: SectorSize,
-    out: Output,
-) -> Result<(), CliError> {
-    let disk = look(source, sector)?;
+async fn capture(disk: &PathDisk, library: &Library, name: MasterName, out: Output) -> Result<(), CliError> {
     let order = CaptureOrder {
         session: SessionId(0),
         master_name: name.to_string(),
@@ -138,7 +133,8 @@ async fn capture(
     };
     let board = Board::default();
     let server = LocalServer::capture(Handle::current(), &library.shelf, &board, name.clone());
-    let Ended { progress, seconds } = run_session(Order::Capture(&order), &server, &disk, &board, out)?;
+    let Ended { progress, seconds } = run_session(Order::Capture(&order), &server, disk, &board, out)
+        .map_err(|unfinished| unfinished.error(out, "image-interrupted"))?;
     let version = server.published().ok_or_else(|| CliError::Refused(out.words.say("image-no-version")))?;
     show::captured(&Captured { name, version, read_bytes: progress.read_bytes, seconds }, out);
     Ok(())
@@ -147,8 +143,11 @@ async fn capture(
 async fn restore(library: &Library, wanted: &MasterRef, target: &Path, out: Output) -> Result<(), CliError> {
     let (named, version) = library.find(wanted).await?;
     let (_, manifest) = library.manifest(&version).await?;
-    let made = make_file(target, manifest.disk.size_bytes)?;
+    let made = MadeFile::where_nothing_is(target, manifest.disk.size_bytes)?;
     let disk = look(target, manifest.disk.logical_sector)?;
+    if fs::canonicalize(target).is_ok_and(|target| target.starts_with(&library.folder)) {
+        return Err(CliError::Refused(out.words.say_of("image-inside-library", "target", target.display())));
+    }
     let order = DeployOrder {
         session: SessionId(0),
         master_name: named.name.to_string(),
@@ -159,18 +158,15 @@ async fn restore(library: &Library, wanted: &MasterRef, target: &Path, out: Outp
     };
     let board = Board::default();
     let server = LocalServer::deploy(Handle::current(), &library.shelf, &board, version.manifest_root);
-    match run_session(Order::Deploy(&order), &server, &disk, &board, out) {
-        Ok(Ended { progress, seconds }) => {
-            let name = format!("{}@{}", named.name, version.number);
-            show::restored(&Restored { name, target: target.to_owned(), progress, seconds }, out);
-            Ok(())
-        }
-        Err(error) => {
-            // A file of ours that holds half a disk is of no use to anybody.
-            let _left_behind = made.then(|| fs::remove_file(target));
-            Err(error)
-        }
-    }
+    let Ended { progress, seconds } = run_session(Order::Deploy(&order), &server, &disk, &board, out)
+        .map_err(|unfinished| {
+            let erased = made.is_none() && board.standing().phase != Phase::Prepare;
+            unfinished.error(out, if erased { "image-interrupted-erased" } else { "image-interrupted" })
+        })?;
+    made.into_iter().for_each(MadeFile::keep);
+    let name = format!("{}@{}", named.name, version.number);
+    show::restored(&Restored { name, target: target.to_owned(), progress, seconds }, out);
+    Ok(())
 }
 
 async fn verify(library: &Library, wanted: &MasterRef, out: Output) -> Result<(), CliError> {
@@ -190,12 +186,35 @@ async fn verify(library: &Library, wanted: &MasterRef, out: Output) -> Result<()
     show::verified(&Verified { name, found, seconds: began.elapsed().as_secs_f64() }, out)
 }
 
-/// Makes the file that a version is to be written to, where nothing is there yet; says whether it did.
-fn make_file(path: &Path, length_bytes: u64) -> Result<bool, CliError> {
-    match File::create_new(path) {
-        Ok(file) => file.set_len(length_bytes).map_err(|error| at(path, &error)).map(|()| true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(at(path, &error)),
+/// A file that this command made. It goes again with this value: one that holds half a disk is of no use to anybody.
+struct MadeFile(PathBuf);
+
+impl MadeFile {
+    /// Makes the file that a version is to be written to; `None` where something is there already.
+    fn where_nothing_is(path: &Path, length_bytes: u64) -> Result<Option<Self>, CliError> {
+        match File::create_new(path) {
+            Ok(file) => {
+                let made = Self(path.to_owned());
+                file.set_len(length_bytes).map_err(|error| at(path, &error))?;
+                Ok(Some(made))
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+            Err(error) => Err(at(path, &error)),
+        }
+    }
+
+    /// Leaves the file there.
+    fn keep(mut self) {
+        self.0 = PathBuf::new();
+    }
+}
+
+impl Drop for MadeFile {
+    fn drop(&mut self) {
+        if !self.0.as_os_str().is_empty() {
+            // Gone already is as good.
+            let _gone = fs::remove_file(&self.0);
+        }
     }
 }
 
@@ -214,26 +233,50 @@ fn refused(error: impl std::error::Error + 'static) -> CliError {
 /// A library that this process alone uses.
 struct Library {
     shelf: Shelf,
+    /// Without symbolic links.
+    folder: PathBuf,
     _claim: DataDir,
 }
 
 impl Library {
     /// Opens the library in `folder`, which must be one.
     async fn open(folder: &Path, out: Output) -> Result<Self, CliError> {
-        if !folder.join(DATABASE).exists() {
-            return Err(CliError::Refused(out.words.say_of("image-no-library", "folder", folder.display())));
+        match content_of(folder)? {
+            Content::Library => Self::claim(folder, DataDir::claim_as_is(folder), out).await,
+            Content::Nothing | Content::Else => {
+                Err(CliError::Refused(out.words.say_of("image-no-library", "folder", folder.display())))
+            }
         }
-        Self::make(folder).await
     }
 
-    /// Opens the library in `folder`, or makes it one.
-    async fn make(folder: &Path) -> Result<Self, CliError> {
-        let claim = DataDir::claim(folder).map_err(refused)?;
+    /// Opens the library in `folder`, or makes one there: in a new folder or an empty one, which is then root's alone.
+    async fn make(folder: &Path, out: Output) -> Result<Self, CliError> {
+        match content_of(folder)? {
+            Content::Library => Self::claim(folder, DataDir::claim_as_is(folder), out).await,
+            Content::Nothing => Self::claim(folder, DataDir::claim(folder), out).await,
+            Content::Else => {
+                Err(CliError::Refused(out.words.say_of("image-not-empty", "folder", folder.display())))
+            }
+        }
+    }
+
+    async fn claim(
+        folder: &Path,
+        claim: Result<DataDir, DataDirError>,
+        out: Output,
+    ) -> Result<Self, CliError> {
+        let claim = claim.map_err(|error| match error {
+            DataDirError::InUse { .. } => {
+                CliError::Refused(out.words.say_of("image-in-use", "folder", folder.display()))
+            }
+            error @ DataDirError::Unusable { .. } => refused(error),
+        })?;
+        let canonical = fs::canonicalize(folder).map_err(|error| at(folder, &error))?;
         let db = db::open(&claim.join(DATABASE)).await.map_err(refused)?;
         let backend = Backend::folder(&claim.join(STORE)).map_err(refused)?;
         let store = Store::open(backend, StoreOptions::default()).await.map_err(refused)?;
         let key = load_signing_key(&db).await.map_err(refused)?;
-        Ok(Self { shelf: Shelf { store, db, key }, _claim: claim })
+        Ok(Self { shelf: Shelf { store, db, key }, folder: canonical, _claim: claim })
     }
 
     async fn find(&self, wanted: &MasterRef) -> Result<(Master, Version), CliError> {
@@ -245,6 +288,29 @@ impl Library {
         let manifest = Manifest::decode(&signed.encoded).map_err(refused)?;
         Ok((signed, manifest))
     }
+}
+
+/// What a folder holds.
+enum Content {
+    Nothing,
+    /// A list of masters and their chunks. The list of an appliance whose store is elsewhere is no library: a version
+    /// would be listed there whose chunks are here.
+    Library,
+    Else,
+}
+
+fn content_of(folder: &Path) -> Result<Content, CliError> {
+    let list = match fs::read_dir(folder) {
+        Ok(list) => list,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Content::Nothing),
+        Err(error) => return Err(at(folder, &error)),
+    };
+    if folder.join(DATABASE).is_file() && folder.join(STORE).is_dir() {
+        return Ok(Content::Library);
+    }
+    // A first capture that was killed before it had a list leaves its lock.
+    let others = list.filter_map(Result::ok).filter(|entry| entry.file_name() != LOCK);
+    Ok(if others.count() == 0 { Content::Nothing } else { Content::Else })
 }
 
 /// The names that a server gives to these in its own folder.

@@ -87,10 +87,7 @@ impl<'a> LocalServer<'a> {
         let (master, description) = (master.clone(), String::new());
         let origin = Origin { master, description, computer: None, session: None, stored_bytes };
         let note = |seen: VerifyProgress| {
-            self.board.update(|progress| {
-                let share = u128::from(seen.done_chunks) * u128::from(progress.total_bytes);
-                progress.done_bytes = (share / u128::from(seen.total_chunks.max(1))) as u64;
-            });
+            self.board.update(|progress| progress.set_share(seen.done_chunks, seen.total_chunks));
         };
         publish_version(store, db, key, manifest, &origin, Timestamp::now(), &note).await
     }

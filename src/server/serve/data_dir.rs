@@ -10,7 +10,8 @@ use std::{
 /// Only the owner may list, read or write.
 const MODE: u32 = 0o700;
 
-const LOCK: &str = "lock";
+/// The file by which a process says that it uses the folder.
+pub const LOCK: &str = "lock";
 
 /// The folder, held by this process until dropped. The kernel lets go of it however the process ends.
 #[derive(Debug)]
@@ -25,6 +26,12 @@ impl DataDir {
         let failed = |source| DataDirError::Unusable { path: path.to_owned(), source };
         fs::DirBuilder::new().recursive(true).mode(MODE).create(path).map_err(failed)?;
         fs::set_permissions(path, fs::Permissions::from_mode(MODE)).map_err(failed)?;
+        Self::claim_as_is(path)
+    }
+
+    /// Takes a folder that is there as it is, whoever may read it.
+    pub fn claim_as_is(path: &Path) -> Result<Self, DataDirError> {
+        let failed = |source| DataDirError::Unusable { path: path.to_owned(), source };
         let lock =
             File::options().create(true).write(true).truncate(false).open(path.join(LOCK)).map_err(failed)?;
         match lock.try_lock() {

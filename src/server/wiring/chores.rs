@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use mimeo_core::ids::SessionId;
-
 use super::Services;
 use crate::{
     clock::Timestamp,
@@ -35,7 +33,6 @@ impl Services {
     pub async fn tidy_sessions(&self, now: Timestamp) -> Result<(), SessionError> {
         self.sessions.expire_leases(now).await?;
         let open = self.sessions.list(SessionFilter { open_only: true, computer: None }).await?;
-        let open: Vec<SessionId> = open.iter().map(|session| session.id).collect();
         self.captures.keep_only(&open);
         self.captures.settle().await;
         Ok(())

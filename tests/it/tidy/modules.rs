@@ -10,7 +10,7 @@ use std::{
 use super::{check, repository, sources};
 
 /// The packages of the workspace.
-const PACKAGES: [&str; 5] = ["src/core", "src/server", "initramfs", "tests", "tests/fuzz"];
+const PACKAGES: [&str; 6] = ["src/core", "src/engine", "src/server", "initramfs", "tests", "tests/fuzz"];
 
 #[test]
 fn no_source_file_is_forgotten() {

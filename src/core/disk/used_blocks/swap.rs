@@ -9,7 +9,10 @@
 
 use super::{UsedBlocksError, UsedMap};
 use crate::{
-    disk::{ReadAt, fields::has},
+    disk::{
+        ReadAt,
+        fields::{has, u32_at},
+    },
     failure::UncleanReason,
     units::Extent,
 };
@@ -17,6 +20,9 @@ use crate::{
 /// Sizes of the page, which is that of the machine that made the area.
 const PAGES: [usize; 5] = [4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10];
 const SIGNATURE_BYTES: usize = 10;
+/// Where the version stands (`include/linux/swap.h`, `union swap_header`), and the only one that there ever was.
+const VERSION_AT: usize = 1024;
+const VERSION: u32 = 1;
 const AWAKE: [&[u8]; 2] = [b"SWAPSPACE2", b"SWAP-SPACE"];
 /// The kernel's own, that of user-space suspend, and that of suspend to both.
 const ASLEEP: [&[u8]; 4] = [b"S1SUSPEND\0", b"S2SUSPEND\0", b"ULSUSPEND\0", b"LINHIB0001"];
@@ -43,12 +49,19 @@ impl Header {
 
 /// Maps a swap area: its first page, by whose UUID or label `/etc/fstab` names it. An area in which a system sleeps
 /// is refused: its twin on another computer would wake to file systems that are not the ones it knew.
+///
+/// A signature alone is no swap area: what uses a partition without a label of its own, such as a plain dm-crypt, may
+/// leave the ten bytes of what was there before.
 pub fn map(volume: &dyn ReadAt) -> Result<UsedMap, UsedBlocksError> {
     let longest = PAGES[PAGES.len() - 1] as u64;
     let mut head = vec![0; longest.min(volume.length_bytes()) as usize];
     volume.read_exact_at(&mut head, 0)?;
     let header = Header::find(&head)
         .ok_or_else(|| UsedBlocksError::Unsupported { what: "this is no swap area".into() })?;
+    let version = u32_at(&head, VERSION_AT);
+    if version != VERSION && !header.asleep {
+        return Err(UsedBlocksError::Unsupported { what: format!("a swap area of version {version}") });
+    }
     if header.asleep {
         return Err(UsedBlocksError::Unclean { reason: UncleanReason::Hibernated });
     }
@@ -69,6 +82,7 @@ mod tests {
 
     fn volume(page_bytes: usize, signature: &[u8]) -> Vec<u8> {
         let mut volume = vec![0; 256 << 10];
+        volume[1024] = 1;
         volume[page_bytes - 10..page_bytes].copy_from_slice(signature);
         volume
     }
@@ -94,6 +108,13 @@ mod tests {
                 "{refused:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_signature_that_was_left_behind_makes_no_swap_area() {
+        let mut volume = volume(4096, b"SWAPSPACE2");
+        volume[1024] = 0x7A;
+        assert!(matches!(map(&&volume[..]), Err(UsedBlocksError::Unsupported { .. })));
     }
 
     #[test]

@@ -105,6 +105,10 @@ impl Choices {
     /// Changes that could not be kept will be among the next.
     pub(super) fn put_back(&mut self, changes: &[Change]) {
         self.changed.extend(changes.iter().map(Change::mac));
+        // What was forgotten meanwhile is dropped at the next start as well, and a flood of machines must not pile up.
+        if self.changed.len() > 2 * CHOICES_MAX {
+            self.changed.retain(|mac| self.by_mac.contains_key(mac));
+        }
     }
 
     /// How the machine's DISCOVER is to be answered.

@@ -53,6 +53,10 @@ const LOADER_WAIT: Duration = Duration::from_millis(250);
 const ASK_SERVERS_EVERY: Duration = Duration::from_secs(15 * 60);
 /// As long as none was heard they are asked more often: the link may not be up yet when we start.
 const ASK_NOBODY_EVERY: Duration = Duration::from_secs(30);
+/// How long the keeper of choices may take, while nobody is answered; ...
+const KEEP_WITHIN: Duration = Duration::from_millis(500);
+/// ... and how long it is left alone after it took longer or failed.
+const KEEP_PAUSE: Duration = Duration::from_secs(10);
 /// Lines about datagrams that are logged per second: 1,000 machines' start is told in ten, a flood fills no disk.
 const LOG_LINES_PER_SECOND: u32 = 100;
 
@@ -108,7 +112,8 @@ pub async fn serve(
         }
     }
     let log = LogBudget { second: Instant::now(), left: LOG_LINES_PER_SECOND, dropped: 0 };
-    let mut service = Service { server, sockets, source, told, db, keeper, log };
+    let keep_choices_from = Instant::now();
+    let mut service = Service { server, sockets, source, told, db, keeper, keep_choices_from, log };
     tracing::info!(mode = ?service.server.settings.mode, interface = service.server.settings.interface, "DHCP serves");
     service.run(&cancel).await;
     Ok(())
@@ -130,6 +135,8 @@ struct Service {
     told: Tell,
     db: SqlitePool,
     keeper: Arc<dyn ChoiceKeeper>,
+    /// Choices of firmware are not handed to the keeper before.
+    keep_choices_from: Instant,
     log: LogBudget,
 }
 
@@ -273,17 +280,25 @@ impl Service {
         }
     }
 
-    /// After the answers: nobody waits for this.
+    /// After the answers, and for a moment only: machines wait for this loop. What cannot be kept now is kept later, and
+    /// lost at worst: some firmware needs one more power-on then.
     async fn keep_choices(&mut self) {
+        if Instant::now() < self.keep_choices_from {
+            return;
+        }
         let changes = self.server.choices.take_changes();
         if changes.is_empty() {
             return;
         }
-        if let Err(error) = self.keeper.store(&changes).await {
-            self.server.choices.put_back(&changes);
-            if self.log.take() {
-                tracing::error!("{}", causes(&error));
-            }
+        let failure = match tokio::time::timeout(KEEP_WITHIN, self.keeper.store(&changes)).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => causes(&error),
+            Err(_) => "the database does not take the choices of firmware in time".to_owned(),
+        };
+        self.server.choices.put_back(&changes);
+        self.keep_choices_from = Instant::now() + KEEP_PAUSE;
+        if self.log.take() {
+            tracing::error!("{failure}");
         }
     }
 

@@ -2,13 +2,20 @@
 
 use std::{
     io::{self, IsTerminal},
-    sync::atomic::{AtomicBool, Ordering},
+    process,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Instant,
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use mimeo_core::messages::{Heartbeat, Outcome, Progress};
+use mimeo_core::{
+    failure::Failure,
+    messages::{Heartbeat, Outcome, Progress},
+};
 use mimeo_engine::{
     Ending, Order,
     board::Board,
@@ -26,22 +33,43 @@ pub(super) struct Ended {
     pub(super) seconds: f64,
 }
 
-/// Runs a session to its end, which takes this thread; Ctrl-C ends it at the next batch.
+/// Why a session did not end well.
+pub(super) enum Unfinished {
+    Failed(Failure),
+    Interrupted,
+}
+
+impl Unfinished {
+    /// For a person; `interrupted` names the sentence about what an interruption left behind.
+    pub(super) fn error(self, out: Output, interrupted: &str) -> CliError {
+        match self {
+            Self::Failed(failure) => CliError::Engine(failure),
+            Self::Interrupted => CliError::Refused(out.words.say(interrupted)),
+        }
+    }
+}
+
+/// As a shell says that a program was interrupted: 128 and the number of SIGINT.
+const INTERRUPTED: i32 = 130;
+
+/// Runs a session to its end, which takes this thread; Ctrl-C ends it at the next batch, a second one at once. Whatever is
+/// cut off, the library is sound.
 pub(super) fn run_session(
     order: Order<'_>,
     server: &dyn SessionServer,
     disk: &PathDisk,
     board: &Board,
     out: Output,
-) -> Result<Ended, CliError> {
+) -> Result<Ended, Unfinished> {
     let began = Instant::now();
     let over = AtomicBool::new(false);
-    let interrupted = tokio::spawn(tokio::signal::ctrl_c());
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let listening = tokio::spawn(listen(interrupted.clone()));
     let ending = thread::scope(|scope| {
         scope.spawn(|| {
             let bar = Bar::new(out, String::new());
             while !over.load(Ordering::Relaxed) {
-                if interrupted.is_finished() {
+                if interrupted.load(Ordering::Relaxed) {
                     board.stop();
                 }
                 bar.show(&board.standing());
@@ -55,14 +83,24 @@ pub(super) fn run_session(
         over.store(true, Ordering::Relaxed);
         ending
     });
-    interrupted.abort();
+    listening.abort();
     match ending {
         Ok(Ending::Over(Outcome { failure: None, progress })) => {
             Ok(Ended { progress, seconds: began.elapsed().as_secs_f64() })
         }
-        Ok(Ending::Over(Outcome { failure: Some(failure), .. })) => Err(CliError::Engine(failure)),
-        Ok(Ending::Stopped) => Err(CliError::Refused(out.words.say("image-interrupted"))),
+        Ok(Ending::Over(Outcome { failure: Some(failure), .. })) => Err(Unfinished::Failed(failure)),
+        Ok(Ending::Stopped) => Err(Unfinished::Interrupted),
         Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+/// Notes the first Ctrl-C, and ends the program at the second.
+async fn listen(interrupted: Arc<AtomicBool>) {
+    if tokio::signal::ctrl_c().await.is_ok() {
+        interrupted.store(true, Ordering::Relaxed);
+        if tokio::signal::ctrl_c().await.is_ok() {
+            process::exit(INTERRUPTED);
+        }
     }
 }
 

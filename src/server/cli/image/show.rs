@@ -90,7 +90,11 @@ pub(super) fn verified(verified: &Verified, out: Output) -> Result<(), CliError>
             "missing": found.missing, "seconds": seconds,
         }));
     } else {
-        found.damaged.iter().for_each(|damage| print(&damage.to_string()));
+        for damage in &found.damaged {
+            let (chunk, pack) = (damage.chunk.to_string(), damage.pack.to_string());
+            let values = [("chunk", &*chunk), ("pack", &*pack), ("reason", &*damage.detail)];
+            print(&out.words.say_with("store-damaged-chunk", &values));
+        }
         let values = [("version", &**name), ("sound", &*found.proved_chunks.to_string())];
         print(&out.words.say_with("image-verified", &values));
     }

@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -20,7 +20,7 @@ use mimeo_core::{
 use sqlx::SqlitePool;
 
 use super::{
-    DiskChoice, Job, Published, Session,
+    DiskChoice, Job, Published, Session, State,
     handed::{Handed, Work},
     requests::{SessionError, Sessions},
 };
@@ -42,8 +42,14 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// content.
 const MANIFESTS_BYTES: usize = 2 * manifest::BYTES_MAX;
 
-/// How long a manifest waits for its room. Less than a client takes for silence, so that it learns why.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a manifest waits for its room. It waits for that of its body too, up to 15 s: both together are less than the
+/// 30 s that a client takes for silence, so that it learns why.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// After so long without a word, a capture whose session lost its lease is let go of: what it relies on is kept from being
+/// collected, and its computer may stay off for weeks. Twice as long as a client goes on trying; one that comes back all
+/// the same finds what it finds after a restart of the server, and brings what is missing.
+const GONE: Duration = Duration::from_secs(600);
 
 /// The captures that are under way. Cloning gives another handle to the same.
 #[derive(Clone)]
@@ -64,6 +70,8 @@ pub(super) struct Shared {
 /// What one boot has brought so far.
 struct OpenCapture {
     boot: BootId,
+    /// When its client was last heard of.
+    heard: Mutex<Instant>,
     intake: Arc<Intake>,
     handed: tokio::sync::Mutex<Option<Handed>>,
 }
@@ -226,10 +234,15 @@ impl Captures {
         }
     }
 
-    /// Lets go of every capture but these: what had been handed in is no longer held, what was being published is
-    /// given up.
-    pub fn keep_only(&self, sessions: &[SessionId]) {
-        self.open().retain(|session, _| sessions.contains(session));
+    /// Lets go of every capture but those of these open sessions, and of those whose computer is gone: what had been
+    /// handed in is no longer held, what was being published is given up.
+    pub fn keep_only(&self, open: &[Session]) {
+        self.open().retain(|id, capture| {
+            let session = open.iter().find(|session| session.id == *id);
+            session.is_some_and(|session| {
+                matches!(session.state, State::Running { .. }) || !capture.is_gone(GONE)
+            })
+        });
     }
 
     pub fn forget(&self, session: SessionId) {
@@ -242,10 +255,12 @@ impl Captures {
         }
         let mut open = self.open();
         if let Some(capture) = open.get(&session.id).filter(|capture| capture.boot == boot) {
+            *capture.heard() = Instant::now();
             return Ok(capture.clone());
         }
         let intake = Arc::new(self.shared.store.intake());
-        let capture = Arc::new(OpenCapture { boot, intake, handed: tokio::sync::Mutex::default() });
+        let (heard, handed) = (Mutex::new(Instant::now()), tokio::sync::Mutex::default());
+        let capture = Arc::new(OpenCapture { boot, heard, intake, handed });
         open.insert(session.id, capture.clone());
         Ok(capture)
     }
@@ -253,6 +268,16 @@ impl Captures {
     fn open(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Arc<OpenCapture>>> {
         // Every change is complete before the lock is released, so a panic elsewhere leaves it usable.
         self.shared.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl OpenCapture {
+    fn heard(&self) -> std::sync::MutexGuard<'_, Instant> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_gone(&self, after: Duration) -> bool {
+        self.heard().elapsed() >= after
     }
 }
 

@@ -23,6 +23,7 @@ use mimeo_core::{
 use tokio::{
     sync::{Mutex, MutexGuard},
     task::JoinHandle,
+    time::timeout,
 };
 
 use super::{
@@ -37,7 +38,7 @@ use crate::room::{PIECE_BYTES, Share};
 /// spreads over all processors and captures take turns.
 const CHECK_AT_ONCE: usize = 8;
 
-/// How long [`Intake::put`] waits for memory. Less than a client takes for silence, so that it learns why.
+/// How long [`Intake::put`] and [`Intake::missing`] wait for memory and for the disk. Less than a client takes for silence, so that it learns why.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// After so long without another chunk, [`Intake::settle`] takes a client for gone. A client that reads what the store
@@ -92,7 +93,8 @@ impl Intake {
 
     /// Those of `ids` that are neither in the store nor in this intake's hands.
     pub async fn missing(&self, ids: &[ChunkId]) -> Result<Vec<ChunkId>, StoreError> {
-        let state = self.lock().await?;
+        // Another request of the same capture may wait for the disk, and holds the state meanwhile.
+        let state = timeout(PATIENCE, self.lock()).await.unwrap_or(Err(StoreError::NoRoom))?;
         let mut missing = self.hold.missing(ids);
         missing.retain(|id| !state.held.contains(id));
         Ok(missing)
@@ -113,6 +115,10 @@ impl Intake {
     /// CANCEL-SAFETY: chunks that a dropped call had not placed yet are not kept, the others are; the client
     /// got no answer and asks again.
     pub async fn put(&self, chunks: Vec<SealedChunk>) -> Result<(), StoreError> {
+        timeout(PATIENCE, self.place(chunks)).await.unwrap_or(Err(StoreError::NoRoom))
+    }
+
+    async fn place(&self, chunks: Vec<SealedChunk>) -> Result<(), StoreError> {
         let new: HashSet<ChunkId> = {
             let ids: Vec<ChunkId> = chunks.iter().map(|chunk| chunk.id).collect();
             self.missing(&ids).await?.into_iter().collect()

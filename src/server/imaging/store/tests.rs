@@ -44,7 +44,7 @@ fn ids(numbers: impl IntoIterator<Item = u8>) -> Vec<ChunkId> {
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().build().expect("a runtime")
+    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
 }
 
 async fn put_all(store: &Store, numbers: impl IntoIterator<Item = u8>) -> Stored {
