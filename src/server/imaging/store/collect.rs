@@ -57,9 +57,7 @@ pub struct Collection {
     store: Store,
     floor: u32,
     roots: HashSet<ManifestRoot>,
-    /// Packs with the damaged copy of a chunk that a version needs.
-    pinned: HashSet<PackName>,
-    /// Chunks that a version needs and that cannot be read.
+    /// Chunks that a version needs and that could not be read when it was marked.
     lost_chunks: u64,
     _turn: OwnedMutexGuard<()>,
 }
@@ -130,8 +128,7 @@ impl Store {
     pub fn begin_collection(&self) -> Result<Collection, StoreError> {
         let turn = self.shared.collecting.clone().try_lock_owned().map_err(|_| StoreError::Collecting)?;
         let floor = self.index_mut().begin_collection();
-        let (roots, pinned) = (HashSet::new(), HashSet::new());
-        Ok(Collection { store: self.clone(), floor, roots, pinned, lost_chunks: 0, _turn: turn })
+        Ok(Collection { store: self.clone(), floor, roots: HashSet::new(), lost_chunks: 0, _turn: turn })
     }
 
     /// Removes the object of a pack that the index does not know, and says whether it did.
@@ -173,19 +170,14 @@ impl Collection {
             let manifest = Manifest::decode(&signed.encoded)
                 .map_err(|source| StoreError::ManifestDamaged { root, source })?;
             let ids: Vec<ChunkId> = manifest.data_chunks().map(|(_, id)| id).collect();
-            let (mut lost, mut pinned) = (HashSet::new(), HashSet::new());
+            let mut lost = HashSet::new();
             for some in ids.chunks(MARKED_AT_ONCE) {
                 let mut index = store.index_mut();
-                for &id in some.iter().filter(|&&id| !index.promise(id)).collect::<Vec<_>>() {
-                    lost.insert(id);
-                    pinned.extend(index.damage_of(id).map(|damage| damage.pack));
-                }
+                lost.extend(some.iter().copied().filter(|&id| !index.promise(id)));
             }
-            Ok((lost.len() as u64, pinned))
+            Ok::<_, StoreError>(lost.len() as u64)
         });
-        let (lost, pinned) = marked.await.map_err(|_| StoreError::Stopped)??;
-        self.lost_chunks += lost;
-        self.pinned.extend(pinned);
+        self.lost_chunks += marked.await.map_err(|_| StoreError::Stopped)??;
         Ok(())
     }
 
@@ -219,9 +211,13 @@ impl Collection {
 
     fn plan(&self) -> Plan {
         let mut plan = Plan::default();
-        for pack in self.store.index().pack_uses(self.floor) {
+        let (uses, pinned) = {
+            let index = self.store.index();
+            (index.pack_uses(self.floor), index.pinned(self.floor))
+        };
+        for pack in uses {
             let waste_bytes = pack.bytes.saturating_sub(pack.live_bytes);
-            if self.pinned.contains(&pack.name) {
+            if pinned.contains(&pack.name) {
                 continue;
             }
             if pack.live_chunks == 0 {
@@ -264,12 +260,15 @@ impl Sweeping<'_> {
 
     /// Packs without a readable footer go once every listed version has all of its chunks elsewhere.
     async fn remove_unreadable(&mut self) -> Result<(), StoreError> {
-        let Collection { store, lost_chunks: 0, .. } = &self.collection else { return Ok(()) };
+        // One that was never recognised may be in any of them.
+        let Collection { store, lost_chunks: 0, floor, .. } = &self.collection else { return Ok(()) };
         let names: Vec<PackName> =
             store.index().unreadable().iter().map(|unreadable| unreadable.pack).collect();
         for name in names {
             let bytes = store.shared.backend.length(&name.object()).await?.unwrap_or(0);
-            store.index_mut().forget_unreadable(name);
+            if !store.index_mut().forget_unreadable(name, *floor) {
+                break;
+            }
             if store.remove_pack(name).await? {
                 self.collected.removed_packs += 1;
                 self.removed_bytes += bytes;
@@ -414,8 +413,8 @@ impl Sweeping<'_> {
 
     /// Removes a pack of which nothing is in the index any more.
     async fn remove_source(&mut self, source: &Source) -> Result<(), StoreError> {
-        let store = &self.collection.store;
-        let forgotten = store.index_mut().forget_pack(source.name, &source.entries);
+        let Collection { store, floor, .. } = &self.collection;
+        let forgotten = store.index_mut().forget_pack(source.name, &source.entries, *floor);
         if forgotten && store.remove_pack(source.name).await? {
             match source.live.is_empty() {
                 true => self.collected.removed_packs += 1,

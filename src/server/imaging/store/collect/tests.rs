@@ -372,6 +372,42 @@ async fn the_only_damaged_copy_of_a_needed_chunk_stays_until_it_is_brought_again
     assert_holds(&disk.open(OPTIONS).await, &[1, 8]).await;
 }
 
+/// Changes a byte in the record of this chunk, in each pack that begins with it, and gives the names of those packs.
+async fn rot(disk: &Disk, number: u8) -> Vec<String> {
+    let mut harmed = Vec::new();
+    for name in disk.pack_names().await {
+        let mut bytes = disk.read(&name).await;
+        if bytes[48..].starts_with(&content(number)) {
+            bytes[60] ^= 1;
+            disk.write(&name, bytes).await;
+            harmed.push(name);
+        }
+    }
+    harmed
+}
+
+#[tokio::test]
+async fn the_last_copy_of_a_chunk_that_was_condemned_after_it_was_marked_stays() {
+    let disk = Disk::default();
+    let store = disk.open(OPTIONS).await;
+    publish(&store, &[1, 2, 3]).await.expect("published");
+    let root = publish(&store, &[1]).await.expect("published");
+    let pack = disk.pack_names().await.remove(0);
+    let mut collection = store.begin_collection().expect("nobody else collects");
+    collection.mark(root).await.expect("marked");
+    // A scrub meets an error of the disk that passes.
+    let located = store.index().locate(ids(&[1])[0]).expect("it is here");
+    store.note_damage(&located, "an error of the disk".into()).expect("it was here");
+    collection.sweep(SWEEP, &|_| ()).await.expect("swept");
+    assert_eq!(disk.pack_names().await, [pack]);
+    assert!(
+        matches!(store.read_many(&ids(&[1])).await, Err(StoreError::Damaged(_))),
+        "it is still known as lost"
+    );
+    assert_eq!(collect(&store, &[root]).await.expect("collected").lost_chunks, 1);
+    assert_holds(&disk.open(OPTIONS).await, &[1]).await;
+}
+
 #[tokio::test]
 async fn what_proves_damaged_while_it_is_copied_is_told_and_its_pack_stays() {
     let disk = Disk::default();
