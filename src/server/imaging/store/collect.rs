@@ -22,7 +22,7 @@
 use std::collections::HashSet;
 
 use mimeo_core::{
-    chunk::{self, ChunkId, SealedChunk},
+    chunk::ChunkId,
     manifest::{Manifest, ManifestRoot},
 };
 use tokio::sync::OwnedMutexGuard;
@@ -36,7 +36,7 @@ use super::{
     },
     load,
     pace::Pace,
-    pack::{Pack, PackBuilder, PackEntry, PackName},
+    pack::{ENTRY_BYTES, Pack, PackBuilder, PackEntry, PackName, TRAILER_BYTES},
     span::{self, Span},
 };
 
@@ -118,8 +118,22 @@ struct Plan {
 struct Source {
     name: PackName,
     bytes: u64,
-    entries: Vec<PackEntry>,
+    /// `None` where its footer is lost.
+    entries: Option<Vec<PackEntry>>,
     live: Vec<Located>,
+}
+
+impl Source {
+    /// What a pack with nothing but the live chunks would take; 0 where there are none.
+    fn live_bytes(&self) -> u64 {
+        let record_bytes = |located: &Located| ENTRY_BYTES as u64 + located.place.record_bytes();
+        let trailer_bytes = if self.live.is_empty() { 0 } else { TRAILER_BYTES as u64 };
+        trailer_bytes + self.live.iter().map(record_bytes).sum::<u64>()
+    }
+}
+
+fn is_wasteful(bytes: u64, live_bytes: u64) -> bool {
+    bytes.saturating_sub(live_bytes) >= bytes / WASTE_MIN_DIVISOR
 }
 
 impl Store {
@@ -144,17 +158,6 @@ impl Store {
             store.shared.backend.delete(&name.object()).await.map(|()| true)
         });
         task.await.unwrap_or(Err(StoreError::Stopped))
-    }
-
-    /// Reads a span and opens each of its chunks.
-    async fn open_span(&self, span: Span) -> Result<Vec<(Located, Result<SealedChunk, String>)>, StoreError> {
-        let found = self.read_span(span).await?;
-        let open = |sealed: SealedChunk| match chunk::open(&sealed) {
-            Ok(_) => Ok(sealed),
-            Err(error) => Err(error.to_string()),
-        };
-        let check = move || found.into_iter().map(|(at, sealed)| (at, sealed.and_then(open))).collect();
-        self.on_hasher(check).await
     }
 }
 
@@ -216,13 +219,12 @@ impl Collection {
             (index.pack_uses(self.floor), index.pinned(self.floor))
         };
         for pack in uses {
-            let waste_bytes = pack.bytes.saturating_sub(pack.live_bytes);
             if pinned.contains(&pack.name) {
                 continue;
             }
             if pack.live_chunks == 0 {
                 plan.dead.push(pack);
-            } else if waste_bytes >= pack.bytes / WASTE_MIN_DIVISOR {
+            } else if is_wasteful(pack.bytes, pack.live_bytes) {
                 plan.wasteful.push(pack);
             }
         }
@@ -293,37 +295,59 @@ impl Sweeping<'_> {
     }
 
     /// Copies what is needed of packs, as many into one as fit, and removes them.
+    ///
+    /// Since they were counted, captures may have been promised much of them: what goes into a copy is what is live when
+    /// the pack is retired, and a pack that is no longer wasteful by then is left alone.
     async fn rewrite_wasteful(&mut self, packs: Vec<PackUse>) -> Result<(), StoreError> {
-        let mut packs = packs.into_iter().peekable();
-        while let Some(first) = packs.next() {
-            let room_bytes = self.room_bytes().await?;
-            if first.live_bytes > room_bytes {
-                self.collected.out_of_room = true;
-                break;
+        let pack_bytes = u64::from(self.collection.store.shared.options.pack_bytes);
+        let (mut batch, mut batch_bytes, mut limit_bytes) = (Vec::new(), 0, 0);
+        for pack in packs {
+            let source = self.retire(pack).await?;
+            if self.stays(&source) {
+                self.note_done(source.bytes);
+                continue;
             }
-            let limit_bytes = u64::from(self.collection.store.shared.options.pack_bytes).min(room_bytes);
-            let (mut batch, mut live_bytes) = (vec![first], first.live_bytes);
-            while let Some(next) = packs.next_if(|next| live_bytes + next.live_bytes <= limit_bytes) {
-                live_bytes += next.live_bytes;
-                batch.push(next);
-            }
-            match self.rewrite(&batch).await {
-                Err(StoreError::Full { .. }) => {
-                    self.collected.out_of_room = true;
-                    break;
+            let live_bytes = source.live_bytes();
+            if !batch.is_empty() && batch_bytes + live_bytes > limit_bytes {
+                if !self.rewrite_batch(std::mem::take(&mut batch)).await? {
+                    return Ok(());
                 }
-                rewritten => rewritten?,
+                batch_bytes = 0;
             }
-            self.note_done(batch.iter().map(|pack| pack.bytes).sum());
+            if batch.is_empty() {
+                let room_bytes = self.room_bytes().await?;
+                if live_bytes > room_bytes {
+                    self.collected.out_of_room = true;
+                    return Ok(());
+                }
+                limit_bytes = pack_bytes.min(room_bytes);
+            }
+            batch_bytes += live_bytes;
+            batch.push(source);
         }
-        Ok(())
+        self.rewrite_batch(batch).await.map(drop)
     }
 
-    async fn rewrite(&mut self, batch: &[PackUse]) -> Result<(), StoreError> {
-        let mut sources = Vec::with_capacity(batch.len());
-        for pack in batch {
-            sources.push(self.retire(*pack).await?);
+    /// Whether a pack that was retired is not worth a copy, or has to stay for what is lost in it.
+    fn stays(&self, source: &Source) -> bool {
+        let Collection { store, floor, .. } = &self.collection;
+        !is_wasteful(source.bytes, source.live_bytes()) || store.index().pins(source.name, *floor)
+    }
+
+    /// Rewrites packs into one, and says whether there was room.
+    async fn rewrite_batch(&mut self, batch: Vec<Source>) -> Result<bool, StoreError> {
+        match self.rewrite(&batch).await {
+            Err(StoreError::Full { .. }) => {
+                self.collected.out_of_room = true;
+                return Ok(false);
+            }
+            rewritten => rewritten?,
         }
+        self.note_done(batch.iter().map(|source| source.bytes).sum());
+        Ok(true)
+    }
+
+    async fn rewrite(&mut self, sources: &[Source]) -> Result<(), StoreError> {
         let live = sources.iter().flat_map(|source| source.live.iter().copied()).collect();
         let (pack, from, spoiled) = self.copy(live).await?;
         if let Some(pack) = pack {
@@ -342,19 +366,20 @@ impl Sweeping<'_> {
         let PackUse { name, bytes, .. } = pack;
         let Collection { store, floor, .. } = &self.collection;
         let entries = match load::load_entries(&store.shared.backend, name).await? {
-            Ok(entries) => entries,
+            Ok(entries) => Some(entries),
             // What the index still knows of it can be rescued; a pack that is gone altogether has lost it.
             Err(error) => {
                 tracing::error!(pack = %name, %error, "store: the footer of a pack can no longer be read");
-                let places = store.index().find_places_in(name);
-                places.iter().map(|located| located.entry()).collect()
+                None
             }
         };
-        let spares = store.index().unproved_spares(name, &entries);
+        let known = || store.index().find_places_in(name).iter().map(Located::entry).collect();
+        let listed = entries.clone().unwrap_or_else(known);
+        let spares = store.index().spares(name, &listed);
         if !spares.is_empty() {
             store.verify(&spares, &|_progress| {}).await?;
         }
-        let Retired { live, .. } = store.index_mut().retire(name, &entries, *floor);
+        let Retired { live, .. } = store.index_mut().retire(name, &listed, *floor);
         Ok(Source { name, bytes, entries, live })
     }
 
@@ -414,7 +439,7 @@ impl Sweeping<'_> {
     /// Removes a pack of which nothing is in the index any more.
     async fn remove_source(&mut self, source: &Source) -> Result<(), StoreError> {
         let Collection { store, floor, .. } = &self.collection;
-        let forgotten = store.index_mut().forget_pack(source.name, &source.entries, *floor);
+        let forgotten = store.index_mut().forget_pack(source.name, source.entries.as_deref(), *floor);
         if forgotten && store.remove_pack(source.name).await? {
             match source.live.is_empty() {
                 true => self.collected.removed_packs += 1,

@@ -104,16 +104,13 @@ impl Index {
         uses
     }
 
-    /// The chunks in a pack that are read from another, and were not read back there since the server started.
-    pub(in crate::imaging::store) fn unproved_spares(
-        &self,
-        name: PackName,
-        entries: &[PackEntry],
-    ) -> Vec<ChunkId> {
+    /// The chunks in a pack that are read from another. What was proved there may have rotted since: it is to be read
+    /// back before this copy goes.
+    pub(in crate::imaging::store) fn spares(&self, name: PackName, entries: &[PackEntry]) -> Vec<ChunkId> {
         let Some(&number) = self.numbers.get(&name) else { return Vec::new() };
         let is_spare = |entry: &&PackEntry| {
             let main = self.places.get(&entry.id);
-            main.is_some_and(|main| !main.proved && !is_same_place(main, &place_of(number, entry)))
+            main.is_some_and(|main| !is_same_place(main, &place_of(number, entry)))
         };
         entries.iter().filter(is_spare).map(|entry| entry.id).collect()
     }
@@ -185,14 +182,19 @@ impl Index {
     }
 
     /// Forgets a pack in which no chunk is any more, and says whether it did: a capture may have brought the very
-    /// same pack again meanwhile, or a chunk in it may have proved damaged that is needed from `floor` on.
+    /// same pack again meanwhile, or a chunk in it may have proved damaged that is needed from `floor` on. Without its
+    /// entries, everything is looked through.
     pub(in crate::imaging::store) fn forget_pack(
         &mut self,
         name: PackName,
-        entries: &[PackEntry],
+        entries: Option<&[PackEntry]>,
         floor: u32,
     ) -> bool {
-        if !self.places_in(name, entries).is_empty() || self.pins(name, floor) {
+        let places = match entries {
+            Some(entries) => self.places_in(name, entries),
+            None => self.find_places_in(name),
+        };
+        if !places.is_empty() || self.pins(name, floor) {
             return false;
         }
         if let Some(number) = self.numbers.remove(&name)
