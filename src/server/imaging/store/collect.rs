@@ -260,13 +260,21 @@ impl Sweeping<'_> {
         Ok(())
     }
 
-    /// Packs without a readable footer go once every listed version has all of its chunks elsewhere.
+    /// Packs without a readable footer go once every listed version has all of its chunks elsewhere, and those that are
+    /// recognised in them were read back there just now. One that cannot be looked through stays.
     async fn remove_unreadable(&mut self) -> Result<(), StoreError> {
         // One that was never recognised may be in any of them.
         let Collection { store, lost_chunks: 0, floor, .. } = &self.collection else { return Ok(()) };
         let names: Vec<PackName> =
             store.index().unreadable().iter().map(|unreadable| unreadable.pack).collect();
         for name in names {
+            let Some(ids) = load::recognise(&store.shared.backend, name).await? else { continue };
+            let elsewhere: Vec<ChunkId> = {
+                let index = store.index();
+                ids.into_iter().filter(|&id| index.contains(id)).collect()
+            };
+            let found = store.verify(&elsewhere, &|_progress| {}).await?;
+            self.collected.damaged.extend(found.damaged);
             let bytes = store.shared.backend.length(&name.object()).await?.unwrap_or(0);
             if !store.index_mut().forget_unreadable(name, *floor) {
                 break;

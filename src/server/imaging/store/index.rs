@@ -242,6 +242,11 @@ impl Index {
         names
     }
 
+    /// The number of a pack that can be read: another one once it was removed and brought again.
+    pub(super) fn number_of(&self, name: PackName) -> Option<u32> {
+        self.numbers.get(&name).copied()
+    }
+
     /// The places of chunks in this pack, of which `entries` are some or all.
     pub(super) fn places_in(&self, name: PackName, entries: &[PackEntry]) -> Vec<Located> {
         let Some(&number) = self.numbers.get(&name) else { return Vec::new() };

@@ -103,11 +103,16 @@ impl Store {
     /// Dropping the future cancels; nothing is left behind but what was proved so far.
     pub async fn verify_pack(&self, name: PackName, pace: Pace) -> Result<PackVerification, StoreError> {
         let mut result = PackVerification::default();
+        let number = self.index().number_of(name);
         self.shared.backend.forget_cached(&name.object()).await?;
         let entries = match load::load_entries(&self.shared.backend, name).await? {
             Ok(entries) => entries,
             Err(error) => {
-                let lost = self.index().find_places_in(name);
+                // A pack that was removed meanwhile and brought again is another, and nothing was seen of it.
+                let lost = {
+                    let index = self.index();
+                    if index.number_of(name) == number { index.find_places_in(name) } else { Vec::new() }
+                };
                 let note = |located: &Located| self.note_damage(located, error.to_string());
                 result.damaged = lost.iter().filter_map(note).collect();
                 return Ok(result);

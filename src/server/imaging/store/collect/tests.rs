@@ -480,6 +480,41 @@ async fn a_pack_without_a_footer_goes_when_every_version_has_its_chunks_elsewher
     assert_holds(&disk.open(OPTIONS).await, &[1, 2, 3]).await;
 }
 
+#[tokio::test]
+async fn a_pack_without_a_footer_stays_where_what_was_brought_again_has_rotted() {
+    let disk = Disk::default();
+    let root = publish(&disk.open(OPTIONS).await, &[1, 2, 3]).await.expect("published");
+    let pack = disk.pack_names().await.remove(0);
+    let mut bytes = disk.read(&pack).await;
+    bytes.pop();
+    disk.write(&pack, bytes).await;
+    let store = disk.open(OPTIONS).await;
+    put(&store, &[3, 2, 1]).await.expect("brought again");
+    let again = disk.pack_names().await.into_iter().find(|name| *name != pack).expect("there are two");
+    harm(&disk, &again).await;
+    let collected = collect(&store, &[root]).await.expect("collected");
+    assert_eq!(collected.damaged.len(), 1, "{collected:?}");
+    assert_eq!(disk.pack_names().await.len(), 2);
+}
+
+#[tokio::test]
+async fn packs_that_were_promised_whole_meanwhile_are_not_copied() {
+    let disk = Disk::default();
+    let store = disk.open(OPTIONS).await;
+    let all: Vec<u8> = (0..18).collect();
+    publish(&store, &all).await.expect("published");
+    let root = publish(&store, &[3, 6, 9, 12, 15]).await.expect("published");
+    let mut collection = store.begin_collection().expect("nobody else collects");
+    collection.mark(root).await.expect("marked");
+    // The first pack is all waste; once it is gone a capture is told that the others are here.
+    let capture = store.hold();
+    let told = |_| drop(capture.missing(&ids(&all[3..])));
+    let collected = collection.sweep(SWEEP, &told).await.expect("swept");
+    assert_eq!((collected.removed_packs, collected.rewritten_packs), (1, 0), "{collected:?}");
+    assert_eq!(capture.missing(&ids(&all)), ids(&all[..3]));
+    assert_eq!(disk.pack_names().await.len(), 5);
+}
+
 const KEPT: [u8; 8] = [0, 3, 4, 5, 6, 9, 12, 13];
 
 /// Collects on a disk that fails at one write, and looks at what the next server finds. Gives whether the collection
