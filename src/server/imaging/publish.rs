@@ -71,7 +71,6 @@ pub async fn publish_version(
 ) -> Result<Publication, PublishError> {
     // 1.
     manifest.check()?;
-    check_lengths(store, manifest)?;
 
     // 2.
     let hold = store.hold();
@@ -80,6 +79,8 @@ pub async fn publish_version(
     if !missing.is_empty() {
         return Ok(Publication::Missing(missing));
     }
+    // Held from here on, so what is compared is what is listed.
+    check_lengths(store, manifest)?;
 
     // 3.
     let Verification { damaged, missing, .. } = store.verify(&store.unproved(&chunks), progress).await?;

@@ -2,7 +2,7 @@
 //!
 //! It is taken off the list in one transaction, in which no session that needs it waits or runs; the request for a
 //! deploy looks at the list in a transaction of its own, so neither misses the other. What only the version needed in
-//! the store is garbage from then on, and collected later (`imaging/collect.rs`).
+//! the store is garbage from then on, and collected later (`imaging/upkeep/collect.rs`).
 
 use mimeo_core::ids::{SessionId, VersionNumber};
 use sqlx::SqlitePool;

@@ -22,7 +22,7 @@
 use std::collections::HashSet;
 
 use mimeo_core::{
-    chunk::{self, ChunkId, SealedChunk},
+    chunk::ChunkId,
     manifest::{Manifest, ManifestRoot},
 };
 use tokio::sync::OwnedMutexGuard;
@@ -36,7 +36,7 @@ use super::{
     },
     load,
     pace::Pace,
-    pack::{Pack, PackBuilder, PackEntry, PackName},
+    pack::{ENTRY_BYTES, Pack, PackBuilder, PackEntry, PackName, TRAILER_BYTES},
     span::{self, Span},
 };
 
@@ -57,9 +57,7 @@ pub struct Collection {
     store: Store,
     floor: u32,
     roots: HashSet<ManifestRoot>,
-    /// Packs with the damaged copy of a chunk that a version needs.
-    pinned: HashSet<PackName>,
-    /// Chunks that a version needs and that cannot be read.
+    /// Chunks that a version needs and that could not be read when it was marked.
     lost_chunks: u64,
     _turn: OwnedMutexGuard<()>,
 }
@@ -120,8 +118,22 @@ struct Plan {
 struct Source {
     name: PackName,
     bytes: u64,
-    entries: Vec<PackEntry>,
+    /// `None` where its footer is lost.
+    entries: Option<Vec<PackEntry>>,
     live: Vec<Located>,
+}
+
+impl Source {
+    /// What a pack with nothing but the live chunks would take; 0 where there are none.
+    fn live_bytes(&self) -> u64 {
+        let record_bytes = |located: &Located| ENTRY_BYTES as u64 + located.place.record_bytes();
+        let trailer_bytes = if self.live.is_empty() { 0 } else { TRAILER_BYTES as u64 };
+        trailer_bytes + self.live.iter().map(record_bytes).sum::<u64>()
+    }
+}
+
+fn is_wasteful(bytes: u64, live_bytes: u64) -> bool {
+    bytes.saturating_sub(live_bytes) >= bytes / WASTE_MIN_DIVISOR
 }
 
 impl Store {
@@ -130,8 +142,7 @@ impl Store {
     pub fn begin_collection(&self) -> Result<Collection, StoreError> {
         let turn = self.shared.collecting.clone().try_lock_owned().map_err(|_| StoreError::Collecting)?;
         let floor = self.index_mut().begin_collection();
-        let (roots, pinned) = (HashSet::new(), HashSet::new());
-        Ok(Collection { store: self.clone(), floor, roots, pinned, lost_chunks: 0, _turn: turn })
+        Ok(Collection { store: self.clone(), floor, roots: HashSet::new(), lost_chunks: 0, _turn: turn })
     }
 
     /// Removes the object of a pack that the index does not know, and says whether it did.
@@ -148,17 +159,6 @@ impl Store {
         });
         task.await.unwrap_or(Err(StoreError::Stopped))
     }
-
-    /// Reads a span and opens each of its chunks.
-    async fn open_span(&self, span: Span) -> Result<Vec<(Located, Result<SealedChunk, String>)>, StoreError> {
-        let found = self.read_span(span).await?;
-        let open = |sealed: SealedChunk| match chunk::open(&sealed) {
-            Ok(_) => Ok(sealed),
-            Err(error) => Err(error.to_string()),
-        };
-        let check = move || found.into_iter().map(|(at, sealed)| (at, sealed.and_then(open))).collect();
-        self.on_hasher(check).await
-    }
 }
 
 impl Collection {
@@ -173,19 +173,14 @@ impl Collection {
             let manifest = Manifest::decode(&signed.encoded)
                 .map_err(|source| StoreError::ManifestDamaged { root, source })?;
             let ids: Vec<ChunkId> = manifest.data_chunks().map(|(_, id)| id).collect();
-            let (mut lost, mut pinned) = (HashSet::new(), HashSet::new());
+            let mut lost = HashSet::new();
             for some in ids.chunks(MARKED_AT_ONCE) {
                 let mut index = store.index_mut();
-                for &id in some.iter().filter(|&&id| !index.promise(id)).collect::<Vec<_>>() {
-                    lost.insert(id);
-                    pinned.extend(index.damage_of(id).map(|damage| damage.pack));
-                }
+                lost.extend(some.iter().copied().filter(|&id| !index.promise(id)));
             }
-            Ok((lost.len() as u64, pinned))
+            Ok::<_, StoreError>(lost.len() as u64)
         });
-        let (lost, pinned) = marked.await.map_err(|_| StoreError::Stopped)??;
-        self.lost_chunks += lost;
-        self.pinned.extend(pinned);
+        self.lost_chunks += marked.await.map_err(|_| StoreError::Stopped)??;
         Ok(())
     }
 
@@ -219,14 +214,17 @@ impl Collection {
 
     fn plan(&self) -> Plan {
         let mut plan = Plan::default();
-        for pack in self.store.index().pack_uses(self.floor) {
-            let waste_bytes = pack.bytes.saturating_sub(pack.live_bytes);
-            if self.pinned.contains(&pack.name) {
+        let (uses, pinned) = {
+            let index = self.store.index();
+            (index.pack_uses(self.floor), index.pinned(self.floor))
+        };
+        for pack in uses {
+            if pinned.contains(&pack.name) {
                 continue;
             }
             if pack.live_chunks == 0 {
                 plan.dead.push(pack);
-            } else if waste_bytes >= pack.bytes / WASTE_MIN_DIVISOR {
+            } else if is_wasteful(pack.bytes, pack.live_bytes) {
                 plan.wasteful.push(pack);
             }
         }
@@ -262,14 +260,25 @@ impl Sweeping<'_> {
         Ok(())
     }
 
-    /// Packs without a readable footer go once every listed version has all of its chunks elsewhere.
+    /// Packs without a readable footer go once every listed version has all of its chunks elsewhere, and those that are
+    /// recognised in them were read back there just now. One that cannot be looked through stays.
     async fn remove_unreadable(&mut self) -> Result<(), StoreError> {
-        let Collection { store, lost_chunks: 0, .. } = &self.collection else { return Ok(()) };
+        // One that was never recognised may be in any of them.
+        let Collection { store, lost_chunks: 0, floor, .. } = &self.collection else { return Ok(()) };
         let names: Vec<PackName> =
             store.index().unreadable().iter().map(|unreadable| unreadable.pack).collect();
         for name in names {
+            let Some(ids) = load::recognise(&store.shared.backend, name).await? else { continue };
+            let elsewhere: Vec<ChunkId> = {
+                let index = store.index();
+                ids.into_iter().filter(|&id| index.contains(id)).collect()
+            };
+            let found = store.verify(&elsewhere, &|_progress| {}).await?;
+            self.collected.damaged.extend(found.damaged);
             let bytes = store.shared.backend.length(&name.object()).await?.unwrap_or(0);
-            store.index_mut().forget_unreadable(name);
+            if !store.index_mut().forget_unreadable(name, *floor) {
+                break;
+            }
             if store.remove_pack(name).await? {
                 self.collected.removed_packs += 1;
                 self.removed_bytes += bytes;
@@ -294,37 +303,59 @@ impl Sweeping<'_> {
     }
 
     /// Copies what is needed of packs, as many into one as fit, and removes them.
+    ///
+    /// Since they were counted, captures may have been promised much of them: what goes into a copy is what is live when
+    /// the pack is retired, and a pack that is no longer wasteful by then is left alone.
     async fn rewrite_wasteful(&mut self, packs: Vec<PackUse>) -> Result<(), StoreError> {
-        let mut packs = packs.into_iter().peekable();
-        while let Some(first) = packs.next() {
-            let room_bytes = self.room_bytes().await?;
-            if first.live_bytes > room_bytes {
-                self.collected.out_of_room = true;
-                break;
+        let pack_bytes = u64::from(self.collection.store.shared.options.pack_bytes);
+        let (mut batch, mut batch_bytes, mut limit_bytes) = (Vec::new(), 0, 0);
+        for pack in packs {
+            let source = self.retire(pack).await?;
+            if self.stays(&source) {
+                self.note_done(source.bytes);
+                continue;
             }
-            let limit_bytes = u64::from(self.collection.store.shared.options.pack_bytes).min(room_bytes);
-            let (mut batch, mut live_bytes) = (vec![first], first.live_bytes);
-            while let Some(next) = packs.next_if(|next| live_bytes + next.live_bytes <= limit_bytes) {
-                live_bytes += next.live_bytes;
-                batch.push(next);
-            }
-            match self.rewrite(&batch).await {
-                Err(StoreError::Full { .. }) => {
-                    self.collected.out_of_room = true;
-                    break;
+            let live_bytes = source.live_bytes();
+            if !batch.is_empty() && batch_bytes + live_bytes > limit_bytes {
+                if !self.rewrite_batch(std::mem::take(&mut batch)).await? {
+                    return Ok(());
                 }
-                rewritten => rewritten?,
+                batch_bytes = 0;
             }
-            self.note_done(batch.iter().map(|pack| pack.bytes).sum());
+            if batch.is_empty() {
+                let room_bytes = self.room_bytes().await?;
+                if live_bytes > room_bytes {
+                    self.collected.out_of_room = true;
+                    return Ok(());
+                }
+                limit_bytes = pack_bytes.min(room_bytes);
+            }
+            batch_bytes += live_bytes;
+            batch.push(source);
         }
-        Ok(())
+        self.rewrite_batch(batch).await.map(drop)
     }
 
-    async fn rewrite(&mut self, batch: &[PackUse]) -> Result<(), StoreError> {
-        let mut sources = Vec::with_capacity(batch.len());
-        for pack in batch {
-            sources.push(self.retire(*pack).await?);
+    /// Whether a pack that was retired is not worth a copy, or has to stay for what is lost in it.
+    fn stays(&self, source: &Source) -> bool {
+        let Collection { store, floor, .. } = &self.collection;
+        !is_wasteful(source.bytes, source.live_bytes()) || store.index().pins(source.name, *floor)
+    }
+
+    /// Rewrites packs into one, and says whether there was room.
+    async fn rewrite_batch(&mut self, batch: Vec<Source>) -> Result<bool, StoreError> {
+        match self.rewrite(&batch).await {
+            Err(StoreError::Full { .. }) => {
+                self.collected.out_of_room = true;
+                return Ok(false);
+            }
+            rewritten => rewritten?,
         }
+        self.note_done(batch.iter().map(|source| source.bytes).sum());
+        Ok(true)
+    }
+
+    async fn rewrite(&mut self, sources: &[Source]) -> Result<(), StoreError> {
         let live = sources.iter().flat_map(|source| source.live.iter().copied()).collect();
         let (pack, from, spoiled) = self.copy(live).await?;
         if let Some(pack) = pack {
@@ -343,19 +374,20 @@ impl Sweeping<'_> {
         let PackUse { name, bytes, .. } = pack;
         let Collection { store, floor, .. } = &self.collection;
         let entries = match load::load_entries(&store.shared.backend, name).await? {
-            Ok(entries) => entries,
+            Ok(entries) => Some(entries),
             // What the index still knows of it can be rescued; a pack that is gone altogether has lost it.
             Err(error) => {
                 tracing::error!(pack = %name, %error, "store: the footer of a pack can no longer be read");
-                let places = store.index().find_places_in(name);
-                places.iter().map(|located| located.entry()).collect()
+                None
             }
         };
-        let spares = store.index().unproved_spares(name, &entries);
+        let known = || store.index().find_places_in(name).iter().map(Located::entry).collect();
+        let listed = entries.clone().unwrap_or_else(known);
+        let spares = store.index().spares(name, &listed);
         if !spares.is_empty() {
             store.verify(&spares, &|_progress| {}).await?;
         }
-        let Retired { live, .. } = store.index_mut().retire(name, &entries, *floor);
+        let Retired { live, .. } = store.index_mut().retire(name, &listed, *floor);
         Ok(Source { name, bytes, entries, live })
     }
 
@@ -414,8 +446,8 @@ impl Sweeping<'_> {
 
     /// Removes a pack of which nothing is in the index any more.
     async fn remove_source(&mut self, source: &Source) -> Result<(), StoreError> {
-        let store = &self.collection.store;
-        let forgotten = store.index_mut().forget_pack(source.name, &source.entries);
+        let Collection { store, floor, .. } = &self.collection;
+        let forgotten = store.index_mut().forget_pack(source.name, source.entries.as_deref(), *floor);
         if forgotten && store.remove_pack(source.name).await? {
             match source.live.is_empty() {
                 true => self.collected.removed_packs += 1,

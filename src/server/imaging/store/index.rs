@@ -56,6 +56,16 @@ impl Located {
     }
 }
 
+/// A chunk that was here and cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Lost {
+    /// Where it was lost last.
+    damage: Damage,
+    /// The tick at which somebody was last told that it is here, or asked for it: who needs it then needs its damaged
+    /// copy too, for there is no other.
+    promised: u32,
+}
+
 /// A pack that is left aside, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreadablePack {
@@ -88,7 +98,7 @@ pub(super) struct Index {
     pack_bytes: u64,
     places: HashMap<ChunkId, Place>,
     reserve: HashMap<ChunkId, Vec<Place>>,
-    damaged: HashMap<ChunkId, Damage>,
+    damaged: HashMap<ChunkId, Lost>,
     unreadable: Vec<UnreadablePack>,
     /// Holds and collections that have begun so far.
     tick: u32,
@@ -141,7 +151,7 @@ impl Index {
         for &chunk in ids {
             let damage = Damage { chunk, pack, detail: error.to_string() };
             if !self.places.contains_key(&chunk) {
-                self.damaged.insert(chunk, damage);
+                self.damaged.insert(chunk, Lost { damage, promised: 0 });
             }
         }
         self.unreadable.push(UnreadablePack { pack, error });
@@ -152,7 +162,7 @@ impl Index {
         let located = self.places.get(&id).and_then(|&place| self.located(id, place));
         match (located, self.damaged.get(&id)) {
             (Some(located), _) => Ok(located),
-            (None, Some(damage)) => Err(StoreError::Damaged(damage.clone())),
+            (None, Some(lost)) => Err(StoreError::Damaged(lost.damage.clone())),
             (None, None) => Err(StoreError::Missing { chunk: id, unreadable_packs: self.unreadable.len() }),
         }
     }
@@ -201,7 +211,8 @@ impl Index {
             }
             None => {
                 self.places.remove(&id);
-                self.damaged.insert(id, Damage { chunk: id, pack: located.pack, detail });
+                let damage = Damage { chunk: id, pack: located.pack, detail };
+                self.damaged.insert(id, Lost { damage, promised: known.promised });
             }
         }
         self.remove_empty_reserve(id);
@@ -229,6 +240,11 @@ impl Index {
         let mut names: Vec<_> = self.numbers.keys().copied().collect();
         names.sort_unstable_by_key(|name| name.0);
         names
+    }
+
+    /// The number of a pack that can be read: another one once it was removed and brought again.
+    pub(super) fn number_of(&self, name: PackName) -> Option<u32> {
+        self.numbers.get(&name).copied()
     }
 
     /// The places of chunks in this pack, of which `entries` are some or all.

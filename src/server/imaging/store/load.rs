@@ -80,13 +80,18 @@ async fn load_footer(backend: &Backend, name: PackName, object: &ObjectInfo) -> 
         Ok(entries) => return Ok(Footer::Read(entries)),
         Err(error) => error,
     };
-    let ids = if object.bytes <= RECOGNISE_BYTES_MAX {
-        let bytes = backend.read(&object.name).await.ok().flatten();
-        bytes.map(|bytes| pack::recognise_ids(&bytes)).unwrap_or_default()
-    } else {
-        Vec::new()
-    };
-    Ok(Footer::Unreadable(error, ids))
+    let ids = recognise(backend, name).await.ok().flatten();
+    Ok(Footer::Unreadable(error, ids.unwrap_or_default()))
+}
+
+/// The chunks that can be recognised in a pack without its footer; `None` where it cannot be read, or is too long.
+pub(super) async fn recognise(backend: &Backend, name: PackName) -> Result<Option<Vec<ChunkId>>, StoreError> {
+    let object = name.object();
+    if backend.length(&object).await?.is_some_and(|bytes| bytes > RECOGNISE_BYTES_MAX) {
+        return Ok(None);
+    }
+    let read = backend.read(&object).await.ok();
+    Ok(read.map(|bytes| bytes.map(|bytes| pack::recognise_ids(&bytes)).unwrap_or_default()))
 }
 
 /// The outer error is the backend's, the inner one the pack's.

@@ -1,7 +1,7 @@
 //! Reading back: what the backend really holds, hashed.
 
 use futures_util::{StreamExt, stream};
-use mimeo_core::chunk::{self, ChunkId};
+use mimeo_core::chunk::{self, ChunkId, SealedChunk};
 
 use super::{
     Store,
@@ -10,7 +10,7 @@ use super::{
     load,
     pace::Pace,
     pack::PackName,
-    span::{self, Span},
+    span::{self, Found, Span},
 };
 
 /// How far a verification has come.
@@ -69,11 +69,11 @@ impl Store {
             let spans = span::plan(self.locate_all(&wanted, &mut result)?);
             let (spans, mut again) = self.check_footers(spans).await?;
             let hashers = self.shared.options.hashers.get();
-            let mut checked = stream::iter(spans).map(|span| self.check_span(span)).buffer_unordered(hashers);
+            let mut checked = stream::iter(spans).map(|span| self.open_span(span)).buffer_unordered(hashers);
             while let Some(span) = checked.next().await {
                 for (located, check) in span? {
                     match check {
-                        Ok(()) => {
+                        Ok(_) => {
                             self.index_mut().mark_proved(&located);
                             result.proved_chunks += 1;
                         }
@@ -103,11 +103,16 @@ impl Store {
     /// Dropping the future cancels; nothing is left behind but what was proved so far.
     pub async fn verify_pack(&self, name: PackName, pace: Pace) -> Result<PackVerification, StoreError> {
         let mut result = PackVerification::default();
+        let number = self.index().number_of(name);
         self.shared.backend.forget_cached(&name.object()).await?;
         let entries = match load::load_entries(&self.shared.backend, name).await? {
             Ok(entries) => entries,
             Err(error) => {
-                let lost = self.index().find_places_in(name);
+                // A pack that was removed meanwhile and brought again is another, and nothing was seen of it.
+                let lost = {
+                    let index = self.index();
+                    if index.number_of(name) == number { index.find_places_in(name) } else { Vec::new() }
+                };
                 let note = |located: &Located| self.note_damage(located, error.to_string());
                 result.damaged = lost.iter().filter_map(note).collect();
                 return Ok(result);
@@ -116,9 +121,9 @@ impl Store {
         let places = self.index().places_in(name, &entries);
         for span in span::plan(places) {
             let bytes = span.record_bytes();
-            for (located, check) in self.check_span(span).await? {
+            for (located, check) in self.open_span(span).await? {
                 match check {
-                    Ok(()) => {
+                    Ok(_) => {
                         self.index_mut().mark_proved(&located);
                         result.proved_chunks += 1;
                     }
@@ -166,13 +171,14 @@ impl Store {
         Ok((sound, again))
     }
 
-    /// Reads a span and opens each of its chunks.
-    async fn check_span(&self, span: Span) -> Result<Vec<(Located, Result<(), String>)>, StoreError> {
+    /// Reads a span and opens each of its chunks: what is found is what its id says.
+    pub(super) async fn open_span(&self, span: Span) -> Result<Vec<Found>, StoreError> {
         let found = self.read_span(span).await?;
-        let check = move || {
-            let open = |sealed| chunk::open(&sealed).map(drop).map_err(|error| error.to_string());
-            found.into_iter().map(|(located, sealed)| (located, sealed.and_then(open))).collect()
+        let open = |sealed: SealedChunk| match chunk::open(&sealed) {
+            Ok(_) => Ok(sealed),
+            Err(error) => Err(error.to_string()),
         };
+        let check = move || found.into_iter().map(|(at, sealed)| (at, sealed.and_then(open))).collect();
         self.on_hasher(check).await
     }
 }

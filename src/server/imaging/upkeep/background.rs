@@ -16,6 +16,7 @@ use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
     time::{Instant, sleep, sleep_until},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     audit::find_broken,
@@ -95,7 +96,8 @@ impl Background {
         loop {
             tokio::select! {
                 () = sleep_until(due) => {
-                    self.collect().await;
+                    let this = self.clone();
+                    apart(async move { this.collect().await }).await;
                     due = Instant::now() + COLLECT_EVERY;
                 }
                 () = removal(&mut heard) => due = due_after_removal(started, due, Instant::now()),
@@ -113,10 +115,13 @@ impl Background {
 
     async fn keep_scrubbed(&self) {
         loop {
-            if let Err(error) = self.scrub_round().await {
-                tracing::error!(error = %causes(&error), "the store cannot be scrubbed");
-                sleep(LOOK_AGAIN).await;
+            let this = self.clone();
+            match apart(async move { this.scrub_round().await }).await {
+                Some(Ok(())) => continue,
+                Some(Err(error)) => tracing::error!(error = %causes(&error), "the store cannot be scrubbed"),
+                None => {}
             }
+            sleep(LOOK_AGAIN).await;
         }
     }
 
@@ -145,6 +150,12 @@ impl Background {
         }
         Ok(())
     }
+}
+
+/// Runs work in a task of its own, so that a panic in it does not end the server; `None` after one.
+async fn apart<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+    let task = AbortOnDropHandle::new(tokio::spawn(work));
+    task.await.inspect_err(|error| tracing::error!(%error, "work on the store broke off")).ok()
 }
 
 /// Waits until a version was removed, or may have been.

@@ -96,6 +96,23 @@ struct Progress {
     total_bytes: AtomicU64,
 }
 
+/// Notes the end of a job when it is dropped: also of one that panics, or nobody could begin another.
+struct End {
+    shared: Arc<Shared>,
+    id: u64,
+    outcome: Option<Outcome>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let cut_off = || Outcome::Failed("it broke off; the server's log says where".into());
+        let outcome = self.outcome.take().unwrap_or_else(cut_off);
+        if let Some(slot) = self.shared.last().as_mut().filter(|slot| slot.job.id == self.id) {
+            slot.job.ended = Some((Timestamp::now(), outcome));
+        }
+    }
+}
+
 /// Another job is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0} of the store is under way")]
@@ -118,10 +135,9 @@ impl StoreJobs {
         let (shared, counted) = (self.shared.clone(), progress.clone());
         // It cannot end before its slot is filled: the lock is held.
         let task = tokio::spawn(async move {
-            let outcome = shared.run(kind, &counted).await;
-            if let Some(slot) = shared.last().as_mut().filter(|slot| slot.job.id == id) {
-                slot.job.ended = Some((Timestamp::now(), outcome));
-            }
+            let mut end = End { shared, id, outcome: None };
+            let outcome = end.shared.run(kind, &counted).await;
+            end.outcome = Some(outcome);
         });
         *last = Some(Slot { job: job.clone(), progress, _task: Some(AbortOnDropHandle::new(task)) });
         Ok(job)

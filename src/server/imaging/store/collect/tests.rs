@@ -351,17 +351,7 @@ async fn the_only_damaged_copy_of_a_needed_chunk_stays_until_it_is_brought_again
     let store = disk.open(OPTIONS).await;
     let root = publish(&store, &[1, 8]).await.expect("published");
     put(&store, &[2, 3, 4, 5, 6]).await.expect("taken");
-    let packs = disk.pack_names().await;
-    let mut harmed = None;
-    for name in &packs {
-        let mut bytes = disk.read(name).await;
-        if bytes[48..].starts_with(&content(1)) {
-            bytes[60] ^= 1;
-            disk.write(name, bytes).await;
-            harmed = Some(name.clone());
-        }
-    }
-    let harmed = harmed.expect("one pack has it");
+    let harmed = rot(&disk, 1).await.pop().expect("one pack has it");
     assert_eq!(store.verify(&ids(&[1]), &|_| ()).await.expect("verified").damaged.len(), 1);
     let collected = collect(&store, &[root]).await.expect("collected");
     assert_eq!(collected.lost_chunks, 1);
@@ -370,6 +360,89 @@ async fn the_only_damaged_copy_of_a_needed_chunk_stays_until_it_is_brought_again
     assert_eq!(collect(&store, &[root]).await.expect("collected").lost_chunks, 0);
     assert!(!disk.pack_names().await.contains(&harmed));
     assert_holds(&disk.open(OPTIONS).await, &[1, 8]).await;
+}
+
+/// Changes a byte in the record of this chunk, in each pack that begins with it, and gives the names of those packs.
+async fn rot(disk: &Disk, number: u8) -> Vec<String> {
+    let mut harmed = Vec::new();
+    for name in disk.pack_names().await {
+        let mut bytes = disk.read(&name).await;
+        if bytes[48..].starts_with(&content(number)) {
+            bytes[60] ^= 1;
+            disk.write(&name, bytes).await;
+            harmed.push(name);
+        }
+    }
+    harmed
+}
+
+#[tokio::test]
+async fn the_last_copy_of_a_chunk_that_was_condemned_after_it_was_marked_stays() {
+    let disk = Disk::default();
+    let store = disk.open(OPTIONS).await;
+    publish(&store, &[1, 2, 3]).await.expect("published");
+    let root = publish(&store, &[1]).await.expect("published");
+    let pack = disk.pack_names().await.remove(0);
+    let mut collection = store.begin_collection().expect("nobody else collects");
+    collection.mark(root).await.expect("marked");
+    // A scrub meets an error of the disk that passes.
+    let located = store.index().locate(ids(&[1])[0]).expect("it is here");
+    store.note_damage(&located, "an error of the disk".into()).expect("it was here");
+    collection.sweep(SWEEP, &|_| ()).await.expect("swept");
+    assert_eq!(disk.pack_names().await, [pack]);
+    assert!(
+        matches!(store.read_many(&ids(&[1])).await, Err(StoreError::Damaged(_))),
+        "it is still known as lost"
+    );
+    assert_eq!(collect(&store, &[root]).await.expect("collected").lost_chunks, 1);
+    assert_holds(&disk.open(OPTIONS).await, &[1]).await;
+}
+
+/// A store with chunk 1 at the beginning of two packs, and the names of their objects: that from which it is read, and
+/// the other.
+async fn with_a_spare(disk: &Disk) -> (Store, String, String) {
+    for numbers in [[1, 2, 3], [1, 4, 5]] {
+        let other = Disk::default();
+        put(&other.open(OPTIONS).await, &numbers).await.expect("taken");
+        let name = other.pack_names().await.remove(0);
+        disk.write(&name, other.read(&name).await).await;
+    }
+    let store = disk.open(OPTIONS).await;
+    let main = store.index().locate(ids(&[1])[0]).expect("it is here").pack.object();
+    let spare = disk.pack_names().await.into_iter().find(|name| *name != main).expect("there are two");
+    (store, main, spare)
+}
+
+async fn harm(disk: &Disk, name: &str) {
+    let mut bytes = disk.read(name).await;
+    bytes[60] ^= 1;
+    disk.write(name, bytes).await;
+}
+
+#[tokio::test]
+async fn a_good_spare_stays_where_what_was_proved_long_ago_has_rotted() {
+    let disk = Disk::default();
+    let (store, main, _) = with_a_spare(&disk).await;
+    let root = publish(&store, &[1]).await.expect("published");
+    assert_eq!(store.verify(&ids(&[1]), &|_| ()).await.expect("verified").proved_chunks, 1);
+    harm(&disk, &main).await;
+    collect(&store, &[root]).await.expect("collected");
+    assert_holds(&store, &[1]).await;
+    assert_holds(&disk.open(OPTIONS).await, &[1]).await;
+}
+
+#[tokio::test]
+async fn a_spare_without_a_footer_stays_where_the_other_copy_has_rotted() {
+    let disk = Disk::default();
+    let (store, main, spare) = with_a_spare(&disk).await;
+    let root = publish(&store, &[1]).await.expect("published");
+    harm(&disk, &main).await;
+    let mut bytes = disk.read(&spare).await;
+    bytes.pop();
+    disk.write(&spare, bytes).await;
+    collect(&store, &[root]).await.expect("collected");
+    assert!(disk.pack_names().await.contains(&spare), "somebody may still get the chunk from it");
+    assert!(matches!(store.read_many(&ids(&[1])).await, Err(StoreError::Damaged(_))));
 }
 
 #[tokio::test]
@@ -405,6 +478,41 @@ async fn a_pack_without_a_footer_goes_when_every_version_has_its_chunks_elsewher
     assert_eq!(collect(&store, &[root]).await.expect("collected").removed_packs, 1);
     assert!(!disk.pack_names().await.contains(&pack));
     assert_holds(&disk.open(OPTIONS).await, &[1, 2, 3]).await;
+}
+
+#[tokio::test]
+async fn a_pack_without_a_footer_stays_where_what_was_brought_again_has_rotted() {
+    let disk = Disk::default();
+    let root = publish(&disk.open(OPTIONS).await, &[1, 2, 3]).await.expect("published");
+    let pack = disk.pack_names().await.remove(0);
+    let mut bytes = disk.read(&pack).await;
+    bytes.pop();
+    disk.write(&pack, bytes).await;
+    let store = disk.open(OPTIONS).await;
+    put(&store, &[3, 2, 1]).await.expect("brought again");
+    let again = disk.pack_names().await.into_iter().find(|name| *name != pack).expect("there are two");
+    harm(&disk, &again).await;
+    let collected = collect(&store, &[root]).await.expect("collected");
+    assert_eq!(collected.damaged.len(), 1, "{collected:?}");
+    assert_eq!(disk.pack_names().await.len(), 2);
+}
+
+#[tokio::test]
+async fn packs_that_were_promised_whole_meanwhile_are_not_copied() {
+    let disk = Disk::default();
+    let store = disk.open(OPTIONS).await;
+    let all: Vec<u8> = (0..18).collect();
+    publish(&store, &all).await.expect("published");
+    let root = publish(&store, &[3, 6, 9, 12, 15]).await.expect("published");
+    let mut collection = store.begin_collection().expect("nobody else collects");
+    collection.mark(root).await.expect("marked");
+    // The first pack is all waste; once it is gone a capture is told that the others are here.
+    let capture = store.hold();
+    let told = |_| drop(capture.missing(&ids(&all[3..])));
+    let collected = collection.sweep(SWEEP, &told).await.expect("swept");
+    assert_eq!((collected.removed_packs, collected.rewritten_packs), (1, 0), "{collected:?}");
+    assert_eq!(capture.missing(&ids(&all)), ids(&all[..3]));
+    assert_eq!(disk.pack_names().await.len(), 5);
 }
 
 const KEPT: [u8; 8] = [0, 3, 4, 5, 6, 9, 12, 13];

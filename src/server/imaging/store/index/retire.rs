@@ -1,14 +1,11 @@
 //! How chunks leave the index, or move in it: what a collection does to the store's memory.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use mimeo_core::{chunk::ChunkId, messages::records::HEADER_BYTES};
 
 use super::{Index, Located, Place, is_same_place, place_of};
-use crate::imaging::store::{
-    error::Damage,
-    pack::{ENTRY_BYTES, PackEntry, PackName, TRAILER_BYTES},
-};
+use crate::imaging::store::pack::{ENTRY_BYTES, PackEntry, PackName, TRAILER_BYTES};
 
 /// How much of a pack somebody needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,16 +55,32 @@ impl Index {
         self.holds.first().copied().unwrap_or(own)
     }
 
-    /// Says whether the chunk is here and, if so, promises that it stays.
+    /// Says whether the chunk is here and, if so, promises that it stays. Where it was lost, its damaged copy stays.
     pub(in crate::imaging::store) fn promise(&mut self, id: ChunkId) -> bool {
-        let Some(place) = self.places.get_mut(&id) else { return false };
-        place.promised = self.tick;
-        true
+        if let Some(place) = self.places.get_mut(&id) {
+            place.promised = self.tick;
+            return true;
+        }
+        if let Some(lost) = self.damaged.get_mut(&id) {
+            lost.promised = self.tick;
+        }
+        false
     }
 
-    /// How a chunk was lost that was here; `None` where it is here, or never was.
-    pub(in crate::imaging::store) fn damage_of(&self, id: ChunkId) -> Option<&Damage> {
-        self.damaged.get(&id)
+    /// The packs with the only, damaged copy of a chunk that was promised or asked for at `floor` or later.
+    pub(in crate::imaging::store) fn pinned(&self, floor: u32) -> HashSet<PackName> {
+        let needed = self.damaged.values().filter(|lost| lost.promised >= floor);
+        needed.map(|lost| lost.damage.pack).collect()
+    }
+
+    /// Whether this is one of [`Index::pinned`].
+    pub(in crate::imaging::store) fn pins(&self, name: PackName, floor: u32) -> bool {
+        self.damaged.values().any(|lost| lost.promised >= floor && lost.damage.pack == name)
+    }
+
+    /// Whether any chunk is lost that was promised or asked for at `floor` or later.
+    fn lacks_needed(&self, floor: u32) -> bool {
+        self.damaged.values().any(|lost| lost.promised >= floor)
     }
 
     /// How much of each pack is needed, where what was promised before `floor` is not.
@@ -91,16 +104,13 @@ impl Index {
         uses
     }
 
-    /// The chunks in a pack that are read from another, and were not read back there since the server started.
-    pub(in crate::imaging::store) fn unproved_spares(
-        &self,
-        name: PackName,
-        entries: &[PackEntry],
-    ) -> Vec<ChunkId> {
+    /// The chunks in a pack that are read from another. What was proved there may have rotted since: it is to be read
+    /// back before this copy goes.
+    pub(in crate::imaging::store) fn spares(&self, name: PackName, entries: &[PackEntry]) -> Vec<ChunkId> {
         let Some(&number) = self.numbers.get(&name) else { return Vec::new() };
         let is_spare = |entry: &&PackEntry| {
             let main = self.places.get(&entry.id);
-            main.is_some_and(|main| !main.proved && !is_same_place(main, &place_of(number, entry)))
+            main.is_some_and(|main| !is_same_place(main, &place_of(number, entry)))
         };
         entries.iter().filter(is_spare).map(|entry| entry.id).collect()
     }
@@ -172,9 +182,19 @@ impl Index {
     }
 
     /// Forgets a pack in which no chunk is any more, and says whether it did: a capture may have brought the very
-    /// same pack again meanwhile.
-    pub(in crate::imaging::store) fn forget_pack(&mut self, name: PackName, entries: &[PackEntry]) -> bool {
-        if !self.places_in(name, entries).is_empty() {
+    /// same pack again meanwhile, or a chunk in it may have proved damaged that is needed from `floor` on. Without its
+    /// entries, everything is looked through.
+    pub(in crate::imaging::store) fn forget_pack(
+        &mut self,
+        name: PackName,
+        entries: Option<&[PackEntry]>,
+        floor: u32,
+    ) -> bool {
+        let places = match entries {
+            Some(entries) => self.places_in(name, entries),
+            None => self.find_places_in(name),
+        };
+        if !places.is_empty() || self.pins(name, floor) {
             return false;
         }
         if let Some(number) = self.numbers.remove(&name)
@@ -182,14 +202,19 @@ impl Index {
         {
             self.pack_bytes -= pack.bytes;
         }
-        self.damaged.retain(|_, damage| damage.pack != name);
+        self.damaged.retain(|_, lost| lost.damage.pack != name);
         true
     }
 
-    /// Forgets a pack that could not be read, and what is known of the chunks that were lost with it.
-    pub(in crate::imaging::store) fn forget_unreadable(&mut self, name: PackName) {
+    /// Forgets a pack that could not be read, and what is known of the chunks that were lost with it. Says whether it
+    /// did: not while anything is lost that is needed from `floor` on, for it may be in there unrecognised.
+    pub(in crate::imaging::store) fn forget_unreadable(&mut self, name: PackName, floor: u32) -> bool {
+        if self.lacks_needed(floor) {
+            return false;
+        }
         self.unreadable.retain(|unreadable| unreadable.pack != name);
-        self.damaged.retain(|_, damage| damage.pack != name);
+        self.damaged.retain(|_, lost| lost.damage.pack != name);
+        true
     }
 
     /// Whether the pack is one that somebody may read.
