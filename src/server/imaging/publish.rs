@@ -1,7 +1,8 @@
 //! How a captured manifest becomes a version that can be deployed.
 //!
-//! 1. The manifest agrees with itself, and its chunks with the places that it gives them.
-//! 2. Every chunk is durable in the store; else the list of those that are missing goes back to the client.
+//! 1. The manifest agrees with itself.
+//! 2. Every chunk is durable in the store, else the list of those that are missing goes back to the client; and each is
+//!    as long as its place.
 //! 3. Every chunk that this server has not read back since it started is read from the disk and hashed.
 //! 4. The manifest is signed and made durable in the store.
 //! 5. One transaction lists the version.
