@@ -16,6 +16,7 @@ use mimeo_server::{
         boot_token::{Purpose, mint},
     },
     serve,
+    tls::install_crypto_provider,
 };
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -70,6 +71,8 @@ impl Program {
 }
 
 async fn ask(folder: &Path, path: &str) -> Option<Value> {
+    // The server installs it too, in a task that may begin later than the first question.
+    install_crypto_provider();
     let socket = folder.join("data/mimeo.sock");
     let client = reqwest::Client::builder().unix_socket(socket).build().ok()?;
     client.get(format!("http://localhost/api/v1{path}")).send().await.ok()?.json().await.ok()
