@@ -34,7 +34,7 @@ impl Person {
     }
 
     /// Asks for a line. `None` where nobody answers.
-    fn ask(&mut self, question: &str) -> Result<Option<String>, CliError> {
+    pub(super) fn ask(&mut self, question: &str) -> Result<Option<String>, CliError> {
         let Some(input) = &mut self.input else { return Ok(None) };
         let failed = |error: io::Error| CliError::Refused(error.to_string());
         // Not on the standard output, which is for the answer.

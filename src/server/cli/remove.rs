@@ -1,11 +1,10 @@
 //! `mimeo masters remove`.
 
-use std::io::{self, BufRead, IsTerminal, Write};
-
 use clap::Args;
 
 use super::{
     Output,
+    ask::Person,
     connection::{Connection, in_path, understand},
     failure::CliError,
     screen::{print, print_json},
@@ -64,19 +63,14 @@ fn confirm(words: Words, wanted: &MasterRef, master: &MasterView) -> Result<(), 
         let values = [("version", &*name), ("ago", &*ago), ("content", &*words.bytes(*carried_bytes))];
         format!("  {}", words.say_with("remove-version", &values))
     }));
-    let input = io::stdin();
-    if !input.is_terminal() {
+    let mut person = Person::at_terminal(words);
+    if !person.is_there() {
         lines.push(words.say("remove-nobody"));
         return Err(CliError::Refused(lines.join("\n")));
     }
     lines.push(words.say_of("remove-type", "name", wanted));
-    // Not on the standard output, which is for the answer.
-    let question = format!("{} ", lines.join("\n"));
-    let asked = io::stderr().write_all(question.as_bytes()).and_then(|()| io::stderr().flush());
-    asked.map_err(|error| CliError::Refused(error.to_string()))?;
-    let mut typed = String::new();
-    match input.lock().read_line(&mut typed) {
-        Ok(_) if typed.trim().eq_ignore_ascii_case(&wanted.to_string()) => Ok(()),
+    match person.ask(&format!("{} ", lines.join("\n")))? {
+        Some(typed) if typed.eq_ignore_ascii_case(&wanted.to_string()) => Ok(()),
         _ => Err(CliError::Refused(words.say("remove-nothing"))),
     }
 }
