@@ -19,7 +19,7 @@ use crate::{
 /// The first bytes of every encoded manifest, before its format version.
 const MAGIC: &[u8; 8] = b"MIMEOMAN";
 /// The format that this program writes, and the only one it reads.
-pub const FORMAT_VERSION: u16 = 1;
+pub const FORMAT_VERSION: u16 = 2;
 /// The largest manifest, encoded: 32 bytes for each 128 KiB, so enough for 1 TiB of content, and little enough to hold
 /// in memory.
 pub const BYTES_MAX: usize = 256 << 20;
@@ -30,6 +30,8 @@ const REGIONS_MAX: u64 = 1024;
 /// Most runs in all regions together: a disk of 1 TiB that changes its nature with every second chunk. Two bytes can
 /// encode a run that takes 32 in memory, so the length of the manifest is no limit.
 const RUNS_MAX: u64 = 4 << 20;
+/// Most parts of a disk that could not be read: a disk with more of them is no source of a master.
+pub const UNREAD_MAX: u64 = 4096;
 
 /// A whole disk, as content addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +41,9 @@ pub struct Manifest {
     pub table: PartitionTable,
     /// In the order of their place on the disk, without overlap.
     pub regions: Vec<Region>,
+    /// What the source disk could not read although it was in use, in order, without overlap. Zeros stand for it. Empty
+    /// unless whoever captured it allowed for bad sectors.
+    pub unread: Vec<Extent>,
 }
 
 /// The outer measures of the captured disk.
@@ -75,7 +80,11 @@ pub enum RegionKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Content {
     /// Every byte counts.
-    Raw,
+    Raw {
+        /// What was recognised and is carried byte by byte nevertheless: what is encrypted, a member of a RAID, a file
+        /// system whose account of space this program does not read.
+        found: Option<FileSystem>,
+    },
     /// The file system's own map says what counts.
     Mapped {
         filesystem: FileSystem,
@@ -216,6 +225,18 @@ impl Manifest {
                 return Err(ManifestError::RunsDoNotCover { index, expected, actual });
             }
         }
+        self.check_unread()
+    }
+
+    fn check_unread(&self) -> Result<(), ManifestError> {
+        let mut previous_end = 0;
+        for &place in &self.unread {
+            let end = place.start_bytes.checked_add(place.length_bytes);
+            let end = end.filter(|&end| {
+                place.start_bytes >= previous_end && end > place.start_bytes && end <= self.disk.size_bytes
+            });
+            previous_end = end.ok_or(ManifestError::UnreadMisplaced { place, previous_end })?;
+        }
         Ok(())
     }
 
@@ -267,10 +288,17 @@ fn decode_body(body: &[u8]) -> Result<Manifest, ManifestError> {
         }
         regions.push(Region { place, kind, content, runs });
     }
+    let unread_count = take_count(&mut body, "unread parts", UNREAD_MAX)?;
+    let mut unread = Vec::new();
+    for _ in 0..unread_count {
+        let (place, rest) = postcard::take_from_bytes(body).map_err(undecodable)?;
+        body = rest;
+        unread.push(place);
+    }
     if !body.is_empty() {
         return Err(ManifestError::Undecodable(format!("{} bytes follow the end", body.len())));
     }
-    Ok(Manifest { disk, chunk_size, table, regions })
+    Ok(Manifest { disk, chunk_size, table, regions, unread })
 }
 
 /// Takes the length of a list off `body`.
@@ -392,6 +420,8 @@ pub enum ManifestError {
     RegionOverlaps { index: usize, start_bytes: u64, previous_end: u64 },
     #[error("the runs of region {index} cover {actual} chunks instead of {expected}")]
     RunsDoNotCover { index: usize, expected: u64, actual: u64 },
+    #[error("the unread part {place} is empty, outside the disk or not behind byte {previous_end}")]
+    UnreadMisplaced { place: Extent, previous_end: u64 },
 }
 
 #[cfg(test)]

@@ -95,6 +95,7 @@ impl Capture<'_> {
             chunk_size: self.plan.chunk_size,
             table: self.plan.table.clone(),
             regions,
+            unread: Vec::new(),
         };
         let detail = |error| format!("the captured disk makes no manifest: {error}");
         manifest.check().map_err(|error| FailureCause::Internal { detail: detail(error) })?;

@@ -52,8 +52,9 @@ impl Plan {
             tracing::warn!(%warning, "the source disk is unusual");
         }
         let boot_area = Some(layout.boot_area).filter(|area| area.length_bytes > 0);
-        let mut regions: Vec<_> = boot_area.map(|area| raw(area, RegionKind::BootArea)).into_iter().collect();
-        regions.extend(layout.gaps.iter().map(|&gap| raw(gap, RegionKind::Gap)));
+        let mut regions: Vec<_> =
+            boot_area.map(|area| raw(area, RegionKind::BootArea, None)).into_iter().collect();
+        regions.extend(layout.gaps.iter().map(|&gap| raw(gap, RegionKind::Gap, None)));
         for partition in &layout.table.partitions {
             regions.push(plan_partition(source, partition)?);
         }
@@ -72,9 +73,9 @@ impl Plan {
     }
 }
 
-fn raw(place: Extent, kind: RegionKind) -> PlannedRegion {
+fn raw(place: Extent, kind: RegionKind, found: Option<FileSystem>) -> PlannedRegion {
     let used = vec![Extent { start_bytes: 0, length_bytes: place.length_bytes }];
-    PlannedRegion { place, kind, content: Content::Raw, used, zeroed: Vec::new() }
+    PlannedRegion { place, kind, content: Content::Raw { found }, used, zeroed: Vec::new() }
 }
 
 fn plan_partition(source: &SourceDisk, partition: &Partition) -> Result<PlannedRegion, FailureCause> {
@@ -87,13 +88,13 @@ fn plan_partition(source: &SourceDisk, partition: &Partition) -> Result<PlannedR
     let volume = Window::new(source, place);
     let Some(filesystem) = filesystem::detect(&volume).map_err(|error| read_failed(&error))? else {
         tracing::info!(number, "no file system is recognised, the partition is carried raw");
-        return Ok(raw(place, kind));
+        return Ok(raw(place, kind, None));
     };
     match used_blocks::map(filesystem, &volume) {
         // All but the first page of a swap area is dropped, for which its signature alone is too little.
         Ok(_) if filesystem == FileSystem::Swap && !partition.kind.is_swap() => {
             tracing::info!(number, "a swap area that the table does not call one is carried raw");
-            Ok(raw(place, kind))
+            Ok(raw(place, kind, Some(filesystem)))
         }
         Ok(UsedMap { block_bytes, used_bytes, extents, zeroed }) => {
             let zeroed_bytes: u64 = zeroed.iter().map(|extent| extent.length_bytes).sum();
@@ -110,7 +111,7 @@ fn plan_partition(source: &SourceDisk, partition: &Partition) -> Result<PlannedR
         }
         Err(UsedBlocksError::Unsupported { what }) => {
             tracing::info!(number, ?filesystem, what, "the partition is carried raw");
-            Ok(raw(place, kind))
+            Ok(raw(place, kind, Some(filesystem)))
         }
         Err(UsedBlocksError::Unclean { reason }) => {
             Err(FailureCause::SourceUnclean { partition: number, filesystem, reason })

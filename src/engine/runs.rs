@@ -94,7 +94,7 @@ mod tests {
             let region = Region {
                 place: Extent { start_bytes: 0, length_bytes: contents.len() as u64 * ChunkSize::DEFAULT.bytes() },
                 kind: RegionKind::BootArea,
-                content: Content::Raw,
+                content: Content::Raw { found: None },
                 runs,
             };
             assert!(region.chunks(ChunkSize::DEFAULT).map(|(_, content)| content).eq(contents));
@@ -122,7 +122,7 @@ mod tests {
             let built = Region {
                 place: Extent { start_bytes: 0, length_bytes: contents.len() as u64 * size.bytes() },
                 kind: RegionKind::BootArea,
-                content: Content::Raw,
+                content: Content::Raw { found: None },
                 runs,
             };
             for ((place, built), content) in built.chunks(size).zip(contents) {

@@ -109,7 +109,7 @@ mod tests {
         PlannedRegion {
             place: Extent { start_bytes: 1 << 20, length_bytes },
             kind: RegionKind::Partition(1),
-            content: Content::Raw,
+            content: Content::Raw { found: None },
             used,
             zeroed: vec![],
         }

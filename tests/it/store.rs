@@ -76,9 +76,10 @@ fn manifest(numbers: impl IntoIterator<Item = u32>) -> SignedManifest {
         regions: vec![Region {
             place: Extent { start_bytes: 0, length_bytes },
             kind: RegionKind::BootArea,
-            content: Content::Raw,
+            content: Content::Raw { found: None },
             runs: vec![Run::Chunks(ids)],
         }],
+        unread: vec![],
     };
     SignedManifest::sign(&manifest, &SigningKey::from_bytes(&[3; 32]))
 }

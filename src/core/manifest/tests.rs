@@ -15,7 +15,7 @@ fn example() -> Manifest {
     let region = |start_bytes, length_bytes, kind, runs| Region {
         place: Extent { start_bytes, length_bytes },
         kind,
-        content: Content::Raw,
+        content: Content::Raw { found: None },
         runs,
     };
     Manifest {
@@ -38,6 +38,7 @@ fn example() -> Manifest {
                 vec![Run::DontCare(2), Run::Chunks(vec![ChunkId([2; 32])])],
             ),
         ],
+        unread: vec![],
     }
 }
 
@@ -128,6 +129,23 @@ fn manifests_that_contradict_themselves_are_refused() {
 }
 
 #[test]
+fn unread_parts_are_in_order_inside_the_disk_and_few() {
+    let with = |unread: &[(u64, u64)]| {
+        let unread = unread.iter().map(|&(start_bytes, length_bytes)| Extent { start_bytes, length_bytes });
+        let manifest = Manifest { unread: unread.collect(), ..example() };
+        Manifest::decode(&manifest.encode()).map(|decoded| assert_eq!(decoded, manifest))
+    };
+    assert_eq!(with(&[(0, 512), (512, 512), (MIB, 4096)]), Ok(()));
+    let bad: [&[(u64, u64)]; 4] =
+        [&[(0, 0)], &[(512, 512), (0, 512)], &[(16 * MIB - 512, 1024)], &[(u64::MAX, 512)]];
+    for bad in bad {
+        assert!(matches!(with(bad), Err(ManifestError::UnreadMisplaced { .. })), "{bad:?}");
+    }
+    let many: Vec<_> = (0..=super::UNREAD_MAX).map(|index| (index * 512, 512)).collect();
+    assert!(matches!(with(&many), Err(ManifestError::TooMany { what: "unread parts", count: 4097, .. })));
+}
+
+#[test]
 fn a_signature_holds_for_one_manifest_and_one_key() {
     let key = SigningKey::from_bytes(&[3; 32]);
     let signed = SignedManifest::sign(&example(), &key);
@@ -170,7 +188,7 @@ fn a_few_bytes_about_a_huge_disk_are_summed_up_at_once() {
 proptest! {
     #[test]
     fn bytes_that_are_no_manifest_give_an_error_and_nothing_worse(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-        let mut framed = b"MIMEOMAN\x01\x00".to_vec();
+        let mut framed = b"MIMEOMAN\x02\x00".to_vec();
         framed.extend_from_slice(&bytes);
         let _ = Manifest::decode(&bytes).is_ok();
         let _ = Manifest::decode(&framed).is_ok();

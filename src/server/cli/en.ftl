@@ -248,3 +248,4 @@ image-verified = { $version }: { $sound } chunks are sound.
 image-damaged = { $version } cannot be restored: { $number } chunks are damaged or missing
 image-info = { $version }, a disk of { $disk }, sectors of { $sector } bytes, table: { $table }, manifest { $root }
 image-raw = raw
+image-raw-found = { $found }, byte by byte

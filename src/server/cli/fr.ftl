@@ -248,3 +248,4 @@ image-verified = { $version } : { $sound } morceaux sont intacts.
 image-damaged = { $version } ne peut pas être restauré : { $number } morceaux sont endommagés ou manquent
 image-info = { $version }, un disque de { $disk }, secteurs de { $sector } octets, table : { $table }, manifeste { $root }
 image-raw = brut
+image-raw-found = { $found }, octet par octet

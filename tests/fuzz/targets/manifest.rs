@@ -21,7 +21,7 @@ pub(super) const TARGET: Target = Target {
     check,
     seeds,
     words: &[
-        b"MIMEOMAN\x01\0",
+        b"MIMEOMAN\x02\0",
         b"\x80\x80\x08",
         b"\xff\xff\xff\xff\x0f",
         b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
@@ -115,7 +115,7 @@ fn seeds() -> Vec<Vec<u8>> {
                 0,
                 MIB,
                 RegionKind::BootArea,
-                Content::Raw,
+                Content::Raw { found: None },
                 vec![Run::Chunks(vec![ChunkId([1; 32])]), Run::Zero(7)],
             ),
             region(
@@ -126,6 +126,7 @@ fn seeds() -> Vec<Vec<u8>> {
                 vec![Run::DontCare(2), Run::Chunks(vec![ChunkId([2; 32])])],
             ),
         ],
+        unread: vec![],
     };
     let gpt = Scheme::Gpt { disk_guid: [7; 16], entry_count: 128, entry_bytes: 128 };
     let gpt = manifest(gpt, PartitionKind::Guid([3; 16]));

@@ -48,9 +48,10 @@ async fn publish(house: &House, master: &str, numbers: &[u8]) {
         regions: vec![Region {
             place: Extent { start_bytes: 0, length_bytes },
             kind: RegionKind::BootArea,
-            content: Content::Raw,
+            content: Content::Raw { found: None },
             runs: vec![Run::Chunks(ids)],
         }],
+        unread: vec![],
     };
     let intake = services.store.intake();
     intake.put(numbers.iter().map(|&number| seal(&content(number))).collect()).await.expect("taken");

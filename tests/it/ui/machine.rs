@@ -159,12 +159,13 @@ pub(super) async fn publish(house: &House, master: &str) {
         regions: vec![Region {
             place: Extent { start_bytes: 0, length_bytes },
             kind: RegionKind::BootArea,
-            content: Content::Raw,
+            content: Content::Raw { found: None },
             runs: vec![
                 Run::Zero(8),
                 Run::DontCare((length_bytes / u64::from(ChunkSize::DEFAULT.bytes_u32())) as u32 - 8),
             ],
         }],
+        unread: vec![],
     };
     let origin = Origin {
         master: master.parse().expect("a name"),

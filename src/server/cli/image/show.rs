@@ -176,13 +176,17 @@ fn partition(region: &Region, manifest: &Manifest) -> (u32, Option<&'static str>
         Content::Mapped { filesystem, used_bytes, .. } => {
             (number, Some(filesystem_name(filesystem)), length_bytes, used_bytes, name)
         }
-        Content::Raw => (number, None, length_bytes, length_bytes, name),
+        Content::Raw { found } => (number, found.map(filesystem_name), length_bytes, length_bytes, name),
     }
 }
 
 fn partition_row(region: &Region, manifest: &Manifest, words: Words) -> Vec<String> {
     let (number, filesystem, length_bytes, used_bytes, name) = partition(region, manifest);
-    let content = filesystem.map_or_else(|| words.say("image-raw"), str::to_owned);
+    let content = match (filesystem, &region.content) {
+        (None, _) => words.say("image-raw"),
+        (Some(found), Content::Raw { .. }) => words.say_of("image-raw-found", "found", found),
+        (Some(mapped), Content::Mapped { .. }) => mapped.to_owned(),
+    };
     vec![number.to_string(), content, words.bytes(length_bytes), words.bytes(used_bytes), name]
 }
 
@@ -190,10 +194,11 @@ fn partition_json(region: &Region, manifest: &Manifest) -> Value {
     let (number, _, length_bytes, used_bytes, name) = partition(region, manifest);
     let filesystem = match region.content {
         Content::Mapped { filesystem, .. } => Some(word(&filesystem)),
-        Content::Raw => None,
+        Content::Raw { found } => found.as_ref().map(word),
     };
+    let is_mapped = matches!(region.content, Content::Mapped { .. });
     json!({
-        "number": number, "filesystem": filesystem, "start_bytes": region.place.start_bytes,
+        "number": number, "filesystem": filesystem, "mapped": is_mapped, "start_bytes": region.place.start_bytes,
         "length_bytes": length_bytes, "used_bytes": used_bytes, "name": name,
     })
 }

@@ -65,9 +65,10 @@ fn manifest(numbers: &[u8]) -> Manifest {
         regions: vec![Region {
             place: Extent { start_bytes: 0, length_bytes },
             kind: RegionKind::BootArea,
-            content: Content::Raw,
+            content: Content::Raw { found: None },
             runs: vec![Run::Chunks(numbers.iter().map(|&number| ChunkId::of(&content(number))).collect())],
         }],
+        unread: vec![],
     }
 }
 

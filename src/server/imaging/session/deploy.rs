@@ -164,6 +164,7 @@ mod tests {
             chunk_size: ChunkSize::DEFAULT,
             table: PartitionTable { scheme: Scheme::Mbr { disk_signature: 7 }, partitions: Vec::new() },
             regions: Vec::new(),
+            unread: vec![],
         };
         let signed = SignedManifest::sign(&manifest, &SigningKey::from_bytes(&[3; 32]));
         let root = store.put_manifest(&signed).await.expect("kept");

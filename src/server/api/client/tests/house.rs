@@ -359,9 +359,10 @@ pub(super) fn manifest_of(content: &[u8]) -> Manifest {
         regions: vec![Region {
             place: Extent { start_bytes: 0, length_bytes: content.len() as u64 },
             kind: RegionKind::BootArea,
-            content: Content::Raw,
+            content: Content::Raw { found: None },
             runs: vec![Run::Chunks(ids)],
         }],
+        unread: vec![],
     }
 }
 

@@ -59,9 +59,10 @@ fn manifest(numbers: &[u8]) -> SignedManifest {
         regions: vec![Region {
             place: Extent { start_bytes: 0, length_bytes },
             kind: RegionKind::BootArea,
-            content: Content::Raw,
+            content: Content::Raw { found: None },
             runs: vec![Run::Chunks(ids(numbers))],
         }],
+        unread: vec![],
     };
     SignedManifest::sign(&content, &SigningKey::from_bytes(&[3; 32]))
 }
