@@ -148,10 +148,6 @@ pub struct SealedChunk {
     pub frame: Vec<u8>,
 }
 
-/// The zstd level of a capture. The capturing computer's processor is the limit there, not the disk:
-/// level 1 runs at 350–450 MB/s a core, level 3 at 250–400 for 4 % less (measured, ADR 0003).
-pub const CAPTURE_LEVEL: i32 = 1;
-
 /// A frame is kept compressed only where that saves at least one part in this many (5 %): reading a raw
 /// chunk costs nothing.
 const WORTHWHILE_SAVING: usize = 20;
@@ -169,34 +165,59 @@ pub fn seal_as(id: ChunkId, plain: &[u8]) -> SealedChunk {
     let plain_bytes =
         u32::try_from(plain.len()).ok().filter(|&bytes| u64::from(bytes) <= ChunkSize::LARGEST.bytes());
     let plain_bytes = plain_bytes.unwrap_or_else(|| panic!("a chunk of {} bytes was cut", plain.len()));
-    match zstd::bulk::compress(plain, CAPTURE_LEVEL) {
-        Ok(frame) if frame.len() <= plain.len() - plain.len() / WORTHWHILE_SAVING => {
-            SealedChunk { id, codec: Codec::Zstd, plain_bytes, frame }
-        }
-        // zstd can fail only for want of memory; the raw form needs none beyond the copy.
-        _ => SealedChunk { id, codec: Codec::Raw, plain_bytes, frame: plain.to_vec() },
+    let frame_bytes_max = plain.len() - plain.len() / WORTHWHILE_SAVING;
+    match workshop::compress(plain, frame_bytes_max) {
+        Some(frame) => SealedChunk { id, codec: Codec::Zstd, plain_bytes, frame },
+        None => SealedChunk { id, codec: Codec::Raw, plain_bytes, frame: plain.to_vec() },
     }
 }
 
 /// Gives back the plain bytes of a sealed chunk, proved to be the ones its id names.
 pub fn open(sealed: &SealedChunk) -> Result<Vec<u8>, OpenChunkError> {
-    let expected = sealed.plain_bytes as usize;
-    if u64::from(sealed.plain_bytes) > ChunkSize::LARGEST.bytes() {
-        return Err(OpenChunkError::TooLarge { id: sealed.id, bytes: sealed.plain_bytes });
-    }
-    let plain = match sealed.codec {
-        Codec::Raw => sealed.frame.clone(),
-        Codec::Zstd => zstd::bulk::decompress(&sealed.frame, expected)
-            .map_err(|source| OpenChunkError::Undecodable { id: sealed.id, reason: source.to_string() })?,
-    };
-    if plain.len() != expected {
-        return Err(OpenChunkError::WrongLength { id: sealed.id, expected, actual: plain.len() });
-    }
-    let actual = ChunkId::of(&plain);
-    if actual != sealed.id {
-        return Err(OpenChunkError::WrongContent { expected: sealed.id, actual });
-    }
+    let mut plain = vec![0; plain_length(sealed)?];
+    open_into(sealed, &mut plain)?;
     Ok(plain)
+}
+
+/// As [`open`], into memory of the chunk's length that is at hand. After an error it holds anything.
+pub fn open_into(sealed: &SealedChunk, plain: &mut [u8]) -> Result<(), OpenChunkError> {
+    let &SealedChunk { id, codec, ref frame, .. } = sealed;
+    let expected = plain_length(sealed)?;
+    let wrong_length = |actual| OpenChunkError::WrongLength { id, expected, actual };
+    if plain.len() != expected {
+        return Err(wrong_length(plain.len()));
+    }
+    let actual = match codec {
+        Codec::Raw if frame.len() == expected => {
+            plain.copy_from_slice(frame);
+            expected
+        }
+        Codec::Raw => frame.len(),
+        Codec::Zstd => workshop::decompress(frame, plain)
+            .map_err(|source| OpenChunkError::Undecodable { id, reason: source.to_string() })?,
+    };
+    if actual != expected {
+        return Err(wrong_length(actual));
+    }
+    match ChunkId::of(plain) {
+        actual if actual == id => Ok(()),
+        actual => Err(OpenChunkError::WrongContent { expected: id, actual }),
+    }
+}
+
+/// Sees whether a sealed chunk opens to what its id names.
+pub fn prove(sealed: &SealedChunk) -> Result<(), OpenChunkError> {
+    workshop::with_plain(plain_length(sealed)?, |plain| open_into(sealed, plain))
+}
+
+/// The length that a sealed chunk claims, if any chunk can have it.
+fn plain_length(sealed: &SealedChunk) -> Result<usize, OpenChunkError> {
+    match sealed.plain_bytes {
+        bytes if u64::from(bytes) > ChunkSize::LARGEST.bytes() => {
+            Err(OpenChunkError::TooLarge { id: sealed.id, bytes })
+        }
+        bytes => Ok(bytes as usize),
+    }
 }
 
 /// Why the bytes at hand are not the chunk that they claim to be.
@@ -214,11 +235,13 @@ pub enum OpenChunkError {
     WrongContent { expected: ChunkId, actual: ChunkId },
 }
 
+mod workshop;
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::{any, prop, proptest};
 
-    use super::{ChunkId, ChunkSize, Codec, OpenChunkError, open, seal};
+    use super::{ChunkId, ChunkSize, Codec, OpenChunkError, open, open_into, prove, seal};
 
     #[test]
     fn text_is_compressed_and_noise_is_not() {
@@ -235,6 +258,19 @@ mod tests {
             let mut damaged = sealed.clone();
             damaged.frame[bit / 8] ^= 1 << (bit % 8);
             assert!(open(&damaged).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_chunk_opens_only_into_memory_of_its_length() {
+        for plain in [&b"content content content content content content"[..], b"raw", b""] {
+            let sealed = seal(plain);
+            for length in [0, plain.len().saturating_sub(1), plain.len(), plain.len() + 1] {
+                let mut memory = vec![7; length];
+                let opened = open_into(&sealed, &mut memory);
+                assert_eq!(opened.is_ok(), length == plain.len(), "{length} for {}", plain.len());
+                assert!(opened.is_err() || memory == plain);
+            }
         }
     }
 
@@ -265,6 +301,7 @@ mod tests {
         fn what_is_sealed_opens_to_itself(plain in prop::collection::vec(any::<u8>(), 0..5000)) {
             let sealed = seal(&plain);
             assert_eq!(sealed.id, ChunkId::of(&plain));
+            assert_eq!(prove(&sealed), Ok(()));
             assert_eq!(open(&sealed), Ok(plain));
         }
 
@@ -273,6 +310,7 @@ mod tests {
             let mut sealed = seal(&plain);
             let at = at.index(sealed.frame.len());
             sealed.frame[at] ^= flip;
+            assert_eq!(open(&sealed).map(drop), prove(&sealed));
             if let Ok(opened) = open(&sealed) {
                 assert_eq!(opened, plain);
             }

@@ -5,7 +5,6 @@
 
 use std::{path::Path, process::Command, time::Instant};
 
-use mimeo_core::chunk::CAPTURE_LEVEL;
 use mimeo_lab::{
     process,
     store_bench::{self, CHUNK_BYTES, StoreSpeed},
@@ -65,8 +64,8 @@ fn measure_borg() -> Outcome<StoreSpeed> {
         Ok(megabytes / begun.elapsed().as_secs_f64())
     };
     borg(&["init", "-e", "none", "store"])?;
-    let (pieces, level) = (format!("fixed,{CHUNK_BYTES}"), format!("zstd,{CAPTURE_LEVEL}"));
-    let intake = borg(&["create", "--chunker-params", &pieces, "-C", &level, "store::one", "content"])?;
+    let pieces = format!("fixed,{CHUNK_BYTES}");
+    let intake = borg(&["create", "--chunker-params", &pieces, "-C", "zstd,1", "store::one", "content"])?;
     let verify = borg(&["check", "--verify-data", "store"])?;
     std::fs::remove_file(content)?;
     let read = borg(&["extract", "--stdout", "store::one"])?;

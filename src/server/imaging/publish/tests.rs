@@ -207,6 +207,8 @@ async fn what_reads_back_damaged_is_never_published_and_is_asked_for_again() {
     let mut bytes = disk.read(&pack).await;
     bytes[1000] ^= 1;
     disk.write(&pack, bytes).await;
+    // What was read back before a restart is read back again.
+    let store = disk.open(OPTIONS).await;
 
     let origin = origin("debian", 1);
     let error = appliance.publish(&store, &[1, 2], &origin).await.expect_err("damaged");
@@ -289,11 +291,13 @@ async fn a_session_whose_answer_was_lost_gets_the_version_it_made() {
 
 #[tokio::test]
 async fn a_publication_that_is_dropped_while_it_reads_back_lists_nothing() {
-    let (appliance, store) = (Appliance::new().await, Disk::default().open(OPTIONS).await);
+    let (appliance, disk) = (Appliance::new().await, Disk::default());
     let numbers: Vec<u8> = (0..200).collect();
-    let intake = store.intake();
+    let intake = disk.open(OPTIONS).await.intake();
     intake.put(chunks(&numbers)).await.expect("taken");
     intake.finish().await.expect("finished");
+    // Of which nothing is proved yet.
+    let store = disk.open(OPTIONS).await;
 
     // The first progress that is told ends it there and then: whoever waits for the next poll may find everything read.
     struct Dropped;

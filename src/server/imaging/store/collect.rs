@@ -145,6 +145,15 @@ impl Store {
         Ok(Collection { store: self.clone(), floor, roots: HashSet::new(), lost_chunks: 0, _turn: turn })
     }
 
+    /// What became of a pack that the disk gave back otherwise than it was written: it goes, or, where it took the
+    /// place of one that is known, what is damaged of it is noted. Gives the error that says so.
+    pub(super) async fn condemn_written(&self, name: PackName) -> Result<StoreError, StoreError> {
+        if !self.remove_pack(name).await? {
+            self.verify_pack(name, Pace::UNLIMITED).await?;
+        }
+        Ok(StoreError::ReadBackDiffers { object: name.object() })
+    }
+
     /// Removes the object of a pack that the index does not know, and says whether it did.
     ///
     /// CANCEL-SAFETY: once it removes it goes on to the end, whoever still waits.
@@ -430,11 +439,9 @@ impl Sweeping<'_> {
         let not_while_its_name_is_removed = store.shared.names.clone().read_owned().await;
         let reserve_bytes = store.shared.options.reserve_bytes / RESERVE_DIVISOR;
         store.put_beside(&object, bytes.clone(), reserve_bytes).await?;
-        store.shared.backend.forget_cached(&object).await?;
-        if store.shared.backend.read(&object).await?.as_ref() != Some(&bytes) {
+        if !store.reads_back_as(&object, &bytes).await? {
             drop(not_while_its_name_is_removed);
-            store.remove_pack(name).await?;
-            return Err(StoreError::ReadBackDiffers { object });
+            return Err(store.condemn_written(name).await?);
         }
         store.index_mut().move_to(name, pack_bytes, moved);
         drop(not_while_its_name_is_removed);

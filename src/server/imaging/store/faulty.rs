@@ -1,4 +1,4 @@
-//! A backend in memory whose power can be cut at any operation: for tests.
+//! A backend in memory whose power can be cut at any operation, or that writes wrongly: for tests.
 
 use std::{
     fmt,
@@ -42,7 +42,14 @@ impl Disk {
     /// A backend on this disk whose power goes during operation number `operation`, counted from 0.
     pub(crate) fn with_cut(&self, operation: u64, cut: Cut) -> Backend {
         let left = AtomicU64::new(operation + 1);
-        Backend::remote(Arc::new(Faulty { disk: self.clone(), left, cut }))
+        Backend::remote(Arc::new(Faulty { disk: self.clone(), left, cut, spoiled_byte: None }))
+    }
+
+    /// A backend on this disk that flips a bit of this byte in everything that is written to it, and says nothing.
+    pub(crate) fn with_spoiled(&self, byte: usize) -> Backend {
+        let left = AtomicU64::new(u64::MAX);
+        let cut = Cut::Before;
+        Backend::remote(Arc::new(Faulty { disk: self.clone(), left, cut, spoiled_byte: Some(byte) }))
     }
 
     /// The names of all objects, sorted.
@@ -79,6 +86,7 @@ struct Faulty {
     /// Operations until the power is gone; 0: it is.
     left: AtomicU64,
     cut: Cut,
+    spoiled_byte: Option<usize>,
 }
 
 impl Faulty {
@@ -115,6 +123,14 @@ impl fmt::Display for Faulty {
 #[async_trait]
 impl ObjectStore for Faulty {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        let payload = match self.spoiled_byte {
+            None => payload,
+            Some(byte) => {
+                let mut bytes = Bytes::from(payload).to_vec();
+                bytes[byte] ^= 1;
+                bytes.into()
+            }
+        };
         self.run(self.disk.objects.put_opts(location, payload, options)).await
     }
 

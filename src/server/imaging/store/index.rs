@@ -99,6 +99,9 @@ pub(super) struct Index {
     places: HashMap<ChunkId, Place>,
     reserve: HashMap<ChunkId, Vec<Place>>,
     damaged: HashMap<ChunkId, Lost>,
+    /// The packs in which a chunk proved damaged, lost or not: who loses its last copy may want to look at the others
+    /// again, for what failed may have been the way from the disk.
+    condemned: HashMap<ChunkId, Vec<PackName>>,
     unreadable: Vec<UnreadablePack>,
     /// Holds and collections that have begun so far.
     tick: u32,
@@ -112,6 +115,15 @@ impl Index {
     /// Where a pack of this name was known, it has just been written anew with the same chunks at the same
     /// places.
     pub(super) fn add_pack(&mut self, name: PackName, bytes: u64, entries: &[PackEntry]) {
+        self.add(name, bytes, entries, false);
+    }
+
+    /// As [`Index::add_pack`] for a pack of proved chunks that was read back from the backend.
+    pub(super) fn add_proved_pack(&mut self, name: PackName, bytes: u64, entries: &[PackEntry]) {
+        self.add(name, bytes, entries, true);
+    }
+
+    fn add(&mut self, name: PackName, bytes: u64, entries: &[PackEntry], proved: bool) {
         let pack = match self.numbers.get(&name) {
             Some(&number) => number,
             None => {
@@ -126,12 +138,15 @@ impl Index {
         self.unreadable.retain(|unreadable| unreadable.pack != name);
         for &PackEntry { id, offset, plain_bytes, frame_bytes } in entries {
             let promised = self.tick;
-            self.add_place(id, Place { pack, offset, plain_bytes, frame_bytes, promised, proved: false });
+            self.add_place(id, Place { pack, offset, plain_bytes, frame_bytes, promised, proved });
         }
     }
 
     fn add_place(&mut self, id: ChunkId, place: Place) {
         self.damaged.remove(&id);
+        if let Some(pack) = self.packs.get(place.pack as usize).copied().flatten() {
+            self.acquit(id, pack.name);
+        }
         match self.places.get_mut(&id) {
             None => {
                 self.places.insert(id, place);
@@ -204,7 +219,11 @@ impl Index {
         let id = located.id;
         let lost = |place: &Place| is_same_place(place, &located.place);
         let was_reserve = self.remove_reserve(id, &located.place);
-        let Some(known) = self.places.get(&id).copied().filter(lost) else { return was_reserve };
+        let known = self.places.get(&id).copied().filter(lost);
+        if was_reserve || known.is_some() {
+            self.condemned.entry(id).or_default().push(located.pack);
+        }
+        let Some(known) = known else { return was_reserve };
         match self.reserve.get_mut(&id).and_then(Vec::pop) {
             Some(other) => {
                 self.places.insert(id, Place { promised: known.promised, ..other });
@@ -217,6 +236,15 @@ impl Index {
         }
         self.remove_empty_reserve(id);
         true
+    }
+
+    /// Forgets that a chunk proved damaged in a pack: it has just been written there anew.
+    fn acquit(&mut self, id: ChunkId, pack: PackName) {
+        let Some(packs) = self.condemned.get_mut(&id) else { return };
+        packs.retain(|&condemned| condemned != pack);
+        if packs.is_empty() {
+            self.condemned.remove(&id);
+        }
     }
 
     /// Forgets one of the further places of a chunk, and says whether there was such a one.
@@ -331,6 +359,30 @@ mod tests {
             matches!(index.locate(CHUNK), Err(StoreError::Damaged(damage)) if damage.pack == second.pack)
         );
         assert!(!index.contains(CHUNK));
+    }
+
+    #[test]
+    fn every_copy_of_a_lost_chunk_is_kept_while_somebody_needs_it() {
+        let mut index = with_packs(&[ONE, OTHER]);
+        let floor = index.begin_collection();
+        let first = index.locate(CHUNK).expect("it was added");
+        index.mark_damaged(&first, "hash".into());
+        assert_eq!(index.pinned(0).len(), 0, "there is a copy that can be read");
+        let second = index.locate(CHUNK).expect("it lies in the other pack too");
+        index.mark_damaged(&second, "hash".into());
+        assert_eq!(index.pinned(floor).len(), 0, "nobody has asked for it since");
+        assert!(!index.promise(CHUNK));
+        assert_eq!(index.pinned(floor), [ONE, OTHER].into());
+        assert!(index.pins(ONE, floor) && index.pins(OTHER, floor));
+        // One of them is brought again, and then lost again: the other has not been forgotten.
+        index.add_pack(first.pack, 200, &[entry(CHUNK)]);
+        assert!(!index.pins(second.pack, floor));
+        let again = index.locate(CHUNK).expect("it was brought");
+        index.mark_damaged(&again, "hash".into());
+        assert!(index.pins(second.pack, floor));
+        assert!(!index.forget_pack(second.pack, None, floor));
+        assert!(index.forget_pack(second.pack, None, u32::MAX));
+        assert!(!index.pins(second.pack, floor));
     }
 
     #[test]

@@ -207,7 +207,7 @@ impl Intake {
             }));
         }
         let checked: Result<Vec<_>, _> = try_join_all(checks).await?.into_iter().collect();
-        Ok(checked.map_err(StoreError::Refused)?.concat())
+        Ok(checked.map_err(StoreError::Refused)?.into_iter().flatten().collect())
     }
 
     /// Sends the pack off to be written, once the one before it has landed.
@@ -253,16 +253,21 @@ fn check_one(sealed: &SealedChunk) -> Result<(), OpenChunkError> {
         let bytes = u32::try_from(sealed.frame.len()).unwrap_or(u32::MAX);
         return Err(OpenChunkError::TooLarge { id: sealed.id, bytes });
     }
-    chunk::open(sealed).map(drop)
+    chunk::prove(sealed)
 }
 
-/// Makes a pack durable and then, and only then, known. Its memory is free when this ends.
+/// Makes a pack durable, reads it back and then, and only then, has it known. Its memory is free when this ends.
+///
+/// Each of its chunks was opened before, so a pack that the disk gives back as it was written has all of them proved.
 async fn write(store: Store, pack: Pack, _share: Option<Share>) -> Result<(), StoreError> {
-    let Pack { name, bytes, entries } = pack;
-    let pack_bytes = bytes.len() as u64;
-    let _not_while_its_name_is_removed = store.shared.names.clone().read_owned().await;
-    store.put_durable(&name.object(), bytes).await?;
-    store.index_mut().add_pack(name, pack_bytes, &entries);
+    let not_while_its_name_is_removed = store.shared.names.clone().read_owned().await;
+    let object = pack.name.object();
+    store.put_durable(&object, pack.bytes.clone()).await?;
+    if !store.reads_back_as(&object, &pack.bytes).await? {
+        drop(not_while_its_name_is_removed);
+        return Err(store.condemn_written(pack.name).await?);
+    }
+    store.index_mut().add_proved_pack(pack.name, pack.bytes.len() as u64, &pack.entries);
     Ok(())
 }
 

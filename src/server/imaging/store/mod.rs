@@ -5,9 +5,9 @@
 //! 1. [`Store::check_room`] refuses a capture that could not end well;
 //! 2. an [`intake::Intake`] takes sealed chunks, [opens](mimeo_core::chunk::open) each to see that it is what it
 //!    says, and gathers those that are new into [packs](pack) of some 32 MiB, each written whole and durable
-//!    by the [`backend`];
+//!    by the [`backend`], and read back from there at once;
 //! 3. the pack's chunks enter the [`index`], which therefore names only what is durable;
-//! 4. [`Store::verify`] reads back and hashes;
+//! 4. [`Store::verify`] reads back and hashes what this server has not read back since it started;
 //! 5. [`Store::put_manifest`] makes the manifest durable, after all of its chunks;
 //! 6. and whoever keeps the table of versions inserts the row that names it, after that.
 //!

@@ -170,7 +170,9 @@ async fn verification_tells_its_progress_and_finds_what_is_lost() {
     put_all(&store, 0..20).await;
     let seen = Mutex::new(vec![]);
     let all = [ids(0..20), ids([77])].concat();
-    assert_eq!(store.unproved(&all).len(), 21);
+    assert_eq!(store.unproved(&all), ids([77]), "each pack is read back as soon as it is written");
+    let store = disk.open(OPTIONS).await;
+    assert_eq!(store.unproved(&all).len(), 21, "what was proved before a restart is to be proved again");
     let note = |progress: VerifyProgress| seen.lock().expect("lock").push(progress);
     let result = store.verify(&all, &note).await.expect("verified");
     assert_eq!((result.proved_chunks, result.damaged, result.missing), (20, vec![], ids([77])));
@@ -178,8 +180,37 @@ async fn verification_tells_its_progress_and_finds_what_is_lost() {
     assert!(seen.is_sorted_by_key(|progress| progress.done_chunks), "{seen:?}");
     assert_eq!(seen.last(), Some(&VerifyProgress { done_chunks: 21, total_chunks: 21 }));
     assert_eq!(store.unproved(&all), ids([77]));
-    // What was proved before a restart is to be proved again.
-    assert_eq!(disk.open(OPTIONS).await.unproved(&all).len(), 21);
+}
+
+/// One bit in a record, in the footer and in the trailer.
+#[tokio::test]
+async fn a_pack_that_reads_back_otherwise_than_it_was_written_is_not_kept() {
+    for from_end in [200, 60, 1] {
+        let disk = Disk::default();
+        put_all(&disk.open(OPTIONS).await, [1]).await;
+        let pack = disk.pack_names().await.remove(0);
+        let byte = disk.read(&pack).await.len() - from_end;
+
+        let store = Store::open(disk.with_spoiled(byte), OPTIONS).await.expect("store opens");
+        let intake = store.intake();
+        intake.put(vec![chunk(2)]).await.expect("taken");
+        let error = intake.finish().await.expect_err("it reads back otherwise");
+        assert!(matches!(error, StoreError::ReadBackDiffers { .. }), "{error}");
+        assert_eq!(store.missing(&ids([1, 2])), ids([2]));
+        assert_eq!(disk.pack_names().await, [pack.clone()]);
+
+        // A pack that takes the place of one that was sound costs what it holds, and no more is promised.
+        let intake = store.intake();
+        disk.remove(&pack).await;
+        verify(&store, &ids([1])).await;
+        intake.put(vec![chunk(1)]).await.expect("taken");
+        intake.finish().await.expect_err("it reads back otherwise");
+        assert_eq!(store.missing(&ids([1])), ids([1]));
+        let store = disk.open(OPTIONS).await;
+        verify(&store, &ids([1])).await;
+        put_all(&store, [1, 2]).await;
+        assert_holds(&store, [1, 2]).await;
+    }
 }
 
 #[tokio::test]

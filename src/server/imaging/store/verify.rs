@@ -5,6 +5,7 @@ use mimeo_core::chunk::{self, ChunkId, SealedChunk};
 
 use super::{
     Store,
+    backend::ReadRangeError,
     error::{Damage, StoreError},
     index::Located,
     load,
@@ -41,7 +42,27 @@ pub struct PackVerification {
     pub damaged: Vec<Damage>,
 }
 
+/// How much is read back at once to be compared: enough for the disk, little beside the pack in memory.
+const COMPARED_BYTES: u64 = 4 << 20;
+
 impl Store {
+    /// Whether the backend gives back what was just written to it. From a local folder the bytes come from the disk, not
+    /// from the kernel's memory of what was written.
+    pub(super) async fn reads_back_as(&self, object: &str, written: &[u8]) -> Result<bool, StoreError> {
+        let backend = &self.shared.backend;
+        backend.forget_cached(object).await?;
+        let mut offset_bytes = 0;
+        for part in written.chunks(COMPARED_BYTES as usize) {
+            let end_bytes = offset_bytes + part.len() as u64;
+            match backend.read_range(object, offset_bytes..end_bytes).await {
+                Ok(read) if read == part => offset_bytes = end_bytes,
+                Ok(_) | Err(ReadRangeError::Lost(_)) => return Ok(false),
+                Err(ReadRangeError::Failed(error)) => return Err(error),
+            }
+        }
+        Ok(backend.length(object).await? == Some(offset_bytes))
+    }
+
     /// Those of `ids`, each once, that this server has not read back and hashed since it started.
     pub fn unproved(&self, ids: &[ChunkId]) -> Vec<ChunkId> {
         let index = self.index();
@@ -174,8 +195,8 @@ impl Store {
     /// Reads a span and opens each of its chunks: what is found is what its id says.
     pub(super) async fn open_span(&self, span: Span) -> Result<Vec<Found>, StoreError> {
         let found = self.read_span(span).await?;
-        let open = |sealed: SealedChunk| match chunk::open(&sealed) {
-            Ok(_) => Ok(sealed),
+        let open = |sealed: SealedChunk| match chunk::prove(&sealed) {
+            Ok(()) => Ok(sealed),
             Err(error) => Err(error.to_string()),
         };
         let check = move || found.into_iter().map(|(at, sealed)| (at, sealed.and_then(open))).collect();

@@ -67,15 +67,23 @@ impl Index {
         false
     }
 
-    /// The packs with the only, damaged copy of a chunk that was promised or asked for at `floor` or later.
+    /// The packs with damaged copies of chunks that have no other, and that were promised or asked for at `floor` or
+    /// later.
     pub(in crate::imaging::store) fn pinned(&self, floor: u32) -> HashSet<PackName> {
-        let needed = self.damaged.values().filter(|lost| lost.promised >= floor);
-        needed.map(|lost| lost.damage.pack).collect()
+        self.damaged_copies(floor).collect()
     }
 
     /// Whether this is one of [`Index::pinned`].
     pub(in crate::imaging::store) fn pins(&self, name: PackName, floor: u32) -> bool {
-        self.damaged.values().any(|lost| lost.promised >= floor && lost.damage.pack == name)
+        self.damaged_copies(floor).any(|pack| pack == name)
+    }
+
+    fn damaged_copies(&self, floor: u32) -> impl Iterator<Item = PackName> + '_ {
+        let needed = self.damaged.iter().filter(move |(_, lost)| lost.promised >= floor);
+        needed.flat_map(|(id, lost)| {
+            let others = self.condemned.get(id).into_iter().flatten().copied();
+            std::iter::once(lost.damage.pack).chain(others)
+        })
     }
 
     /// Whether any chunk is lost that was promised or asked for at `floor` or later.
@@ -203,6 +211,10 @@ impl Index {
             self.pack_bytes -= pack.bytes;
         }
         self.damaged.retain(|_, lost| lost.damage.pack != name);
+        self.condemned.retain(|_, packs| {
+            packs.retain(|&condemned| condemned != name);
+            !packs.is_empty()
+        });
         true
     }
 
