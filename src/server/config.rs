@@ -12,6 +12,7 @@ pub mod raw;
 use std::{
     collections::BTreeMap,
     net::Ipv4Addr,
+    num::NonZeroU32,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -123,6 +124,10 @@ pub enum UnknownMachines {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreConfig {
     pub path: PathBuf,
+    /// `None`: no rule.
+    pub keep_versions: Option<NonZeroU32>,
+    pub keep_days: Option<NonZeroU32>,
+    pub recompress: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,6 +155,9 @@ impl Config {
                 path: raw
                     .find("store.path", ABSOLUTE_PATH, absolute_path)?
                     .unwrap_or_else(|| data_dir.join("store")),
+                keep_versions: raw.get("store.keep_versions", RULE, rule)?,
+                keep_days: raw.get("store.keep_days", RULE, rule)?,
+                recompress: raw.get("store.recompress", BOOLEAN, toml::Value::as_bool)?,
             },
             server: ServerConfig {
                 data_dir,
@@ -213,8 +221,14 @@ fn dhcp(raw: &RawConfig) -> Result<DhcpConfig, ConfigError> {
 const ABSOLUTE_PATH: &str = "an absolute path";
 const ADDRESS: &str = "an IPv4 address such as \"192.168.77.1\"";
 const BOOLEAN: &str = "true or false";
+const RULE: &str = "a number from 0, which is no rule, to 100000";
 const PORT: &str = "a port from 1 to 65535";
 const RESERVATIONS: &str = "a table such as { \"52:54:00:12:34:56\" = \"192.168.77.20\" }, each address once";
+
+fn rule(value: &toml::Value) -> Option<Option<NonZeroU32>> {
+    // Far more versions, or days, than anybody keeps.
+    number(value, 0..=100_000).map(NonZeroU32::new)
+}
 
 fn absolute_path(value: &toml::Value) -> Option<PathBuf> {
     value.as_str().map(PathBuf::from).filter(|path| path.is_absolute())

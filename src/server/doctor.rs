@@ -19,15 +19,12 @@ use crate::{
         interface::{self, InterfaceError, ServedInterface},
     },
     db,
-    imaging::store::RESERVE_BYTES,
+    imaging::store::{RESERVE_BYTES, SHORT_OF_ROOM_BYTES},
     serve::{data_dir, local_socket},
 };
 
 /// 2026-01-01: no server that runs this program can live before it.
 const EARLIEST: Timestamp = Timestamp(1_767_225_600_000);
-
-/// Free room below which a capture of an ordinary PC may not fit.
-const ROOM_BYTES: u64 = 50_000_000_000;
 
 /// What is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -206,7 +203,7 @@ fn store(words: Words, path: &Path) -> Finding {
         Ok((free, false)) if free <= RESERVE_BYTES => {
             Finding::fail(Check::Store, of_room("doctor-store-full", free))
         }
-        Ok((free, false)) if free < ROOM_BYTES => {
+        Ok((free, false)) if free < SHORT_OF_ROOM_BYTES => {
             Finding::warn(Check::Store, of_room("doctor-store-low", free))
         }
         Ok((free, false)) => Finding::ok(Check::Store, of_room("doctor-store-ok", free)),

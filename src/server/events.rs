@@ -63,7 +63,7 @@ pub enum Event {
         name: String,
         version: VersionNumber,
     },
-    /// An administrator took it off the list.
+    /// An administrator took it off the list, or its time was over.
     VersionRemoved {
         name: String,
         version: VersionNumber,
@@ -85,6 +85,10 @@ pub enum Event {
         rewritten_packs: u64,
         /// More could go, if there were room to copy what is needed of it.
         out_of_room: bool,
+    },
+    /// The store's disk has less room than an ordinary capture may take.
+    StoreShortOfRoom {
+        free_bytes: u64,
     },
     /// The administrator's name and password were set with a setup code.
     AccountSetUp {

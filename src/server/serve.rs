@@ -46,12 +46,13 @@ use crate::{
     },
     clock::Timestamp,
     config::{
-        Config,
+        Config, StoreConfig,
         interface::{self, InterfaceError, ServedInterface},
     },
     db::{self, OpenDbError},
     doctor,
     events::Events,
+    imaging::upkeep::{background::Rules, retention::Retention},
     imaging::{
         keys::{self, LoadKeyError},
         store::{Store, StoreOptions, backend::Backend, error::StoreError},
@@ -89,7 +90,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ServeErr
     tasks.spawn("DHCP", async { dhcp.await.map_err(|error| ServeError::Dhcp(Box::new(error))) });
     let services = app.services.clone();
     tasks.spawn("sessions", until(stop.clone(), async move { services.keep_sessions().await }));
-    let background = app.services.background();
+    let &StoreConfig { keep_versions, keep_days, recompress, .. } = &config.store;
+    let rules = Rules { retention: Retention { keep_versions, keep_days }, recompress };
+    let background = app.services.background(rules);
     tasks.spawn("store", until(stop.clone(), async move { background.keep().await }));
     tasks.spawn("certificate", until(stop.clone(), keep_certificate(tls.clone())));
     let administration = api::router::router(app.clone());

@@ -9,7 +9,10 @@ use crate::{
     imaging::{
         session::{capture::Captures, deploy::Deploys, requests::Sessions},
         store::Store,
-        upkeep::{background::Background, jobs::StoreJobs},
+        upkeep::{
+            background::{Background, Rules},
+            jobs::StoreJobs,
+        },
     },
 };
 
@@ -46,7 +49,7 @@ impl Services {
     }
 
     /// What the store has done to it without being asked.
-    pub fn background(&self) -> Background {
-        Background::new(self.store.clone(), self.pool.clone(), self.events.clone())
+    pub fn background(&self, rules: Rules) -> Background {
+        Background::new(self.store.clone(), self.pool.clone(), self.events.clone(), rules)
     }
 }

@@ -90,7 +90,7 @@ async fn collect(store: &Store, listed: &[ManifestRoot]) -> Result<Collected, St
     for &root in listed {
         collection.mark(root).await?;
     }
-    collection.sweep(Sweep { dry_run: false, pace: Pace::UNLIMITED }, &|_| ()).await
+    collection.sweep(Sweep { dry_run: false, recompress: false, pace: Pace::UNLIMITED }, &|_| ()).await
 }
 
 async fn assert_holds(store: &Store, numbers: impl IntoIterator<Item = u32> + Clone) {

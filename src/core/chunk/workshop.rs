@@ -16,6 +16,10 @@ const CAPTURE_LEVEL: i32 = 1;
 /// much (measured on programs and libraries, ADR 0003).
 const CAPTURE_TUNING: [CParameter; 2] = [CParameter::MinMatch(5), CParameter::HashLog(14)];
 
+/// The zstd level of a server that has time: the first at which every way to cut a chunk into matches is weighed
+/// (measured, ADR 0003).
+const DENSE_LEVEL: i32 = 15;
+
 thread_local! {
     static WORKSHOP: RefCell<Workshop> = RefCell::default();
 }
@@ -24,6 +28,7 @@ thread_local! {
 #[derive(Default)]
 struct Workshop {
     compressor: Option<Compressor<'static>>,
+    dense_compressor: Option<Compressor<'static>>,
     decompressor: Option<Decompressor<'static>>,
     /// Frames while they are made, plain bytes while they are proved. As long as the largest of them so far.
     buffer: Vec<u8>,
@@ -36,11 +41,31 @@ pub(super) fn compress(plain: &[u8], frame_bytes_max: usize) -> Option<Vec<u8>> 
             Some(ready) => ready,
             none => none.insert(tuned().ok()?),
         };
-        // zstd leaves its fastest path where it has to watch for the end of the room.
-        let room = grown(buffer, zstd::zstd_safe::compress_bound(plain.len()));
-        let length = compressor.compress_to_buffer(plain, room).ok()?;
-        (length <= frame_bytes_max).then(|| buffer[..length].to_vec())
+        compress_with(compressor, buffer, plain, frame_bytes_max)
     })
+}
+
+/// As [`compress`], as small as is worth the time; `None` also where it would be no smaller than `frame_bytes_max`.
+pub(super) fn compress_dense(plain: &[u8], frame_bytes_max: usize) -> Option<Vec<u8>> {
+    WORKSHOP.with_borrow_mut(|Workshop { dense_compressor, buffer, .. }| {
+        let compressor = match dense_compressor {
+            Some(ready) => ready,
+            none => none.insert(Compressor::new(DENSE_LEVEL).ok()?),
+        };
+        compress_with(compressor, buffer, plain, frame_bytes_max)
+    })
+}
+
+fn compress_with(
+    compressor: &mut Compressor<'_>,
+    buffer: &mut Vec<u8>,
+    plain: &[u8],
+    frame_bytes_max: usize,
+) -> Option<Vec<u8>> {
+    // zstd leaves its fastest path where it has to watch for the end of the room.
+    let room = grown(buffer, zstd::zstd_safe::compress_bound(plain.len()));
+    let length = compressor.compress_to_buffer(plain, room).ok()?;
+    (length <= frame_bytes_max).then(|| buffer[..length].to_vec())
 }
 
 fn tuned() -> io::Result<Compressor<'static>> {

@@ -159,6 +159,9 @@ pub struct CollectRequest {
     /// Count what would go, and change nothing.
     #[serde(default)]
     pub dry_run: bool,
+    /// Compress again what stays and was compressed in a hurry.
+    #[serde(default)]
+    pub recompress: bool,
 }
 
 async fn show(State(app): State<App>, _: Administrator) -> Result<Json<StoreView>, ApiError> {
@@ -182,9 +185,9 @@ async fn job(State(app): State<App>, _: Administrator) -> Result<Json<JobView>, 
 async fn collect(
     State(app): State<App>,
     _: Administrator,
-    Body(CollectRequest { dry_run }): Body<CollectRequest>,
+    Body(CollectRequest { dry_run, recompress }): Body<CollectRequest>,
 ) -> Result<(StatusCode, Json<JobView>), ApiError> {
-    start(&app, JobKind::Collect { dry_run })
+    start(&app, JobKind::Collect { dry_run, recompress })
 }
 
 async fn verify(State(app): State<App>, _: Administrator) -> Result<(StatusCode, Json<JobView>), ApiError> {
@@ -269,7 +272,7 @@ impl From<BrokenVersion> for BrokenVersionView {
 impl From<Job> for JobView {
     fn from(job: Job) -> Self {
         let (kind, dry_run) = match job.kind {
-            JobKind::Collect { dry_run } => (JobKindView::Gc, dry_run),
+            JobKind::Collect { dry_run, .. } => (JobKindView::Gc, dry_run),
             JobKind::Verify => (JobKindView::Verify, false),
         };
         let (ended, outcome) = job.ended.unzip();

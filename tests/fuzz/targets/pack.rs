@@ -11,7 +11,7 @@ pub(super) const TARGET: Target = Target {
     whose: "the store's disk, damaged",
     check,
     seeds: || [&[0][..], &[5, 0, 90], &[1; 9]].map(seed).into(),
-    words: &[b"MIMEOPAK\x01\0\0\0", b"MCHK\0\0\0\0", b"\x01\0\0\0"],
+    words: &[b"MIMEOPAK\x02\0\0\0", b"MCHK\0\0\0\0", b"\x01\0\0\0"],
     input_bytes_max: 4096,
     memory_bytes_max: 1 << 20,
 };
@@ -58,5 +58,5 @@ fn seed(frames: &[u32]) -> Vec<u8> {
         records.resize(records.len() + 32 + frame as usize, 7);
     }
     let count = (frames.len() as u32).to_le_bytes();
-    [&records, &footer, b"MIMEOPAK".as_slice(), &[1, 0, 0, 0], &count, &[0; HASH_BYTES]].concat()
+    [&records, &footer, b"MIMEOPAK".as_slice(), &[2, 0, 0, 0], &count, &[0; HASH_BYTES]].concat()
 }

@@ -22,7 +22,7 @@
 use std::collections::HashSet;
 
 use mimeo_core::{
-    chunk::ChunkId,
+    chunk::{self, ChunkId, SealedChunk},
     manifest::{Manifest, ManifestRoot},
 };
 use tokio::sync::OwnedMutexGuard;
@@ -37,7 +37,7 @@ use super::{
     load,
     pace::Pace,
     pack::{ENTRY_BYTES, Pack, PackBuilder, PackEntry, PackName, TRAILER_BYTES},
-    span::{self, Span},
+    span::{self, Found, Span},
 };
 
 /// A pack is rewritten when at least a fifth of it is waste: then four bytes at most are moved for each that is
@@ -67,6 +67,8 @@ pub struct Collection {
 pub struct Sweep {
     /// Count what would go, and change nothing.
     pub dry_run: bool,
+    /// Rewrite also the packs in which anything may shrink, and compress it again on the way.
+    pub recompress: bool,
     pub pace: Pace,
 }
 
@@ -100,6 +102,7 @@ pub struct Collected {
 /// A sweep under way.
 struct Sweeping<'a> {
     collection: Collection,
+    recompress: bool,
     pace: Pace,
     progress: &'a (dyn Fn(SweepProgress) + Send + Sync),
     done: SweepProgress,
@@ -130,6 +133,12 @@ impl Source {
         let trailer_bytes = if self.live.is_empty() { 0 } else { TRAILER_BYTES as u64 };
         trailer_bytes + self.live.iter().map(record_bytes).sum::<u64>()
     }
+}
+
+/// A chunk of a span, compressed with time.
+fn densified((located, found): Found) -> Found {
+    let dense = |sealed: SealedChunk| chunk::densify(&sealed).map_err(|error| error.to_string());
+    (located, found.and_then(dense))
 }
 
 fn is_wasteful(bytes: u64, live_bytes: u64) -> bool {
@@ -202,15 +211,16 @@ impl Collection {
         sweep: Sweep,
         progress: &(dyn Fn(SweepProgress) + Send + Sync),
     ) -> Result<Collected, StoreError> {
-        let plan = self.plan();
+        let plan = self.plan(sweep.recompress);
         if sweep.dry_run {
             return self.estimate(&plan).await;
         }
         let total_bytes = plan.dead.iter().chain(&plan.wasteful).map(|pack| pack.bytes).sum();
         let done = SweepProgress { done_bytes: 0, total_bytes };
         let collected = Collected { lost_chunks: self.lost_chunks, ..Collected::default() };
-        let pace = sweep.pace;
-        let mut sweeping = Sweeping { collection: self, pace, progress, done, removed_bytes: 0, collected };
+        let Sweep { recompress, pace, .. } = sweep;
+        let mut sweeping =
+            Sweeping { collection: self, recompress, pace, progress, done, removed_bytes: 0, collected };
         sweeping.remove_manifests().await?;
         sweeping.remove_unreadable().await?;
         let again = sweeping.remove_dead(plan.dead).await?;
@@ -221,7 +231,7 @@ impl Collection {
         Ok(collected)
     }
 
-    fn plan(&self) -> Plan {
+    fn plan(&self, recompress: bool) -> Plan {
         let mut plan = Plan::default();
         let (uses, pinned) = {
             let index = self.store.index();
@@ -233,7 +243,7 @@ impl Collection {
             }
             if pack.live_chunks == 0 {
                 plan.dead.push(pack);
-            } else if is_wasteful(pack.bytes, pack.live_bytes) {
+            } else if is_wasteful(pack.bytes, pack.live_bytes) || (recompress && pack.loose_chunks > 0) {
                 plan.wasteful.push(pack);
             }
         }
@@ -348,7 +358,9 @@ impl Sweeping<'_> {
     /// Whether a pack that was retired is not worth a copy, or has to stay for what is lost in it.
     fn stays(&self, source: &Source) -> bool {
         let Collection { store, floor, .. } = &self.collection;
-        !is_wasteful(source.bytes, source.live_bytes()) || store.index().pins(source.name, *floor)
+        let may_shrink = self.recompress && source.live.iter().any(Located::is_loose);
+        let is_worth_it = may_shrink || is_wasteful(source.bytes, source.live_bytes());
+        !is_worth_it || store.index().pins(source.name, *floor)
     }
 
     /// Rewrites packs into one, and says whether there was room.
@@ -413,7 +425,11 @@ impl Sweeping<'_> {
         let limit_bytes = usize::try_from(limit_bytes).unwrap_or(usize::MAX);
         for span in spans {
             let bytes = span.record_bytes();
-            for (located, opened) in store.open_span(span).await? {
+            let mut opened = store.open_span(span).await?;
+            if self.recompress {
+                opened = store.on_hasher(move || opened.into_iter().map(densified).collect()).await?;
+            }
+            for (located, opened) in opened {
                 match opened {
                     Ok(sealed) => {
                         builder.push(&sealed, limit_bytes);

@@ -10,7 +10,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use mimeo_core::{chunk::ChunkId, messages::records::HEADER_BYTES};
+use mimeo_core::{
+    chunk::{ChunkId, Codec},
+    messages::records::HEADER_BYTES,
+};
 
 use super::{
     error::{Damage, StoreError},
@@ -27,6 +30,7 @@ pub(super) struct Place {
     pub(super) offset: u32,
     pub(super) plain_bytes: u32,
     pub(super) frame_bytes: u32,
+    pub(super) codec: Codec,
     /// The tick at which somebody was last told that the chunk is here (`hold.rs`).
     promised: u32,
     /// Whether this server has read the chunk back from the backend and hashed it since it started.
@@ -49,10 +53,15 @@ pub(super) struct Located {
 }
 
 impl Located {
+    /// Whether compressing the chunk again may make it smaller.
+    pub(super) fn is_loose(&self) -> bool {
+        self.place.codec == Codec::Zstd
+    }
+
     /// As the pack's footer says it.
     pub(super) fn entry(&self) -> PackEntry {
-        let Place { offset, plain_bytes, frame_bytes, .. } = self.place;
-        PackEntry { id: self.id, offset, plain_bytes, frame_bytes }
+        let Place { offset, plain_bytes, frame_bytes, codec, .. } = self.place;
+        PackEntry { id: self.id, offset, plain_bytes, frame_bytes, codec }
     }
 }
 
@@ -136,9 +145,9 @@ impl Index {
             }
         };
         self.unreadable.retain(|unreadable| unreadable.pack != name);
-        for &PackEntry { id, offset, plain_bytes, frame_bytes } in entries {
+        for &PackEntry { id, offset, plain_bytes, frame_bytes, codec } in entries {
             let promised = self.tick;
-            self.add_place(id, Place { pack, offset, plain_bytes, frame_bytes, promised, proved });
+            self.add_place(id, Place { pack, offset, plain_bytes, frame_bytes, codec, promised, proved });
         }
     }
 
@@ -315,8 +324,8 @@ impl Index {
 
 /// Where an entry of a pack's footer says that a chunk lies.
 fn place_of(pack: u32, entry: &PackEntry) -> Place {
-    let &PackEntry { offset, plain_bytes, frame_bytes, .. } = entry;
-    Place { pack, offset, plain_bytes, frame_bytes, promised: 0, proved: false }
+    let &PackEntry { offset, plain_bytes, frame_bytes, codec, .. } = entry;
+    Place { pack, offset, plain_bytes, frame_bytes, codec, promised: 0, proved: false }
 }
 
 fn is_same_place(one: &Place, other: &Place) -> bool {
@@ -325,7 +334,7 @@ fn is_same_place(one: &Place, other: &Place) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use mimeo_core::chunk::ChunkId;
+    use mimeo_core::chunk::{ChunkId, Codec};
 
     use super::Index;
     use crate::imaging::store::{
@@ -338,7 +347,7 @@ mod tests {
     const OTHER: PackName = PackName([0xb; 32]);
 
     fn entry(id: ChunkId) -> PackEntry {
-        PackEntry { id, offset: 0, plain_bytes: 10, frame_bytes: 10 }
+        PackEntry { id, offset: 0, plain_bytes: 10, frame_bytes: 10, codec: Codec::Raw }
     }
 
     fn with_packs(names: &[PackName]) -> Index {

@@ -63,6 +63,9 @@ pub const INTAKE_BYTES: usize = 16 * PACK_BYTES as usize;
 /// can no longer say what is wrong.
 pub const RESERVE_BYTES: u64 = 512 * MIB;
 
+/// Free room below which a capture of an ordinary PC may not fit.
+pub const SHORT_OF_ROOM_BYTES: u64 = 50_000_000_000;
+
 /// What may differ from one store to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreOptions {
@@ -187,6 +190,16 @@ impl Store {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Room on the backend; `None` where it has no such limit.
+    pub async fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
+        self.shared.backend.free_bytes().await
+    }
+
+    /// Whether anything in it may take less room once it is compressed again.
+    pub fn may_shrink(&self) -> bool {
+        self.index().pack_uses(0).iter().any(|pack| pack.loose_chunks > 0)
     }
 
     /// Counts what the store holds.

@@ -5,7 +5,8 @@
 //! footer    44 bytes for each record, in the same order:
 //!             32  chunk id
 //!              4  offset of the record in the pack, little endian (as all numbers here)
-//!              4  length of the plain bytes
+//!              3  length of the plain bytes
+//!              1  codec, as in the record
 //!              4  length of the frame
 //! trailer   48 bytes:
 //!              8  "MIMEOPAK"
@@ -22,7 +23,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use mimeo_core::{
-    chunk::{ChunkId, ChunkSize, SealedChunk},
+    chunk::{ChunkId, ChunkSize, Codec, SealedChunk},
     messages::records::{self, HEADER_BYTES},
 };
 
@@ -31,7 +32,7 @@ pub(super) const FOLDER: &str = "packs";
 const SUFFIX: &str = ".pack";
 
 const MAGIC: [u8; 8] = *b"MIMEOPAK";
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 pub(super) const ENTRY_BYTES: usize = 44;
 /// Length of the fixed end of a pack.
 pub const TRAILER_BYTES: usize = 48;
@@ -80,6 +81,7 @@ pub struct PackEntry {
     pub offset: u32,
     pub plain_bytes: u32,
     pub frame_bytes: u32,
+    pub codec: Codec,
 }
 
 impl PackEntry {
@@ -130,7 +132,8 @@ impl PackBuilder {
         let [offset, frame_bytes] = [self.records.len(), chunk.frame.len()].map(|length| {
             u32::try_from(length).unwrap_or_else(|_| panic!("a pack of {length} bytes was filled"))
         });
-        self.entries.push(PackEntry { id: chunk.id, offset, plain_bytes: chunk.plain_bytes, frame_bytes });
+        let &SealedChunk { id, plain_bytes, codec, .. } = chunk;
+        self.entries.push(PackEntry { id, offset, plain_bytes, frame_bytes, codec });
         records::append(chunk, &mut self.records);
     }
 
@@ -142,7 +145,9 @@ impl PackBuilder {
         bytes.reserve_exact(entries.len() * ENTRY_BYTES + TRAILER_BYTES);
         for entry in &entries {
             bytes.extend_from_slice(&entry.id.0);
-            for number in [entry.offset, entry.plain_bytes, entry.frame_bytes] {
+            // No chunk is longer than a megabyte, which leaves the highest byte free.
+            let plain_and_codec = entry.plain_bytes | u32::from(entry.codec as u8) << 24;
+            for number in [entry.offset, plain_and_codec, entry.frame_bytes] {
                 bytes.extend_from_slice(&number.to_le_bytes());
             }
         }
@@ -198,7 +203,7 @@ pub fn parse_index(name: PackName, index: &[u8], pack_bytes: u64) -> Result<Vec<
     let mut entries = Vec::with_capacity(footer.len() / ENTRY_BYTES);
     let mut end = 0;
     for bytes in footer.as_chunks::<ENTRY_BYTES>().0 {
-        let entry = parse_entry(bytes);
+        let entry = parse_entry(bytes)?;
         if u64::from(entry.offset) != end {
             return Err(PackError::RecordsApart { chunk: entry.id, expected: end, actual: entry.offset });
         }
@@ -218,16 +223,18 @@ pub fn parse_index(name: PackName, index: &[u8], pack_bytes: u64) -> Result<Vec<
     Ok(entries)
 }
 
-fn parse_entry(bytes: &[u8; ENTRY_BYTES]) -> PackEntry {
-    let [o0, o1, o2, o3, p0, p1, p2, p3, f0, f1, f2, f3] = *bytes.last_chunk().unwrap_or(&[0; 12]);
+fn parse_entry(bytes: &[u8; ENTRY_BYTES]) -> Result<PackEntry, PackError> {
+    let [o0, o1, o2, o3, p0, p1, p2, codec, f0, f1, f2, f3] = *bytes.last_chunk().unwrap_or(&[0; 12]);
     let mut id = [0; 32];
     id.copy_from_slice(&bytes[..32]);
-    PackEntry {
-        id: ChunkId(id),
+    let chunk = ChunkId(id);
+    Ok(PackEntry {
+        id: chunk,
         offset: u32::from_le_bytes([o0, o1, o2, o3]),
-        plain_bytes: u32::from_le_bytes([p0, p1, p2, p3]),
+        plain_bytes: u32::from_le_bytes([p0, p1, p2, 0]),
         frame_bytes: u32::from_le_bytes([f0, f1, f2, f3]),
-    }
+        codec: Codec::try_from(codec).map_err(|_| PackError::UnknownCodec { chunk, found: codec })?,
+    })
 }
 
 /// The ids of the records that can still be recognised at the start of a pack whose footer is lost: enough to
@@ -262,6 +269,8 @@ pub enum PackError {
     RecordsApart { chunk: ChunkId, expected: u64, actual: u32 },
     #[error("chunk {chunk} claims a length of {bytes} bytes, the largest has 1048576")]
     TooLong { chunk: ChunkId, bytes: u32 },
+    #[error("chunk {chunk} has codec {found}, which is unknown")]
+    UnknownCodec { chunk: ChunkId, found: u8 },
     #[error("the records end at byte {actual}, the footer begins at {expected}")]
     RecordsDoNotFill { expected: u64, actual: u64 },
     /// The disk gave the end of the pack no more.

@@ -112,11 +112,14 @@ fn cut(span: &Span, start: u64, bytes: &Bytes) -> Vec<Found> {
             Err(error) => return Err(error.to_string()),
         };
         let RecordHeader { id, codec, plain_bytes, frame_bytes } = header;
-        let Place { plain_bytes: plain_expected, frame_bytes: frame_expected, .. } = located.place;
-        if (id, plain_bytes, frame_bytes) != (located.id, plain_expected, frame_expected) {
+        let Place { plain_bytes: plain_expected, frame_bytes: frame_expected, codec: codec_expected, .. } =
+            located.place;
+        if (id, plain_bytes, frame_bytes, codec)
+            != (located.id, plain_expected, frame_expected, codec_expected)
+        {
             return Err(format!(
-                "its record is of chunk {id} with {frame_bytes} bytes for {plain_bytes}, the index says \
-                 {frame_expected} for {plain_expected}"
+                "its record is of chunk {id} with {frame_bytes} bytes ({codec:?}) for {plain_bytes}, the index says \
+                 {frame_expected} ({codec_expected:?}) for {plain_expected}"
             ));
         }
         Ok(SealedChunk { id, codec, plain_bytes, frame: frame.to_vec() })

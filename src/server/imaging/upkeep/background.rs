@@ -1,8 +1,13 @@
 //! What is done to the store without anybody asking: slowly, so that captures and deploys do not feel it.
 //!
-//! *Collection*: ten minutes after a version was removed, and once a day for what captures that failed have left.
+//! *Collection*: ten minutes after a version was removed or the disk got short of room, and once a day for what captures that failed have left.
 //! Not in the first hour of a server, though: captures that ran when it stopped come back in that time, and what they
 //! were told is there is not to be brought again.
+//!
+//! *Retention*: before the collection of the day, versions go that the configuration says may go.
+//!
+//! *Recompression*: while no session moves, what captures compressed in a hurry is compressed again, with time. The next
+//! session ends it at once; what was done until then stays done.
 //!
 //! *Scrub*: everything is read back once in four weeks. Packs are taken in the order of their names; the name of the
 //! last one is kept, at most once a minute, and a server that starts goes on from there.
@@ -14,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::SqlitePool;
 use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -23,11 +28,12 @@ use super::{
     census::CensusError,
     collect::collect,
     jobs::{tell_collected, tell_damage},
+    retention::Retention,
 };
 use crate::{
     clock::Timestamp,
     events::{Event, Events},
-    imaging::store::{Store, collect::Sweep, pace::Pace, pack::PackName},
+    imaging::store::{SHORT_OF_ROOM_BYTES, Store, collect::Sweep, pace::Pace, pack::PackName},
 };
 
 /// Removals come in rows: the first of them is not to begin a collection for itself.
@@ -40,6 +46,15 @@ const COLLECT_PACE: Pace = mib_per_second(32);
 
 /// A tenth of what a rotating disk gives, and two hundredths of a processor: a terabyte takes 18 hours.
 const SCRUB_PACE: Pace = mib_per_second(16);
+
+/// A collection that also compresses, which is slower than this by itself: the pace is for what need not be compressed.
+const RECOMPRESS_PACE: Pace = mib_per_second(16);
+
+/// No session has moved for so long: the lesson is over, and not only between two classrooms.
+const IDLE_AFTER: Duration = Duration::from_secs(30 * 60);
+
+/// How often the room on the store's disk is looked at.
+const MEASURE_EVERY: Duration = Duration::from_secs(600);
 
 /// Disks lose sectors that nobody reads for months; a month is what storage arrays allow themselves by default.
 const SCRUB_EVERY: Duration = Duration::from_secs(28 * 24 * 3600);
@@ -75,18 +90,32 @@ pub struct Background {
     store: Store,
     pool: SqlitePool,
     events: Events,
+    rules: Rules,
+}
+
+/// What the configuration says of the work on a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    pub retention: Retention,
+    /// Whether idle time is used to compress again.
+    pub recompress: bool,
 }
 
 impl Background {
-    pub fn new(store: Store, pool: SqlitePool, events: Events) -> Self {
-        Self { store, pool, events }
+    pub fn new(store: Store, pool: SqlitePool, events: Events, rules: Rules) -> Self {
+        Self { store, pool, events, rules }
     }
 
-    /// Collects and scrubs until it is dropped.
+    /// Collects, compresses, scrubs and measures until it is dropped.
     ///
     /// CANCEL-SAFETY: may be dropped at any point.
     pub async fn keep(&self) {
-        tokio::join!(self.keep_collected(), self.keep_scrubbed());
+        tokio::join!(
+            self.keep_collected(),
+            self.keep_recompressed(),
+            self.keep_scrubbed(),
+            self.keep_measured()
+        );
     }
 
     async fn keep_collected(&self) {
@@ -97,7 +126,7 @@ impl Background {
             tokio::select! {
                 () = sleep_until(due) => {
                     let this = self.clone();
-                    apart(async move { this.collect().await }).await;
+                    apart(async move { this.expire_and_collect().await }).await;
                     due = Instant::now() + COLLECT_EVERY;
                 }
                 () = removal(&mut heard) => due = due_after_removal(started, due, Instant::now()),
@@ -105,11 +134,59 @@ impl Background {
         }
     }
 
-    async fn collect(&self) {
-        let sweep = Sweep { dry_run: false, pace: COLLECT_PACE };
+    async fn expire_and_collect(&self) {
+        // What cannot be removed today can be tomorrow; the collection needs none of it.
+        if let Err(error) = self.rules.retention.apply(&self.pool, &self.events, Timestamp::now()).await {
+            tracing::error!(error = %causes(&error), "versions whose time is over could not be removed");
+        }
+        self.collect(Sweep { dry_run: false, recompress: false, pace: COLLECT_PACE }).await;
+    }
+
+    async fn collect(&self, sweep: Sweep) {
         match collect(&self.store, &self.pool, sweep, &|_progress| {}).await {
             Ok(collected) => tell_collected(&self.events, &collected),
             Err(error) => tracing::error!(error = %causes(&error), "the store was not collected"),
+        }
+    }
+
+    async fn keep_recompressed(&self) {
+        if !self.rules.recompress {
+            return;
+        }
+        let mut heard = self.events.listen();
+        // It collects, too.
+        sleep(AFTER_START).await;
+        loop {
+            idle(&mut heard, IDLE_AFTER).await;
+            if !self.store.may_shrink() {
+                continue;
+            }
+            let this = self.clone();
+            let sweep = Sweep { dry_run: false, recompress: true, pace: RECOMPRESS_PACE };
+            tokio::select! {
+                _ = apart(async move { this.collect(sweep).await }) => {}
+                () = session(&mut heard) => tracing::info!("compressing the store again makes room for a session"),
+            }
+        }
+    }
+
+    /// Tells once when the room on the store's disk gets short, and again only after there was enough meanwhile.
+    async fn keep_measured(&self) {
+        let mut was_short = false;
+        loop {
+            match self.store.free_bytes().await {
+                Ok(Some(free_bytes)) => {
+                    let is_short = free_bytes < SHORT_OF_ROOM_BYTES;
+                    if is_short && !was_short {
+                        tracing::warn!(free_bytes, "the store's disk gets short of room");
+                        self.events.emit(Event::StoreShortOfRoom { free_bytes });
+                    }
+                    was_short = is_short;
+                }
+                Ok(None) => return,
+                Err(error) => tracing::warn!(error = %causes(&error), "the room of the store is not known"),
+            }
+            sleep(MEASURE_EVERY).await;
         }
     }
 
@@ -158,11 +235,31 @@ async fn apart<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static
     task.await.inspect_err(|error| tracing::error!(%error, "work on the store broke off")).ok()
 }
 
-/// Waits until a version was removed, or may have been.
+/// Waits until no session has moved for so long.
+async fn idle(heard: &mut Receiver<Event>, quiet: Duration) {
+    while timeout(quiet, session(heard)).await.is_ok() {}
+}
+
+/// Waits until a session moves, or may have.
+async fn session(heard: &mut Receiver<Event>) {
+    loop {
+        match heard.recv().await {
+            Ok(Event::SessionStarted { .. } | Event::SessionProgressed { .. })
+            | Err(RecvError::Lagged(_)) => return,
+            Ok(_) => {}
+            // The server stops.
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+/// Waits until a version was removed, or the disk got short of room, or may have.
 async fn removal(heard: &mut Receiver<Event>) {
     loop {
         match heard.recv().await {
-            Ok(Event::VersionRemoved { .. }) | Err(RecvError::Lagged(_)) => return,
+            Ok(Event::VersionRemoved { .. } | Event::StoreShortOfRoom { .. }) | Err(RecvError::Lagged(_)) => {
+                return;
+            }
             Ok(_) => {}
             // The server stops.
             Err(RecvError::Closed) => std::future::pending().await,

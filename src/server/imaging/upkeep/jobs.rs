@@ -33,6 +33,8 @@ pub enum JobKind {
     Collect {
         /// Count what would go, and change nothing.
         dry_run: bool,
+        /// Compress what stays with time.
+        recompress: bool,
     },
     Verify,
 }
@@ -161,8 +163,8 @@ impl Shared {
     async fn run(&self, kind: JobKind, progress: &Progress) -> Outcome {
         let Self { store, pool, events, .. } = self;
         match kind {
-            JobKind::Collect { dry_run } => {
-                let sweep = Sweep { dry_run, pace: Pace::UNLIMITED };
+            JobKind::Collect { dry_run, recompress } => {
+                let sweep = Sweep { dry_run, recompress, pace: Pace::UNLIMITED };
                 let note = |seen: crate::imaging::store::collect::SweepProgress| {
                     progress.note(seen.done_bytes, seen.total_bytes);
                 };

@@ -8,3 +8,4 @@ pub mod background;
 pub mod census;
 pub mod collect;
 pub mod jobs;
+pub mod retention;

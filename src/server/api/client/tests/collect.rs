@@ -17,7 +17,7 @@ use crate::imaging::{
 
 impl House {
     async fn collect(&self) -> Collected {
-        let sweep = Sweep { dry_run: false, pace: Pace::UNLIMITED };
+        let sweep = Sweep { dry_run: false, recompress: false, pace: Pace::UNLIMITED };
         let collected = collect(&self.services.store, &self.services.pool, sweep, &|_progress| {}).await;
         collected.expect("collected")
     }

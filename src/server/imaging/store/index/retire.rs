@@ -2,7 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use mimeo_core::{chunk::ChunkId, messages::records::HEADER_BYTES};
+use mimeo_core::{
+    chunk::{ChunkId, Codec},
+    messages::records::HEADER_BYTES,
+};
 
 use super::{Index, Located, Place, is_same_place, place_of};
 use crate::imaging::store::pack::{ENTRY_BYTES, PackEntry, PackName, TRAILER_BYTES};
@@ -16,6 +19,8 @@ pub(in crate::imaging::store) struct PackUse {
     /// Of that, what a pack with nothing else in it would take; 0 where nothing in it is needed.
     pub(in crate::imaging::store) live_bytes: u64,
     pub(in crate::imaging::store) live_chunks: u64,
+    /// Of those, the ones that may take less room once they are compressed again.
+    pub(in crate::imaging::store) loose_chunks: u64,
 }
 
 /// What became of the chunks of a pack.
@@ -96,7 +101,7 @@ impl Index {
         let mut uses: HashMap<u32, PackUse> = HashMap::with_capacity(self.numbers.len());
         for (&name, &number) in &self.numbers {
             let bytes = self.packs.get(number as usize).copied().flatten().map_or(0, |pack| pack.bytes);
-            uses.insert(number, PackUse { name, bytes, live_bytes: 0, live_chunks: 0 });
+            uses.insert(number, PackUse { name, bytes, live_bytes: 0, live_chunks: 0, loose_chunks: 0 });
         }
         for place in self.places.values().filter(|place| place.promised >= floor) {
             if let Some(pack) = uses.get_mut(&place.pack) {
@@ -105,6 +110,7 @@ impl Index {
                 }
                 pack.live_bytes += (HEADER_BYTES + ENTRY_BYTES) as u64 + u64::from(place.frame_bytes);
                 pack.live_chunks += 1;
+                pack.loose_chunks += u64::from(place.codec == Codec::Zstd);
             }
         }
         let mut uses: Vec<_> = uses.into_values().collect();

@@ -106,7 +106,11 @@ fn entries_must_fill_the_pack_without_a_gap() {
     assert_eq!(check(101, &[(a, 0, 9, 5), (b, u32::MAX, 0, 0)]), apart(b, 53, u32::MAX));
     assert_eq!(check(100, &[(a, 0, 9, 5)]), Err(PackError::RecordsDoNotFill { expected: 100, actual: 53 }));
     assert_eq!(check(52, &[(a, 0, 9, 5)]), Err(PackError::RecordsDoNotFill { expected: 52, actual: 53 }));
-    assert_eq!(check(100, &[(a, 0, u32::MAX, 5)]), Err(PackError::TooLong { chunk: a, bytes: u32::MAX }));
+    assert_eq!(check(100, &[(a, 0, 9, u32::MAX)]), Err(PackError::TooLong { chunk: a, bytes: u32::MAX }));
+    assert_eq!(check(100, &[(a, 0, 0xFF_FFFF, 5)]), Err(PackError::TooLong { chunk: a, bytes: 0xFF_FFFF }));
+    // The highest byte of the plain length is the codec.
+    assert_eq!(check(53, &[(a, 0, 0x0200_0009, 5)]), Ok(1));
+    assert_eq!(check(53, &[(a, 0, 0x0300_0009, 5)]), Err(PackError::UnknownCodec { chunk: a, found: 3 }));
     assert_eq!(check(0, &[]), Err(PackError::BadCount { count: 0 }));
 }
 

@@ -1,18 +1,22 @@
 use std::{num::NonZeroUsize, time::Duration};
 
-use mimeo_core::chunk::seal;
+use futures_util::FutureExt;
+use mimeo_core::{chunk::seal, ids::SessionId};
 use sqlx::SqlitePool;
 use tokio::time::Instant;
 
 use super::{
-    AFTER_REMOVAL, AFTER_START, Background, COLLECT_EVERY, LOOK_AGAIN, Position, SCRUB_EVERY, SETTING,
-    due_after_removal, keep, load, next_pack, until_next,
+    AFTER_REMOVAL, AFTER_START, Background, COLLECT_EVERY, IDLE_AFTER, LOOK_AGAIN, Position, Rules,
+    SCRUB_EVERY, SETTING, due_after_removal, idle, keep, load, next_pack, session, until_next,
 };
 use crate::{
     clock::Timestamp,
     db,
     events::{Event, Events},
-    imaging::store::{Store, StoreOptions, faulty::Disk, pack::PackName},
+    imaging::{
+        store::{Store, StoreOptions, faulty::Disk, pack::PackName},
+        upkeep::retention::Retention,
+    },
 };
 
 const OPTIONS: StoreOptions = StoreOptions {
@@ -21,6 +25,9 @@ const OPTIONS: StoreOptions = StoreOptions {
     hashers: NonZeroUsize::new(2).expect("two"),
     intake_bytes: 4 << 20,
 };
+
+const RULES: Rules =
+    Rules { retention: Retention { keep_versions: None, keep_days: None }, recompress: false };
 
 async fn put(store: &Store, count: u8) {
     let intake = store.intake();
@@ -84,7 +91,7 @@ async fn damage_found_from(position: &Position, store: &Store, pool: &SqlitePool
     keep(pool, position).await.expect("kept");
     let events = Events::new();
     let mut heard = events.listen();
-    let background = Background::new(store.clone(), pool.clone(), events);
+    let background = Background::new(store.clone(), pool.clone(), events, RULES);
     let scrubbing = tokio::spawn(async move { background.keep().await });
     let told = heard.recv().await.expect("damage is told");
     scrubbing.abort();
@@ -113,4 +120,21 @@ async fn a_scrub_goes_on_where_it_was_and_tells_of_damage() {
     position.after = None;
     let detail = damage_found_from(&position, &store, &pool).await;
     assert!(detail.contains(&names[0].to_string()), "{detail}");
+}
+
+#[tokio::test]
+async fn the_store_is_left_alone_while_sessions_move_and_for_what_is_no_session_it_is_not() {
+    let events = Events::new();
+    let mut heard = events.listen();
+    let moved = |number| Event::SessionStarted { session: SessionId(number) };
+    events.emit(Event::SetupCodeRenewed);
+    assert!(session(&mut heard).now_or_never().is_none(), "no session moved");
+    for number in 0..3 {
+        events.emit(moved(number));
+        events.emit(Event::SetupCodeRenewed);
+    }
+    session(&mut heard).await;
+    idle(&mut heard, Duration::ZERO).await;
+    assert!(heard.try_recv().is_err(), "idle began only after all that moved");
+    assert!(idle(&mut heard, IDLE_AFTER).now_or_never().is_none(), "and takes its time");
 }
