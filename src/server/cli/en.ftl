@@ -238,7 +238,7 @@ image-no-library = there is no library of masters in { $folder }: "mimeo image c
 image-no-version = the capture ended without a version
 image-interrupted = interrupted, nothing was made
 image-interrupted-erased = interrupted: what the target held is erased, and what is there now is nothing whole; restore again
-image-not-empty = { $folder } is neither empty nor a library: name another folder with --store
+image-not-empty = { $folder } is neither empty nor a library: name another folder
 image-in-use = another program uses { $folder } now: wait for its end, or stop it
 image-inside-library = { $target } lies in the library itself: name a target elsewhere
 image-captured = { $version }: { $read } read, { $stored } added to the store, { $seconds } s.
@@ -249,3 +249,13 @@ image-damaged = { $version } cannot be restored: { $number } chunks are damaged 
 image-info = { $version }, a disk of { $disk }, sectors of { $sector } bytes, table: { $table }, manifest { $root }
 image-raw = raw
 image-raw-found = { $found }, byte by byte
+
+## Images for other programs
+
+export-to-terminal = the image would go to the terminal: send the standard output elsewhere, or name a file
+export-to-device = { $file } is a device: "mimeo image restore" writes a version to one
+export-file-exists = there is something at { $file } already: name another file, or remove that one first
+export-busy = another export writes { $file } now: wait for its end
+export-no-partition = { $version } has no partition { $number }; it has: { $others }
+export-not-written = { $file } cannot be written at byte { $offset } of the image ({ $detail }); what was written of it is removed
+export-done = { $version } is in { $file }: an image of { $size }, of which { $content } have content, { $seconds } s.

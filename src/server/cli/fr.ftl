@@ -238,7 +238,7 @@ image-no-library = il n'y a pas de bibliothèque de masters dans { $folder } : 
 image-no-version = la capture s'est terminée sans version
 image-interrupted = interrompu, rien n'a été fait
 image-interrupted-erased = interrompu : ce que la cible contenait est effacé, et ce qui s'y trouve maintenant n'est rien d'entier ; recommencez la restauration
-image-not-empty = { $folder } n'est ni vide ni une bibliothèque : indiquez un autre dossier avec --store
+image-not-empty = { $folder } n'est ni vide ni une bibliothèque : indiquez un autre dossier
 image-in-use = un autre programme utilise { $folder } en ce moment : attendez sa fin ou arrêtez-le
 image-inside-library = { $target } est dans la bibliothèque elle-même : indiquez une cible ailleurs
 image-captured = { $version } : { $read } lus, { $stored } ajoutés au dépôt, { $seconds } s.
@@ -249,3 +249,13 @@ image-damaged = { $version } ne peut pas être restauré : { $number } morceaux
 image-info = { $version }, un disque de { $disk }, secteurs de { $sector } octets, table : { $table }, manifeste { $root }
 image-raw = brut
 image-raw-found = { $found }, octet par octet
+
+## Images for other programs
+
+export-to-terminal = l'image irait au terminal : envoyez la sortie standard ailleurs, ou indiquez un fichier
+export-to-device = { $file } est un périphérique : « mimeo image restore » y écrit une version
+export-file-exists = il y a déjà quelque chose à l'emplacement { $file } : indiquez un autre fichier ou supprimez d'abord celui-là
+export-busy = un autre export écrit { $file } en ce moment : attendez sa fin
+export-no-partition = { $version } n'a pas de partition { $number } ; elle a : { $others }
+export-not-written = impossible d'écrire { $file } à l'octet { $offset } de l'image ({ $detail }) ; ce qui en était écrit est supprimé
+export-done = { $version } est dans { $file } : une image de { $size }, dont { $content } ont un contenu, { $seconds } s.

@@ -1,6 +1,7 @@
 //! Imaging: masters, their chunks, and the sessions that capture and deploy them.
 
 pub mod keys;
+pub mod library;
 pub mod local;
 pub mod master;
 pub mod publish;
