@@ -1,5 +1,7 @@
 //! `mimeo image`: the engine on files of this machine, as a person calls it.
 
+#[path = "image/carry.rs"]
+mod carry;
 #[path = "image/export.rs"]
 mod export;
 

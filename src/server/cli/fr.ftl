@@ -38,6 +38,7 @@ column-freed-if-removed = LIBÉRÉ SI SUPPRIMÉ
 column-ratio = RAPPORT
 column-partition = PARTITION
 column-used = UTILISÉ
+column-provenance = PROVENANCE
 none-computers = Aucun ordinateur encore : démarrez-en un sur le réseau et choisissez « Enregistrer cet ordinateur ».
 none-masters = Aucun master encore : créez-en un avec « mimeo capture ORDINATEUR --name NOM ».
 none-sessions = Aucune session. Commencez-en une avec « mimeo capture » ou « mimeo deploy ».
@@ -247,6 +248,7 @@ image-verifies = Relecture
 image-verified = { $version } : { $sound } morceaux sont intacts.
 image-damaged = { $version } ne peut pas être restauré : { $number } morceaux sont endommagés ou manquent
 image-info = { $version }, un disque de { $disk }, secteurs de { $sector } octets, table : { $table }, manifeste { $root }
+image-provenance = Provient de { $library }, dont la clé a l'empreinte { $fingerprint } ; là-bas, c'est { $version }.
 image-raw = brut
 image-raw-found = { $found }, octet par octet
 
@@ -259,3 +261,18 @@ export-busy = un autre export écrit { $file } en ce moment : attendez sa fin
 export-no-partition = { $version } n'a pas de partition { $number } ; elle a : { $others }
 export-not-written = impossible d'écrire { $file } à l'octet { $offset } de l'image ({ $detail }) ; ce qui en était écrit est supprimé
 export-done = { $version } est dans { $file } : une image de { $size }, dont { $content } ont un contenu, { $seconds } s.
+
+## Versions on their way to another appliance
+
+carry-copies = Copie de { $version }
+carry-reads-back = Relecture de { $version }
+carry-copied = { $version } est dans { $folder } sous le nom { $copy } : { $stored } écrits.
+carry-taken = { $version } est reprise sous le nom { $copy } : { $stored } écrits.
+carry-already = { $version } y est déjà, sous le nom { $copy }.
+carry-signed = Signé par { $library }, empreinte { $fingerprint } : l'appliance qui reprend cela pour la première fois la demande.
+carry-untrusted = { $folder } contient des versions de { $library }, dont la clé a l'empreinte { $fingerprint }. Personne n'a dit ici qu'on lui fait confiance : comparez-la avec ce que « mimeo image copy » a montré là-bas.
+carry-trust = Tapez « { $word } » si les deux sont identiques, pour faire confiance à cette clé désormais :
+carry-nobody = Personne n'est au terminal pour le dire : une fois comparée, « --trust { $fingerprint } » le fait.
+carry-not-genuine = { $version } dans { $folder } n'est pas ce que { $library } a signé : rien n'est repris. Copiez-la de nouveau là-bas et cherchez qui a eu le disque entre-temps.
+carry-another-name = { $version } dans { $folder } a été signée sous le nom { $signed } : rien n'est repris. Copiez-la de nouveau là-bas et cherchez qui a eu le disque entre-temps.
+carry-interrupted = interrompu : aucune version n'y est à moitié, et la même commande continue avec ce qui manque encore

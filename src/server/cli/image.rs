@@ -3,6 +3,7 @@
 //! A library is a folder like a server's own: `mimeo.db` with the list of masters, `store/` with their chunks. So this
 //! works on the folder of an appliance too, while no server runs there.
 
+mod carry;
 mod export;
 mod output;
 mod session;
@@ -35,7 +36,8 @@ use super::{Output, failure::CliError};
 use crate::imaging::{
     library::{Library, LibraryError},
     local::LocalServer,
-    master::{self, Master, MasterName, MasterRef, Version},
+    master::{self, ListedVersion, Master, MasterName, MasterRef, Version},
+    provenance::{self, Fingerprint},
     store::verify::VerifyProgress,
 };
 
@@ -80,6 +82,32 @@ pub enum ImageCommand {
         /// Only this partition, by its number in the table
         #[arg(long, value_name = "NUMBER")]
         partition: Option<u32>,
+    },
+    /// Copy versions into a library elsewhere, such as on a disk that is carried to another appliance
+    Copy {
+        /// NAME for the latest version, NAME@VERSION for a certain one
+        #[arg(required = true, value_name = "MASTER")]
+        masters: Vec<MasterRef>,
+        /// The folder of the library that they are copied from
+        #[arg(long, value_name = "DIR")]
+        store: PathBuf,
+        /// The folder of the library that they are copied to, made where there is none
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+    },
+    /// Take versions of another library in, whose key a person has to trust once
+    TakeIn {
+        /// The folder of the other library
+        from: PathBuf,
+        /// NAME for the latest version, NAME@VERSION for a certain one; without it, all that the library holds
+        #[arg(value_name = "MASTER")]
+        masters: Vec<MasterRef>,
+        /// The folder of the library that takes them in, made where there is none
+        #[arg(long, value_name = "DIR")]
+        store: PathBuf,
+        /// The fingerprint of the key that signed them, once it was compared with what the other appliance shows
+        #[arg(long, value_name = "FINGERPRINT")]
+        trust: Vec<Fingerprint>,
     },
     /// Say what a version holds, partition by partition
     Info {
@@ -127,15 +155,22 @@ pub(super) async fn run(command: ImageCommand, out: Output) -> Result<(), CliErr
         ImageCommand::Info { master, store } => {
             let library = open(&store, out).await?;
             let (named, version) = find(&library, &master).await?;
-            let (_, manifest) = library.manifest(&version).await.map_err(refused)?;
-            show::info(&named, &version, &manifest, out);
+            let listed = ListedVersion { name: named.name, version };
+            let provenance = provenance::find(&library.shelf.db, &listed).await.map_err(refused)?;
+            let (_, manifest) = library.manifest(&listed.version).await.map_err(refused)?;
+            show::info(&listed, provenance.as_ref(), &manifest, out);
             Ok(())
+        }
+        ImageCommand::Copy { masters, store, to } => carry::copy(&masters, &store, &to, out).await,
+        ImageCommand::TakeIn { from, masters, store, trust } => {
+            carry::take_in(&from, &masters, &store, trust, out).await
         }
         ImageCommand::Verify { master, store } => verify(&open(&store, out).await?, &master, out).await,
         ImageCommand::Ls { store } => {
             let library = open(&store, out).await?;
             let listed = master::list_all_versions(&library.shelf.db).await.map_err(refused)?;
-            show::list(&listed, out);
+            let provenances = provenance::list(&library.shelf.db).await.map_err(refused)?;
+            show::list(&listed, &provenances, out);
             Ok(())
         }
     }

@@ -144,6 +144,12 @@ impl Bar {
         }
     }
 
+    pub(super) fn say(&self, doing: String) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(doing);
+        }
+    }
+
     pub(super) fn show_count(&self, done: u64, total: u64) {
         if let Some(bar) = &self.bar {
             bar.set_length(total);
