@@ -54,6 +54,11 @@ impl BootTable {
         Ok(Self { writes, head, held })
     }
 
+    /// What is to be written, in its order.
+    pub(crate) fn into_writes(self) -> Vec<TableWrite> {
+        self.writes.groups.into_iter().flatten().collect()
+    }
+
     /// Whether any byte at `place` is held back.
     pub(crate) fn touches(&self, place: Extent) -> bool {
         self.held.iter().any(|held| overlap(*held, place).is_some())
@@ -172,11 +177,11 @@ pub(crate) fn wrong_length(chunk: ChunkId, place: Extent) -> FailureCause {
     }
 }
 
-fn overlap(a: Extent, b: Extent) -> Option<Extent> {
+pub(crate) fn overlap(a: Extent, b: Extent) -> Option<Extent> {
     Extent::between(a.start_bytes.max(b.start_bytes), a.end_bytes().min(b.end_bytes()))
         .filter(|both| both.length_bytes > 0)
 }
 
-fn inside(extent: Extent, origin_bytes: u64) -> std::ops::Range<usize> {
+pub(crate) fn inside(extent: Extent, origin_bytes: u64) -> std::ops::Range<usize> {
     (extent.start_bytes - origin_bytes) as usize..(extent.end_bytes() - origin_bytes) as usize
 }

@@ -7,7 +7,7 @@
 use ed25519_dalek::VerifyingKey;
 use mimeo_core::{
     failure::FailureCause,
-    manifest::{ChunkContent, Manifest},
+    manifest::{ChunkContent, Manifest, ManifestRoot},
     messages::{DeployOrder, Phase},
     units::{Extent, MIB},
 };
@@ -29,7 +29,7 @@ pub(crate) fn deploy(
 ) -> Result<(), Halt> {
     link.board.begin(Phase::Prepare, 0);
     let mut disk = ExclusiveDisk::open(&order.target, probe)?;
-    let manifest = fetch_manifest(order, link)?;
+    let manifest = open_manifest(order.manifest_root, &order.manifest_key, link)?;
     check_fits(&manifest, &disk)?;
     let table = BootTable::prepare(&manifest, link, disk.size_bytes())?;
     let job = Deploy { link, manifest: &manifest, table: &table, width };
@@ -77,11 +77,12 @@ pub(crate) fn carried(manifest: &Manifest) -> impl Iterator<Item = (Extent, Chun
     })
 }
 
-fn fetch_manifest(order: &DeployOrder, link: &Link<'_>) -> Result<Manifest, Halt> {
+/// Fetches the manifest that is wanted, and proves it by its hash and its signature.
+pub(crate) fn open_manifest(root: ManifestRoot, key: &[u8; 32], link: &Link<'_>) -> Result<Manifest, Halt> {
     let refused = |detail| Halt::from(FailureCause::ManifestRefused { detail });
     let signed = link.ask(|server| server.manifest())?;
-    let key = VerifyingKey::from_bytes(&order.manifest_key).map_err(|error| refused(error.to_string()))?;
-    signed.open(order.manifest_root, &key).map_err(|error| refused(error.to_string()))
+    let key = VerifyingKey::from_bytes(key).map_err(|error| refused(error.to_string()))?;
+    signed.open(root, &key).map_err(|error| refused(error.to_string()))
 }
 
 /// Checks that the target can hold the master, with the numbers where it cannot.

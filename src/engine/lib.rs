@@ -3,7 +3,8 @@
 //! Plain threads and bounded queues; no async runtime stands between a disk and the network. Reading order:
 //! [`link`] is what the engine asks of the server and [`board`] where it shows how far it is; `capture` and
 //! `deploy` tell the two stories, phase by phase; `plan`, `used` and `runs` work out what a capture carries,
-//! `slots` and `pipeline` move it, `write`, `verify` and `boot_table` are the phases of a deploy.
+//! `slots` and `pipeline` move it, `write`, `verify` and `boot_table` are the phases of a deploy. [`image`] reads a
+//! version out into a file or a pipe.
 
 pub mod board;
 mod boot_table;
@@ -12,6 +13,7 @@ mod deploy;
 pub mod disk;
 mod fetch;
 mod halt;
+pub mod image;
 pub mod link;
 mod pipeline;
 mod plan;
@@ -75,6 +77,11 @@ pub fn run(
         drop(end);
         result
     });
+    ending(result, board)
+}
+
+/// How a session ended, for whoever tells of it.
+fn ending(result: Result<(), Halt>, board: &Board) -> Ending {
     let standing = board.standing();
     let failure = match result {
         Ok(()) => None,

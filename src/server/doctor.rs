@@ -18,9 +18,9 @@ use crate::{
         Config,
         interface::{self, InterfaceError, ServedInterface},
     },
-    db,
+    data_dir, db,
     imaging::store::{RESERVE_BYTES, SHORT_OF_ROOM_BYTES},
-    serve::{data_dir, local_socket},
+    serve::local_socket,
 };
 
 /// 2026-01-01: no server that runs this program can live before it.

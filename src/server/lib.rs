@@ -7,6 +7,7 @@
 pub mod auth;
 pub mod clock;
 pub mod config;
+pub mod data_dir;
 pub mod db;
 pub mod events;
 pub mod listener;

@@ -3,7 +3,6 @@
 //! Tasks: one per service, in one set. The first that ends before it was told to stops all others; so do SIGTERM and
 //! SIGINT. None of them holds anything that a power cut would lose.
 
-pub mod data_dir;
 mod descriptors;
 pub mod ports;
 pub(crate) mod settings;
@@ -26,7 +25,6 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    data_dir::{DataDir, DataDirError},
     descriptors::DescriptorError,
     ports::{PortError, Ports},
 };
@@ -49,6 +47,7 @@ use crate::{
         Config, StoreConfig,
         interface::{self, InterfaceError, ServedInterface},
     },
+    data_dir::{DataDir, DataDirError},
     db::{self, OpenDbError},
     doctor,
     events::Events,

@@ -1,10 +1,15 @@
 //! `mimeo image`: the engine on files of this machine, as a person calls it.
 
+#[path = "image/carry.rs"]
+mod carry;
+#[path = "image/export.rs"]
+mod export;
+
 use std::{
     fs::{self, File},
     os::unix::fs::{FileExt, PermissionsExt},
     path::Path,
-    process::Command,
+    process::{self, Command, Output, Stdio},
 };
 
 use clap::Parser;
@@ -18,6 +23,55 @@ async fn mimeo(arguments: &[&str]) -> bool {
     let Cli { options, command } = Cli::parse_from([&["mimeo", "--json"], arguments].concat());
     let code = cli::run(options, command).await;
     format!("{code:?}") == format!("{:?}", std::process::ExitCode::SUCCESS)
+}
+
+/// What the child below is told by its environment: the command's arguments, one a line, and what its standard output
+/// is to be.
+const CHILD_ARGUMENTS: &str = "MIMEO_TEST_ARGUMENTS";
+const CHILD_STDOUT: &str = "MIMEO_TEST_STDOUT";
+
+/// A command in a process of its own, which can be killed, and of which can be seen what it says.
+struct Child(Command);
+
+impl Child {
+    /// `mimeo image` on the library of a shop.
+    fn of(shop: &Shop, arguments: &[&str]) -> Self {
+        Self::command(&[&["image"], arguments, &["--store", &shop.path("library")]].concat())
+    }
+
+    fn command(arguments: &[&str]) -> Self {
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command.args(["--exact", "image::the_child_that_is_a_command", "--ignored", "--nocapture"]);
+        command.env(CHILD_ARGUMENTS, arguments.join("\n")).stdin(Stdio::null());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        Self(command)
+    }
+
+    fn stdout_to(mut self, file: &str) -> Self {
+        self.0.env(CHILD_STDOUT, file);
+        self
+    }
+
+    fn start(mut self) -> process::Child {
+        self.0.spawn().expect("the child starts")
+    }
+
+    fn run(mut self) -> Output {
+        self.0.stdout(Stdio::piped()).stderr(Stdio::piped()).output().expect("the child runs")
+    }
+}
+
+/// Is `mimeo` with the arguments of its environment.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "is started by other tests"]
+async fn the_child_that_is_a_command() {
+    if let Some(path) = std::env::var_os(CHILD_STDOUT) {
+        nix::unistd::dup2_stdout(File::create(path).expect("a file")).expect("it is the output");
+    }
+    let arguments = std::env::var(CHILD_ARGUMENTS).expect("started by a test");
+    let succeeded = mimeo(&arguments.lines().collect::<Vec<_>>()).await;
+    // What the harness would still say is not the command's.
+    process::exit(i32::from(!succeeded));
 }
 
 struct Shop {
@@ -50,6 +104,16 @@ impl Shop {
             "dd",
             &[&format!("if={volume}"), &format!("of={disk}"), "bs=1M", "seek=1", "conv=notrunc,sparse"],
         );
+        disk
+    }
+}
+
+impl Shop {
+    /// A disk image of which 80 MB count and none compress, for what takes its time.
+    fn noise(&self) -> String {
+        let disk = self.path("noise");
+        let fill = "head -c 80M /dev/urandom | dd of=$0 bs=1M seek=1 conv=notrunc";
+        run("sh", &["-c", &format!("truncate -s 96M $0 && sgdisk -n1:2048:+80M $0 && {fill}"), &disk]);
         disk
     }
 }

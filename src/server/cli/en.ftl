@@ -38,6 +38,7 @@ column-freed-if-removed = FREED IF REMOVED
 column-ratio = RATIO
 column-partition = PARTITION
 column-used = USED
+column-provenance = FROM
 none-computers = There are no computers yet: start one from the network and choose "register this computer".
 none-masters = There are no masters yet: make one with "mimeo capture COMPUTER --name NAME".
 none-sessions = There are no sessions. Begin one with "mimeo capture" or "mimeo deploy".
@@ -238,7 +239,7 @@ image-no-library = there is no library of masters in { $folder }: "mimeo image c
 image-no-version = the capture ended without a version
 image-interrupted = interrupted, nothing was made
 image-interrupted-erased = interrupted: what the target held is erased, and what is there now is nothing whole; restore again
-image-not-empty = { $folder } is neither empty nor a library: name another folder with --store
+image-not-empty = { $folder } is neither empty nor a library: name another folder
 image-in-use = another program uses { $folder } now: wait for its end, or stop it
 image-inside-library = { $target } lies in the library itself: name a target elsewhere
 image-captured = { $version }: { $read } read, { $stored } added to the store, { $seconds } s.
@@ -247,5 +248,31 @@ image-verifies = Reading back
 image-verified = { $version }: { $sound } chunks are sound.
 image-damaged = { $version } cannot be restored: { $number } chunks are damaged or missing
 image-info = { $version }, a disk of { $disk }, sectors of { $sector } bytes, table: { $table }, manifest { $root }
+image-provenance = From { $library }, whose key has the fingerprint { $fingerprint }; there it is { $version }.
 image-raw = raw
 image-raw-found = { $found }, byte by byte
+
+## Images for other programs
+
+export-to-terminal = the image would go to the terminal: send the standard output elsewhere, or name a file
+export-to-device = { $file } is a device: "mimeo image restore" writes a version to one
+export-file-exists = there is something at { $file } already: name another file, or remove that one first
+export-busy = another export writes { $file } now: wait for its end
+export-no-partition = { $version } has no partition { $number }; it has: { $others }
+export-not-written = { $file } cannot be written at byte { $offset } of the image ({ $detail }); what was written of it is removed
+export-done = { $version } is in { $file }: an image of { $size }, of which { $content } have content, { $seconds } s.
+
+## Versions on their way to another appliance
+
+carry-copies = Copying { $version }
+carry-reads-back = Reading { $version } back
+carry-copied = { $version } is in { $folder } as { $copy }: { $stored } written.
+carry-taken = { $version } is taken in as { $copy }: { $stored } written.
+carry-already = { $version } is there already, as { $copy }.
+carry-signed = Signed by { $library }, fingerprint { $fingerprint }: the appliance that takes this in for the first time asks for it.
+carry-untrusted = { $folder } holds versions of { $library }, whose key has the fingerprint { $fingerprint }. Nobody has said here that it is trusted: compare it with what "mimeo image copy" showed there.
+carry-trust = Type "{ $word }" if both are the same, to trust that key from now on:
+carry-nobody = Nobody is at the terminal to say so: once compared, "--trust { $fingerprint }" does.
+carry-not-genuine = { $version } in { $folder } is not what { $library } signed: nothing is taken in. Copy it there once more, and look who had the disk meanwhile.
+carry-another-name = { $version } in { $folder } was signed as { $signed }: nothing is taken in. Copy it there once more, and look who had the disk meanwhile.
+carry-interrupted = interrupted: no version is half there, and the same command goes on with what is still missing

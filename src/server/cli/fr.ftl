@@ -38,6 +38,7 @@ column-freed-if-removed = LIBÉRÉ SI SUPPRIMÉ
 column-ratio = RAPPORT
 column-partition = PARTITION
 column-used = UTILISÉ
+column-provenance = PROVENANCE
 none-computers = Aucun ordinateur encore : démarrez-en un sur le réseau et choisissez « Enregistrer cet ordinateur ».
 none-masters = Aucun master encore : créez-en un avec « mimeo capture ORDINATEUR --name NOM ».
 none-sessions = Aucune session. Commencez-en une avec « mimeo capture » ou « mimeo deploy ».
@@ -238,7 +239,7 @@ image-no-library = il n'y a pas de bibliothèque de masters dans { $folder } : 
 image-no-version = la capture s'est terminée sans version
 image-interrupted = interrompu, rien n'a été fait
 image-interrupted-erased = interrompu : ce que la cible contenait est effacé, et ce qui s'y trouve maintenant n'est rien d'entier ; recommencez la restauration
-image-not-empty = { $folder } n'est ni vide ni une bibliothèque : indiquez un autre dossier avec --store
+image-not-empty = { $folder } n'est ni vide ni une bibliothèque : indiquez un autre dossier
 image-in-use = un autre programme utilise { $folder } en ce moment : attendez sa fin ou arrêtez-le
 image-inside-library = { $target } est dans la bibliothèque elle-même : indiquez une cible ailleurs
 image-captured = { $version } : { $read } lus, { $stored } ajoutés au dépôt, { $seconds } s.
@@ -247,5 +248,31 @@ image-verifies = Relecture
 image-verified = { $version } : { $sound } morceaux sont intacts.
 image-damaged = { $version } ne peut pas être restauré : { $number } morceaux sont endommagés ou manquent
 image-info = { $version }, un disque de { $disk }, secteurs de { $sector } octets, table : { $table }, manifeste { $root }
+image-provenance = Provient de { $library }, dont la clé a l'empreinte { $fingerprint } ; là-bas, c'est { $version }.
 image-raw = brut
 image-raw-found = { $found }, octet par octet
+
+## Images for other programs
+
+export-to-terminal = l'image irait au terminal : envoyez la sortie standard ailleurs, ou indiquez un fichier
+export-to-device = { $file } est un périphérique : « mimeo image restore » y écrit une version
+export-file-exists = il y a déjà quelque chose à l'emplacement { $file } : indiquez un autre fichier ou supprimez d'abord celui-là
+export-busy = un autre export écrit { $file } en ce moment : attendez sa fin
+export-no-partition = { $version } n'a pas de partition { $number } ; elle a : { $others }
+export-not-written = impossible d'écrire { $file } à l'octet { $offset } de l'image ({ $detail }) ; ce qui en était écrit est supprimé
+export-done = { $version } est dans { $file } : une image de { $size }, dont { $content } ont un contenu, { $seconds } s.
+
+## Versions on their way to another appliance
+
+carry-copies = Copie de { $version }
+carry-reads-back = Relecture de { $version }
+carry-copied = { $version } est dans { $folder } sous le nom { $copy } : { $stored } écrits.
+carry-taken = { $version } est reprise sous le nom { $copy } : { $stored } écrits.
+carry-already = { $version } y est déjà, sous le nom { $copy }.
+carry-signed = Signé par { $library }, empreinte { $fingerprint } : l'appliance qui reprend cela pour la première fois la demande.
+carry-untrusted = { $folder } contient des versions de { $library }, dont la clé a l'empreinte { $fingerprint }. Personne n'a dit ici qu'on lui fait confiance : comparez-la avec ce que « mimeo image copy » a montré là-bas.
+carry-trust = Tapez « { $word } » si les deux sont identiques, pour faire confiance à cette clé désormais :
+carry-nobody = Personne n'est au terminal pour le dire : une fois comparée, « --trust { $fingerprint } » le fait.
+carry-not-genuine = { $version } dans { $folder } n'est pas ce que { $library } a signé : rien n'est repris. Copiez-la de nouveau là-bas et cherchez qui a eu le disque entre-temps.
+carry-another-name = { $version } dans { $folder } a été signée sous le nom { $signed } : rien n'est repris. Copiez-la de nouveau là-bas et cherchez qui a eu le disque entre-temps.
+carry-interrupted = interrompu : aucune version n'y est à moitié, et la même commande continue avec ce qui manque encore

@@ -3,6 +3,9 @@
 //! A library is a folder like a server's own: `mimeo.db` with the list of masters, `store/` with their chunks. So this
 //! works on the folder of an appliance too, while no server runs there.
 
+mod carry;
+mod export;
+mod output;
 mod session;
 mod show;
 
@@ -18,7 +21,6 @@ use mimeo_core::{
     causes::causes,
     chunk::ChunkSize,
     ids::SessionId,
-    manifest::{Manifest, SignedManifest},
     messages::{CaptureOrder, DeployOrder, Phase},
     units::SectorSize,
 };
@@ -26,19 +28,17 @@ use mimeo_engine::{Order, board::Board, disk::path::PathDisk};
 use tokio::runtime::Handle;
 
 use self::{
+    export::Format,
     session::{Ended, run_session},
     show::{Captured, Restored, Verified},
 };
 use super::{Output, failure::CliError};
-use crate::{
-    db,
-    imaging::{
-        keys::load_signing_key,
-        local::{LocalServer, Shelf},
-        master::{self, Master, MasterName, MasterRef, Version},
-        store::{Store, StoreOptions, backend::Backend, verify::VerifyProgress},
-    },
-    serve::data_dir::{DataDir, DataDirError, LOCK},
+use crate::imaging::{
+    library::{Library, LibraryError},
+    local::LocalServer,
+    master::{self, ListedVersion, Master, MasterName, MasterRef, Version},
+    provenance::{self, Fingerprint},
+    store::verify::VerifyProgress,
 };
 
 #[derive(Debug, Subcommand)]
@@ -66,6 +66,48 @@ pub enum ImageCommand {
         /// The folder of the library
         #[arg(long, value_name = "DIR")]
         store: PathBuf,
+    },
+    /// Write a version into a new file, for a virtual machine or another program
+    Export {
+        /// NAME for the latest version, NAME@VERSION for a certain one
+        master: MasterRef,
+        /// The file, which must not be there yet; - for the standard output
+        file: PathBuf,
+        /// The folder of the library
+        #[arg(long, value_name = "DIR")]
+        store: PathBuf,
+        /// raw: byte by byte as on the disk, free space as holes; qcow2: as QEMU keeps it
+        #[arg(long, default_value = "raw")]
+        format: Format,
+        /// Only this partition, by its number in the table
+        #[arg(long, value_name = "NUMBER")]
+        partition: Option<u32>,
+    },
+    /// Copy versions into a library elsewhere, such as on a disk that is carried to another appliance
+    Copy {
+        /// NAME for the latest version, NAME@VERSION for a certain one
+        #[arg(required = true, value_name = "MASTER")]
+        masters: Vec<MasterRef>,
+        /// The folder of the library that they are copied from
+        #[arg(long, value_name = "DIR")]
+        store: PathBuf,
+        /// The folder of the library that they are copied to, made where there is none
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+    },
+    /// Take versions of another library in, whose key a person has to trust once
+    TakeIn {
+        /// The folder of the other library
+        from: PathBuf,
+        /// NAME for the latest version, NAME@VERSION for a certain one; without it, all that the library holds
+        #[arg(value_name = "MASTER")]
+        masters: Vec<MasterRef>,
+        /// The folder of the library that takes them in, made where there is none
+        #[arg(long, value_name = "DIR")]
+        store: PathBuf,
+        /// The fingerprint of the key that signed them, once it was compared with what the other appliance shows
+        #[arg(long, value_name = "FINGERPRINT")]
+        trust: Vec<Fingerprint>,
     },
     /// Say what a version holds, partition by partition
     Info {
@@ -101,24 +143,34 @@ pub(super) async fn run(command: ImageCommand, out: Output) -> Result<(), CliErr
         ImageCommand::Capture { source, store, name, sector_size } => {
             // A source that was mistyped makes no library.
             let disk = look(&source, sector_size)?;
-            capture(&disk, &Library::make(&store, out).await?, name, out).await
+            capture(&disk, &make(&store, out).await?, name, out).await
         }
         ImageCommand::Restore { master, target, store } => {
-            restore(&Library::open(&store, out).await?, &master, &target, out).await
+            restore(&open(&store, out).await?, &master, &target, out).await
+        }
+        ImageCommand::Export { master, file, store, format, partition } => {
+            let wanted = export::Wanted { master, file, format, partition };
+            export::export(&open(&store, out).await?, &wanted, out).await
         }
         ImageCommand::Info { master, store } => {
-            let library = Library::open(&store, out).await?;
-            let (named, version) = library.find(&master).await?;
-            show::info(&named, &version, &library.manifest(&version).await?.1, out);
+            let library = open(&store, out).await?;
+            let (named, version) = find(&library, &master).await?;
+            let listed = ListedVersion { name: named.name, version };
+            let provenance = provenance::find(&library.shelf.db, &listed).await.map_err(refused)?;
+            let (_, manifest) = library.manifest(&listed.version).await.map_err(refused)?;
+            show::info(&listed, provenance.as_ref(), &manifest, out);
             Ok(())
         }
-        ImageCommand::Verify { master, store } => {
-            verify(&Library::open(&store, out).await?, &master, out).await
+        ImageCommand::Copy { masters, store, to } => carry::copy(&masters, &store, &to, out).await,
+        ImageCommand::TakeIn { from, masters, store, trust } => {
+            carry::take_in(&from, &masters, &store, trust, out).await
         }
+        ImageCommand::Verify { master, store } => verify(&open(&store, out).await?, &master, out).await,
         ImageCommand::Ls { store } => {
-            let library = Library::open(&store, out).await?;
+            let library = open(&store, out).await?;
             let listed = master::list_all_versions(&library.shelf.db).await.map_err(refused)?;
-            show::list(&listed, out);
+            let provenances = provenance::list(&library.shelf.db).await.map_err(refused)?;
+            show::list(&listed, &provenances, out);
             Ok(())
         }
     }
@@ -141,8 +193,8 @@ async fn capture(disk: &PathDisk, library: &Library, name: MasterName, out: Outp
 }
 
 async fn restore(library: &Library, wanted: &MasterRef, target: &Path, out: Output) -> Result<(), CliError> {
-    let (named, version) = library.find(wanted).await?;
-    let (_, manifest) = library.manifest(&version).await?;
+    let (named, version) = find(library, wanted).await?;
+    let (_, manifest) = library.manifest(&version).await.map_err(refused)?;
     let made = MadeFile::where_nothing_is(target, manifest.disk.size_bytes)?;
     let disk = look(target, manifest.disk.logical_sector)?;
     if fs::canonicalize(target).is_ok_and(|target| target.starts_with(&library.folder)) {
@@ -170,8 +222,8 @@ async fn restore(library: &Library, wanted: &MasterRef, target: &Path, out: Outp
 }
 
 async fn verify(library: &Library, wanted: &MasterRef, out: Output) -> Result<(), CliError> {
-    let (named, version) = library.find(wanted).await?;
-    let (signed, manifest) = library.manifest(&version).await?;
+    let (named, version) = find(library, wanted).await?;
+    let (signed, manifest) = library.manifest(&version).await.map_err(refused)?;
     let key = library.shelf.key.verifying_key();
     signed.open(version.manifest_root, &key).map_err(refused)?;
     let mut ids: Vec<_> = manifest.data_chunks().map(|(_, id)| id).collect();
@@ -230,92 +282,27 @@ fn refused(error: impl std::error::Error + 'static) -> CliError {
     CliError::Refused(causes(&error))
 }
 
-/// A library that this process alone uses.
-struct Library {
-    shelf: Shelf,
-    /// Without symbolic links.
-    folder: PathBuf,
-    _claim: DataDir,
+async fn open(folder: &Path, out: Output) -> Result<Library, CliError> {
+    Library::open(folder).await.map_err(|error| unusable(error, folder, out))
 }
 
-impl Library {
-    /// Opens the library in `folder`, which must be one.
-    async fn open(folder: &Path, out: Output) -> Result<Self, CliError> {
-        match content_of(folder)? {
-            Content::Library => Self::claim(folder, DataDir::claim_as_is(folder), out).await,
-            Content::Nothing | Content::Else => {
-                Err(CliError::Refused(out.words.say_of("image-no-library", "folder", folder.display())))
-            }
-        }
-    }
-
-    /// Opens the library in `folder`, or makes one there: in a new folder or an empty one, which is then root's alone.
-    async fn make(folder: &Path, out: Output) -> Result<Self, CliError> {
-        match content_of(folder)? {
-            Content::Library => Self::claim(folder, DataDir::claim_as_is(folder), out).await,
-            Content::Nothing => Self::claim(folder, DataDir::claim(folder), out).await,
-            Content::Else => {
-                Err(CliError::Refused(out.words.say_of("image-not-empty", "folder", folder.display())))
-            }
-        }
-    }
-
-    async fn claim(
-        folder: &Path,
-        claim: Result<DataDir, DataDirError>,
-        out: Output,
-    ) -> Result<Self, CliError> {
-        let claim = claim.map_err(|error| match error {
-            DataDirError::InUse { .. } => {
-                CliError::Refused(out.words.say_of("image-in-use", "folder", folder.display()))
-            }
-            error @ DataDirError::Unusable { .. } => refused(error),
-        })?;
-        let canonical = fs::canonicalize(folder).map_err(|error| at(folder, &error))?;
-        let db = db::open(&claim.join(DATABASE)).await.map_err(refused)?;
-        let backend = Backend::folder(&claim.join(STORE)).map_err(refused)?;
-        let store = Store::open(backend, StoreOptions::default()).await.map_err(refused)?;
-        let key = load_signing_key(&db).await.map_err(refused)?;
-        Ok(Self { shelf: Shelf { store, db, key }, folder: canonical, _claim: claim })
-    }
-
-    async fn find(&self, wanted: &MasterRef) -> Result<(Master, Version), CliError> {
-        master::load_version(&self.shelf.db, wanted).await.map_err(refused)
-    }
-
-    async fn manifest(&self, version: &Version) -> Result<(SignedManifest, Manifest), CliError> {
-        let signed = self.shelf.store.read_manifest(version.manifest_root).await.map_err(refused)?;
-        let manifest = Manifest::decode(&signed.encoded).map_err(refused)?;
-        Ok((signed, manifest))
-    }
+async fn make(folder: &Path, out: Output) -> Result<Library, CliError> {
+    Library::make(folder).await.map_err(|error| unusable(error, folder, out))
 }
 
-/// What a folder holds.
-enum Content {
-    Nothing,
-    /// A list of masters and their chunks. The list of an appliance whose store is elsewhere is no library: a version
-    /// would be listed there whose chunks are here.
-    Library,
-    Else,
+async fn find(library: &Library, wanted: &MasterRef) -> Result<(Master, Version), CliError> {
+    master::load_version(&library.shelf.db, wanted).await.map_err(refused)
 }
 
-fn content_of(folder: &Path) -> Result<Content, CliError> {
-    let list = match fs::read_dir(folder) {
-        Ok(list) => list,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Content::Nothing),
-        Err(error) => return Err(at(folder, &error)),
+fn unusable(error: LibraryError, folder: &Path, out: Output) -> CliError {
+    let key = match error {
+        LibraryError::None { .. } => "image-no-library",
+        LibraryError::NotEmpty { .. } => "image-not-empty",
+        LibraryError::InUse { .. } => "image-in-use",
+        error => return refused(error),
     };
-    if folder.join(DATABASE).is_file() && folder.join(STORE).is_dir() {
-        return Ok(Content::Library);
-    }
-    // A first capture that was killed before it had a list leaves its lock.
-    let others = list.filter_map(Result::ok).filter(|entry| entry.file_name() != LOCK);
-    Ok(if others.count() == 0 { Content::Nothing } else { Content::Else })
+    CliError::Refused(out.words.say_of(key, "folder", folder.display()))
 }
-
-/// The names that a server gives to these in its own folder.
-const DATABASE: &str = "mimeo.db";
-const STORE: &str = "store";
 
 /// How often a bar moves.
 const SHOW_EVERY: Duration = Duration::from_millis(250);

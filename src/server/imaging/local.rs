@@ -85,7 +85,8 @@ impl<'a> LocalServer<'a> {
         let Shelf { store, db, key } = self.shelf;
         let stored_bytes = intake.finish().await?.bytes;
         let (master, description) = (master.clone(), String::new());
-        let origin = Origin { master, description, computer: None, session: None, stored_bytes };
+        let origin =
+            Origin { master, description, computer: None, session: None, stored_bytes, provenance: None };
         let note = |seen: VerifyProgress| {
             self.board.update(|progress| progress.set_share(seen.done_chunks, seen.total_chunks));
         };

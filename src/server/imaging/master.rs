@@ -13,6 +13,7 @@ use mimeo_core::{
 };
 use sqlx::{Row, SqliteConnection, SqlitePool, sqlite::SqliteRow};
 
+use super::provenance::{self, Provenance};
 use crate::clock::Timestamp;
 
 /// Longest name of a master, in characters.
@@ -136,6 +137,8 @@ pub struct NewVersion {
     pub stored_bytes: u64,
     pub computer: Option<ComputerId>,
     pub session: Option<SessionId>,
+    /// Where it was captured, if not here.
+    pub provenance: Option<Provenance>,
 }
 
 /// Inserts a version, and its master where it is the first, in one transaction: either both are listed, or
@@ -183,6 +186,9 @@ pub async fn insert_version(
     .bind(new.session.map(|session| session.0))
     .execute(&mut *transaction)
     .await?;
+    if let Some(provenance) = &new.provenance {
+        provenance::insert(&mut transaction, master, number_of_column(number)?, provenance).await?;
+    }
     transaction.commit().await?;
     Ok(Version {
         master,
@@ -204,6 +210,20 @@ pub async fn find_version_of_session(
 ) -> Result<Option<Version>, MasterError> {
     let row = sqlx::query("SELECT * FROM master_version WHERE session_id = $1").bind(session.0);
     row.fetch_optional(connection).await?.as_ref().map(version_of_row).transpose()
+}
+
+/// The latest version under a name that has this content; `None` where none has.
+pub async fn find_version_with(
+    db: &SqlitePool,
+    name: &MasterName,
+    root: ManifestRoot,
+) -> Result<Option<VersionNumber>, MasterError> {
+    let found = sqlx::query_scalar(
+        "SELECT number FROM master_version JOIN master ON master.id = master_id \
+         WHERE lower(name) = lower($1) AND manifest_root = $2 ORDER BY number DESC LIMIT 1",
+    );
+    let found: Option<i64> = found.bind(name.as_str()).bind(root.to_string()).fetch_optional(db).await?;
+    found.map(number_of_column).transpose()
 }
 
 /// Whether this version is listed with this content.

@@ -26,6 +26,7 @@ use sqlx::SqlitePool;
 
 use super::{
     master::{self, MasterError, MasterName, NewVersion, Version},
+    provenance::Provenance,
     store::{
         Store,
         error::{Damage, StoreError},
@@ -46,6 +47,8 @@ pub struct Origin {
     pub session: Option<SessionId>,
     /// What the capture added to the store, as its intake counted.
     pub stored_bytes: u64,
+    /// Where it was captured, if not here.
+    pub provenance: Option<Provenance>,
 }
 
 /// How a publication ended.
@@ -105,6 +108,7 @@ pub async fn publish_version(
         stored_bytes: origin.stored_bytes,
         computer: origin.computer,
         session: origin.session,
+        provenance: origin.provenance.clone(),
     };
     // A commit goes on when nobody waits for it any more, and what is being listed must not be collected.
     let db = db.clone();
@@ -117,7 +121,7 @@ pub async fn publish_version(
 }
 
 /// Every chunk that a manifest names, once.
-fn chunks_of(manifest: &Manifest) -> Vec<ChunkId> {
+pub(super) fn chunks_of(manifest: &Manifest) -> Vec<ChunkId> {
     let mut seen = HashSet::new();
     manifest.data_chunks().map(|(_, id)| id).filter(|&id| seen.insert(id)).collect()
 }

@@ -62,6 +62,7 @@ async fn publish(house: &House, master: &str, numbers: &[u8]) {
         computer: None,
         session: None,
         stored_bytes,
+        provenance: None,
     };
     let key = load_signing_key(&services.pool).await.expect("a key");
     let now = Timestamp::now();

@@ -173,6 +173,7 @@ pub(super) async fn publish(house: &House, master: &str) {
         computer: None,
         session: None,
         stored_bytes: 0,
+        provenance: None,
     };
     let key = load_signing_key(&services.pool).await.expect("a key");
     let now = Timestamp::now();

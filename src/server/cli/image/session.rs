@@ -52,14 +52,23 @@ impl Unfinished {
 /// As a shell says that a program was interrupted: 128 and the number of SIGINT.
 const INTERRUPTED: i32 = 130;
 
-/// Runs a session to its end, which takes this thread; Ctrl-C ends it at the next batch, a second one at once. Whatever is
-/// cut off, the library is sound.
+/// Runs a session to its end, as [`run_engine`] does.
 pub(super) fn run_session(
     order: Order<'_>,
     server: &dyn SessionServer,
     disk: &PathDisk,
     board: &Board,
     out: Output,
+) -> Result<Ended, Unfinished> {
+    run_engine(board, out, || mimeo_engine::run(order, server, disk, board, Patience::default()))
+}
+
+/// Runs the engine to its end, which takes this thread; Ctrl-C ends it at the next batch, a second one at once. Whatever
+/// is cut off, the library is sound.
+pub(super) fn run_engine(
+    board: &Board,
+    out: Output,
+    engine: impl FnOnce() -> Ending + Send,
 ) -> Result<Ended, Unfinished> {
     let began = Instant::now();
     let over = AtomicBool::new(false);
@@ -78,7 +87,7 @@ pub(super) fn run_session(
             bar.finish();
         });
         // The engine asks the store and waits for it, which a thread of the runtime must not do.
-        let engine = scope.spawn(|| mimeo_engine::run(order, server, disk, board, Patience::default()));
+        let engine = scope.spawn(engine);
         let ending = tokio::task::block_in_place(|| engine.join());
         over.store(true, Ordering::Relaxed);
         ending
@@ -132,6 +141,12 @@ impl Bar {
             tell(
                 &json!({ "phase": word(&standing.phase), "done_bytes": done_bytes, "total_bytes": total_bytes }),
             );
+        }
+    }
+
+    pub(super) fn say(&self, doing: String) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(doing);
         }
     }
 

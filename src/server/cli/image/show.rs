@@ -1,9 +1,10 @@
 //! What `mimeo image` answers.
 
-use std::path::PathBuf;
+use std::{collections::HashMap, path::PathBuf};
 
 use mimeo_core::{
     disk::table::{Scheme, WHOLE_DISK},
+    ids::{MasterId, VersionNumber},
     manifest::{Content, Manifest, Region, RegionKind},
     messages::Progress,
     text::failure::filesystem_name,
@@ -15,12 +16,13 @@ use crate::{
         Output,
         failure::CliError,
         format::word,
-        screen::{print, print_json},
+        screen::{plain, print, print_json},
         words::Words,
     },
     clock::Timestamp,
     imaging::{
-        master::{ListedVersion, Master, MasterName, Version},
+        master::{ListedVersion, MasterName, Version},
+        provenance::Provenance,
         store::verify::Verification,
     },
 };
@@ -107,9 +109,18 @@ pub(super) fn verified(verified: &Verified, out: Output) -> Result<(), CliError>
     }
 }
 
-pub(super) fn list(versions: &[ListedVersion], out: Output) {
+/// Where versions come from that were captured elsewhere.
+pub(super) type Provenances = HashMap<(MasterId, VersionNumber), Provenance>;
+
+pub(super) fn list(versions: &[ListedVersion], provenances: &Provenances, out: Output) {
+    let provenance =
+        |listed: &ListedVersion| provenances.get(&(listed.version.master, listed.version.number));
     if out.json {
-        let list = versions.iter().map(|listed| figures(listed.name.as_str(), &listed.version));
+        let list = versions.iter().map(|listed| {
+            let mut value = figures(listed.name.as_str(), &listed.version);
+            value["provenance"] = provenance_json(provenance(listed));
+            value
+        });
         return print_json(&Value::Array(list.collect()));
     }
     let now = Timestamp::now();
@@ -121,17 +132,45 @@ pub(super) fn list(versions: &[ListedVersion], out: Output) {
             out.words.bytes(version.carried_bytes),
             out.words.bytes(version.stored_bytes),
             out.words.ago(version.created_at, now),
+            provenance(listed).map_or_else(
+                || "-".to_owned(),
+                |from| format!("{} {}", plain(&from.library), from.reference()),
+            ),
         ]
     };
     let rows: Vec<Vec<String>> = versions.iter().map(row).collect();
-    let columns = ["column-master", "column-disk", "column-content", "column-stored", "column-captured"];
+    let columns = [
+        "column-master",
+        "column-disk",
+        "column-content",
+        "column-stored",
+        "column-captured",
+        "column-provenance",
+    ];
     print(&out.words.table(&columns, &rows, "image-none"));
 }
 
-pub(super) fn info(master: &Master, version: &Version, manifest: &Manifest, out: Output) {
+/// As the API says it.
+pub(super) fn provenance_json(provenance: Option<&Provenance>) -> Value {
+    provenance.map_or(Value::Null, |from| {
+        json!({
+            "library": from.library, "fingerprint": from.fingerprint().to_string(), "master": from.master.as_str(),
+            "version": from.number, "captured": from.captured_at,
+        })
+    })
+}
+
+pub(super) fn info(
+    listed: &ListedVersion,
+    provenance: Option<&Provenance>,
+    manifest: &Manifest,
+    out: Output,
+) {
+    let ListedVersion { name, version } = listed;
     let regions = manifest.regions.iter().filter(|region| matches!(region.kind, RegionKind::Partition(_)));
     if out.json {
-        let mut value = figures(master.name.as_str(), version);
+        let mut value = figures(name.as_str(), version);
+        value["provenance"] = provenance_json(provenance);
         value["chunk_bytes"] = json!(manifest.chunk_size.bytes());
         value["logical_sector"] = json!(manifest.disk.logical_sector);
         value["table"] = json!(scheme(&manifest.table.scheme));
@@ -142,17 +181,24 @@ pub(super) fn info(master: &Master, version: &Version, manifest: &Manifest, out:
     let rows: Vec<Vec<String>> = regions.map(|region| partition_row(region, manifest, out.words)).collect();
     let columns = ["column-partition", "column-content", "column-size", "column-used", "column-name"];
     let values = [
-        ("version", &*format!("{}@{}", master.name, version.number)),
+        ("version", &*listed.reference().to_string()),
         ("disk", &*out.words.bytes(version.disk_bytes)),
         ("sector", &*manifest.disk.logical_sector.to_string()),
         ("table", scheme(&manifest.table.scheme)),
         ("root", &*version.manifest_root.to_string()),
     ];
-    print(&format!(
-        "{}\n{}",
-        out.words.say_with("image-info", &values),
-        out.words.table(&columns, &rows, "image-none")
-    ));
+    let mut lines = vec![out.words.say_with("image-info", &values)];
+    if let Some(from) = provenance {
+        let (library, fingerprint) = (plain(&from.library), from.fingerprint().to_string());
+        let values = [
+            ("library", &*library),
+            ("fingerprint", &*fingerprint),
+            ("version", &*from.reference().to_string()),
+        ];
+        lines.push(out.words.say_with("image-provenance", &values));
+    }
+    lines.push(out.words.table(&columns, &rows, "image-none"));
+    print(&lines.join("\n"));
 }
 
 fn scheme(scheme: &Scheme) -> &'static str {

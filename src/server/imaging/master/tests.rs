@@ -24,6 +24,7 @@ fn new(master: &str, root: u8, session: Option<i64>) -> NewVersion {
         stored_bytes: 4000,
         computer: Some(ComputerId(7)),
         session: session.map(SessionId),
+        provenance: None,
     }
 }
 

@@ -79,6 +79,7 @@ fn origin(master: &str, session: i64) -> Origin {
         computer: Some(ComputerId(1)),
         session: Some(SessionId(session)),
         stored_bytes: 0,
+        provenance: None,
     }
 }
 

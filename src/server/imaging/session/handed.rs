@@ -121,6 +121,7 @@ impl Work {
             computer: Some(self.computer),
             session: Some(self.session),
             stored_bytes: stored.bytes,
+            provenance: None,
         };
         let note = |seen: VerifyProgress| read_back.note(seen);
         let step = async |published| {
