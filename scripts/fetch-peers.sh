@@ -8,3 +8,5 @@ refresh_package_lists
 mkdir -p build/peers
 unpack_package atftpd
 install -m 755 "$package_tree/usr/sbin/atftpd" build/peers/atftpd
+unpack_package time
+install -m 755 "$package_tree/usr/bin/time" build/peers/time
