@@ -28,6 +28,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    bad_sectors::BadSectorLimit,
     chunk::{ChunkId, ChunkSize},
     failure::Failure,
     ids::{ComputerId, Secret, SessionId, VersionNumber},
@@ -38,7 +39,7 @@ use crate::{
 
 /// Which conversation this is. Client and server come from one build, so a difference means that an old boot
 /// artefact is still around: the server refuses and says so.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// Where each request goes. `{session}` stands for a session id.
 pub mod paths {
@@ -172,6 +173,8 @@ pub struct CaptureOrder {
     pub master_name: String,
     pub source: DiskPin,
     pub chunk_size: ChunkSize,
+    /// With more sectors in use that cannot be read than this, the capture fails.
+    pub tolerate_bad_sectors: BadSectorLimit,
 }
 
 /// Write a version of a master to a disk.
@@ -220,6 +223,9 @@ pub struct Progress {
     pub written_bytes: u64,
     pub sent_bytes: u64,
     pub received_bytes: u64,
+    /// Capture: sectors in use that the source could not read, so far. Zeros stand for them.
+    #[serde(default)]
+    pub unread_sectors: u64,
 }
 
 impl Progress {

@@ -3,8 +3,9 @@
 //! Plain threads and bounded queues; no async runtime stands between a disk and the network. Reading order:
 //! [`link`] is what the engine asks of the server and [`board`] where it shows how far it is; `capture` and
 //! `deploy` tell the two stories, phase by phase; `plan`, `used` and `runs` work out what a capture carries,
-//! `slots` and `pipeline` move it, `write`, `verify` and `boot_table` are the phases of a deploy.
+//! `bad_sectors` reads past what a failing disk cannot read, `slots` and `pipeline` move it, `write`, `verify` and `boot_table` are the phases of a deploy.
 
+mod bad_sectors;
 pub mod board;
 mod boot_table;
 mod capture;

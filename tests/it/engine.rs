@@ -2,6 +2,8 @@
 //! The loop devices need root.
 #![allow(clippy::unwrap_used, reason = "a laboratory that cannot be set up fails its test")]
 
+#[path = "engine/bad_sectors.rs"]
+mod bad_sectors;
 #[path = "engine/changing_disk.rs"]
 mod changing_disk;
 #[path = "engine/lab.rs"]

@@ -30,6 +30,8 @@ failure-files-elsewhere = The file system of partition { $partition } ({ $filesy
 failure-several-devices = The file system of partition { $partition } ({ $filesystem }) also lies on other disks or partitions, without which it cannot be mounted. Bring it onto this partition alone: with it mounted, run "btrfs balance start -f -dconvert=single -mconvert=dup" and then "btrfs device remove" for every other device, then capture again.
 failure-source-damaged = The file system of partition { $partition } ({ $filesystem }) contradicts itself: { $detail }. Check it with its own tool, then capture again.
 failure-read = The disk cannot be read at byte { $offset } ({ $detail }). Replace the disk or save what is left on it.
+failure-unreadable = The source disk cannot be read at byte { $offset } ({ $detail }). Replace the disk, or have the capture go on past what cannot be read: with --tolerate-bad-sectors N, or "Unreadable sectors tolerated" on the page, up to N sectors become zeros, and the master says so wherever it is shown.
+failure-unreadable-more = The source disk has more unreadable sectors in use than the { $tolerated } that were tolerated: { $found } were found, the first at byte { $offset } ({ $detail }). Replace the disk, or allow for more: --tolerate-bad-sectors N, or "Unreadable sectors tolerated" on the page.
 failure-write = The disk cannot be written at byte { $offset } ({ $detail }). Replace the disk, then deploy again.
 failure-verify = The disk gave back other bytes than were written, at byte { $offset } (chunk { $chunk }). Replace the disk, then deploy again.
 failure-chunk-damaged = The store of the server holds a damaged piece, chunk { $chunk } ({ $detail }). Capture this master again, and check the server's disk.

@@ -7,6 +7,7 @@ use axum::{
     routing::{get, post},
 };
 use mimeo_core::{
+    bad_sectors::BadSectorLimit,
     failure::Failure,
     ids::{ComputerId, SessionId, VersionNumber},
     machine::PartitionReport,
@@ -29,7 +30,7 @@ use crate::{
             DiskChoice, Job, Session, State as SessionState,
             machine::Refused,
             plan::{DiskRule, ErasePreview, Plan},
-            requests::SessionError,
+            requests::{NewCapture, SessionError},
             shown::Shown,
             table::{PhaseRecord, SessionFilter, TableError},
         },
@@ -61,6 +62,9 @@ pub enum SessionRequest {
         master: String,
         disk: Option<String>,
         shown: Option<Shown>,
+        /// How many sectors in use may be unreadable; zeros stand for them.
+        #[serde(default)]
+        tolerate_bad_sectors: BadSectorLimit,
     },
     Deploy {
         /// Name or id.
@@ -245,8 +249,10 @@ async fn request(
     let rule = rule_of(&request)?;
     let now = Timestamp::now();
     let session = match &request {
-        SessionRequest::Capture { master, shown, .. } => {
-            app.services.request_capture(computer.id, master.parse()?, rule, shown.as_ref(), now).await?
+        SessionRequest::Capture { master, shown, tolerate_bad_sectors, .. } => {
+            let tolerate_bad_sectors = *tolerate_bad_sectors;
+            let what = NewCapture { master: master.parse()?, tolerate_bad_sectors };
+            app.services.request_capture(computer.id, what, rule, shown.as_ref(), now).await?
         }
         SessionRequest::Deploy { master, shown, .. } => {
             app.services.request_deploy(computer.id, &master.parse()?, rule, shown.as_ref(), now).await?

@@ -26,12 +26,13 @@ pub(super) async fn capture(
     options: CaptureOptions,
     out: Output,
 ) -> Result<(), CliError> {
-    let CaptureOptions { computer, name, disk, wait } = options;
+    let CaptureOptions { computer, name, disk, tolerate_bad_sectors, wait } = options;
     let request = |shown| SessionRequest::Capture {
         computer: computer.clone(),
         master: name.clone(),
         disk: disk.clone(),
         shown,
+        tolerate_bad_sectors,
     };
     let mut order = Order { request: request(None), chosen: None };
     let mut person = Person::at_terminal(out.words);

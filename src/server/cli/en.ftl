@@ -76,6 +76,7 @@ disk-unknown-content = unknown content
 ## Sessions
 
 session-line = Session { $id }: { $computer }, { $does }: { $state }
+session-unread = { $sectors } sectors in use could not be read: zeros stand for them.
 session-disk = Disk: { $disk }.
 session-question = { $computer } has several disks. Which one does session { $id } mean?
 session-answer-with = Answer with: mimeo answer { $id } NUMBER
@@ -233,6 +234,7 @@ remove-freed-later = What only this needed in the store is freed by the next col
 
 ## Images on this machine
 
+version-unread = { $version } lacks { $sectors } sectors ({ $bytes }) that were in use and could not be read: zeros stand for them.
 image-none = There is nothing here yet: make a version with "mimeo image capture".
 image-no-library = there is no library of masters in { $folder }: "mimeo image capture" makes one
 image-no-version = the capture ended without a version

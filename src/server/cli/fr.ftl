@@ -76,6 +76,7 @@ disk-unknown-content = contenu inconnu
 ## Sessions
 
 session-line = Session { $id } : { $computer }, { $does } : { $state }
+session-unread = { $sectors } secteurs en usage étaient illisibles : des zéros en tiennent lieu.
 session-disk = Disque : { $disk }.
 session-question = { $computer } a plusieurs disques. Duquel s'agit-il dans la session { $id } ?
 session-answer-with = Répondez avec : mimeo answer { $id } NUMÉRO
@@ -233,6 +234,7 @@ remove-freed-later = Ce que cela seul occupait dans le dépôt est libéré au p
 
 ## Images on this machine
 
+version-unread = Il manque à { $version } { $sectors } secteurs ({ $bytes }) qui étaient en usage et illisibles : des zéros en tiennent lieu.
 image-none = Il n'y a encore rien ici : faites une version avec « mimeo image capture ».
 image-no-library = il n'y a pas de bibliothèque de masters dans { $folder } : « mimeo image capture » en crée une
 image-no-version = la capture s'est terminée sans version

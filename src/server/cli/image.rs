@@ -15,6 +15,7 @@ use std::{
 
 use clap::Subcommand;
 use mimeo_core::{
+    bad_sectors::BadSectorLimit,
     causes::causes,
     chunk::ChunkSize,
     ids::SessionId,
@@ -36,6 +37,7 @@ use crate::{
         keys::load_signing_key,
         local::{LocalServer, Shelf},
         master::{self, Master, MasterName, MasterRef, Version},
+        session::requests::NewCapture,
         store::{Store, StoreOptions, backend::Backend, verify::VerifyProgress},
     },
     serve::data_dir::{DataDir, DataDirError, LOCK},
@@ -56,6 +58,9 @@ pub enum ImageCommand {
         /// Bytes of a sector, where the source is a file
         #[arg(long, value_name = "BYTES", default_value = "512", value_parser = sector_size)]
         sector_size: SectorSize,
+        /// Go on past up to so many sectors in use that cannot be read (at most 4096); zeros stand for them
+        #[arg(long, value_name = "N", default_value = "0")]
+        tolerate_bad_sectors: BadSectorLimit,
     },
     /// Write a version to a disk or a file, erasing what is there
     Restore {
@@ -98,10 +103,11 @@ fn sector_size(typed: &str) -> Result<SectorSize, String> {
 
 pub(super) async fn run(command: ImageCommand, out: Output) -> Result<(), CliError> {
     match command {
-        ImageCommand::Capture { source, store, name, sector_size } => {
+        ImageCommand::Capture { source, store, name, sector_size, tolerate_bad_sectors } => {
             // A source that was mistyped makes no library.
             let disk = look(&source, sector_size)?;
-            capture(&disk, &Library::make(&store, out).await?, name, out).await
+            let what = NewCapture { master: name, tolerate_bad_sectors };
+            capture(&disk, &Library::make(&store, out).await?, what, out).await
         }
         ImageCommand::Restore { master, target, store } => {
             restore(&Library::open(&store, out).await?, &master, &target, out).await
@@ -124,12 +130,14 @@ pub(super) async fn run(command: ImageCommand, out: Output) -> Result<(), CliErr
     }
 }
 
-async fn capture(disk: &PathDisk, library: &Library, name: MasterName, out: Output) -> Result<(), CliError> {
+async fn capture(disk: &PathDisk, library: &Library, what: NewCapture, out: Output) -> Result<(), CliError> {
+    let NewCapture { master: name, tolerate_bad_sectors } = what;
     let order = CaptureOrder {
         session: SessionId(0),
         master_name: name.to_string(),
         source: disk.facts().pin(),
         chunk_size: ChunkSize::DEFAULT,
+        tolerate_bad_sectors,
     };
     let board = Board::default();
     let server = LocalServer::capture(Handle::current(), &library.shelf, &board, name.clone());

@@ -11,12 +11,12 @@ use crate::{
     clock::Timestamp,
     events::Event,
     imaging::{
-        master::{MasterError, MasterName, MasterRef, load_version},
+        master::{MasterError, MasterRef, load_version},
         remove::{RemoveError, Removed, remove},
         session::{
             Session,
             plan::{DiskRule, ErasePreview, Need, Plan, plan, preview_erase},
-            requests::{DeployVersion, SessionError},
+            requests::{DeployVersion, NewCapture, SessionError},
             shown::Shown,
         },
         store::error::StoreError,
@@ -66,14 +66,14 @@ impl Services {
     pub async fn request_capture(
         &self,
         computer: ComputerId,
-        master: MasterName,
+        what: impl Into<NewCapture>,
         rule: Option<DiskRule>,
         shown: Option<&Shown>,
         now: Timestamp,
     ) -> Result<Session, RequestError> {
         let report = load_computer(&self.pool, computer).await?.report;
         check_shown(&report, Need::Source, rule.as_ref(), shown)?;
-        Ok(self.sessions.request_capture(computer, &report, master, rule, now).await?)
+        Ok(self.sessions.request_capture(computer, &report, what, rule, now).await?)
     }
 
     /// Asks for a version to be written to a disk of a computer. Refused here where no disk can hold it and, with

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use mimeo_core::{
+    bad_sectors::BadSectorLimit,
     chunk::{ChunkId, ChunkSize},
     disk::filesystem::FileSystem,
     failure::{Failure, FailureCause},
@@ -100,6 +101,7 @@ fn seeds() -> Vec<Vec<u8>> {
         master_name: "debian-12".into(),
         source: pin.clone(),
         chunk_size: ChunkSize::DEFAULT,
+        tolerate_bad_sectors: BadSectorLimit::new(8).expect("few"),
     });
     let deploy = Orders::Deploy(DeployOrder {
         session,

@@ -10,6 +10,7 @@ use std::{
 };
 
 use mimeo_core::{
+    bad_sectors::BadSectorLimit,
     chunk::ChunkSize,
     disk::ReadAt,
     failure::FailureCause,
@@ -178,11 +179,20 @@ pub(super) fn the_pin(probe: &dyn DiskProbe) -> DiskPin {
 }
 
 pub(super) fn capture(server: &MemoryServer, probe: &dyn DiskProbe) -> Outcome {
+    capture_tolerating(server, probe, BadSectorLimit::NONE)
+}
+
+pub(super) fn capture_tolerating(
+    server: &MemoryServer,
+    probe: &dyn DiskProbe,
+    tolerate_bad_sectors: BadSectorLimit,
+) -> Outcome {
     let order = CaptureOrder {
         session: SessionId(1),
         master_name: "test".into(),
         source: the_pin(probe),
         chunk_size: ChunkSize::DEFAULT,
+        tolerate_bad_sectors,
     };
     over(mimeo_engine::run(Order::Capture(&order), server, probe, &Board::default(), PATIENCE))
 }

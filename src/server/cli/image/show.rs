@@ -47,6 +47,9 @@ pub(super) fn captured(captured: &Captured, out: Output) {
         ("seconds", &format!("{seconds:.1}")),
     ];
     print(&out.words.say_with("image-captured", &values));
+    if let Some(unread) = unread(name.as_str(), version, out.words) {
+        print(&unread);
+    }
 }
 
 pub(super) struct Restored {
@@ -125,7 +128,11 @@ pub(super) fn list(versions: &[ListedVersion], out: Output) {
     };
     let rows: Vec<Vec<String>> = versions.iter().map(row).collect();
     let columns = ["column-master", "column-disk", "column-content", "column-stored", "column-captured"];
-    print(&out.words.table(&columns, &rows, "image-none"));
+    let unread = versions.iter().filter_map(|listed| {
+        Some(format!("\n{}", unread(listed.name.as_str(), &listed.version, out.words)?))
+    });
+    let unread: String = unread.collect();
+    print(&format!("{}{unread}", out.words.table(&columns, &rows, "image-none")));
 }
 
 pub(super) fn info(master: &Master, version: &Version, manifest: &Manifest, out: Output) {
@@ -136,6 +143,7 @@ pub(super) fn info(master: &Master, version: &Version, manifest: &Manifest, out:
         value["logical_sector"] = json!(manifest.disk.logical_sector);
         value["table"] = json!(scheme(&manifest.table.scheme));
         value["chunks"] = json!(manifest.data_chunks().count());
+        value["unread"] = json!(manifest.unread);
         value["partitions"] = regions.map(|region| partition_json(region, manifest)).collect();
         return print_json(&value);
     }
@@ -153,6 +161,13 @@ pub(super) fn info(master: &Master, version: &Version, manifest: &Manifest, out:
         out.words.say_with("image-info", &values),
         out.words.table(&columns, &rows, "image-none")
     ));
+    if let Some(unread) = unread(master.name.as_str(), version, out.words) {
+        print(&unread);
+    }
+}
+
+fn unread(name: &str, version: &Version, words: Words) -> Option<String> {
+    words.unread(&format!("{name}@{}", version.number), version.unread_sectors, version.unread_bytes)
 }
 
 fn scheme(scheme: &Scheme) -> &'static str {
@@ -207,6 +222,7 @@ fn figures(name: &str, version: &Version) -> Value {
     json!({
         "master": name, "version": version.number, "root": version.manifest_root, "created": version.created_at,
         "disk_bytes": version.disk_bytes, "carried_bytes": version.carried_bytes,
-        "stored_bytes": version.stored_bytes,
+        "stored_bytes": version.stored_bytes, "unread_bytes": version.unread_bytes,
+        "unread_sectors": version.unread_sectors,
     })
 }

@@ -54,6 +54,8 @@ async fn publish(db: &SqlitePool, master: &str, number: u8, session: Option<Sess
         disk_bytes: GB,
         carried_bytes: GB,
         stored_bytes: GB,
+        unread_bytes: 0,
+        unread_sectors: 0,
         computer: None,
         session,
     };

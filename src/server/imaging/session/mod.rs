@@ -16,6 +16,7 @@
 //! What has ended never changes again: failed is never cancelled, and cancelled never succeeds.
 
 use mimeo_core::{
+    bad_sectors::BadSectorLimit,
     failure::Failure,
     ids::{BootId, ComputerId, SessionId, VersionNumber},
     manifest::ManifestRoot,
@@ -68,6 +69,8 @@ pub enum Job {
     Capture {
         /// The master that gets a new version.
         master: MasterName,
+        /// How many sectors in use may be unreadable.
+        tolerate_bad_sectors: BadSectorLimit,
         /// What it became, once every chunk is durable and was read back.
         published: Option<Published>,
     },

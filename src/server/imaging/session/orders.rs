@@ -80,10 +80,17 @@ fn orders_of(session: Session, key: &VerifyingKey) -> Orders {
         (State::Waiting, DiskChoice::Asked(candidates), job) => {
             Orders::Question(DiskQuestion { session: id, wanted_for: use_of(job), candidates })
         }
-        (State::Running { .. }, DiskChoice::Pinned(source), Job::Capture { master, .. }) => {
-            let master_name = master.to_string();
-            Orders::Capture(CaptureOrder { session: id, master_name, source, chunk_size: ChunkSize::DEFAULT })
-        }
+        (
+            State::Running { .. },
+            DiskChoice::Pinned(source),
+            Job::Capture { master, tolerate_bad_sectors, .. },
+        ) => Orders::Capture(CaptureOrder {
+            session: id,
+            master_name: master.to_string(),
+            source,
+            chunk_size: ChunkSize::DEFAULT,
+            tolerate_bad_sectors,
+        }),
         (State::Running { .. }, DiskChoice::Pinned(target), Job::Deploy { master, version, root, .. }) => {
             Orders::Deploy(DeployOrder {
                 session: id,

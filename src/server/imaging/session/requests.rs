@@ -1,6 +1,7 @@
 //! What the rest of the house asks of sessions: each request is one transaction, then the events that follow from it.
 
 use mimeo_core::{
+    bad_sectors::BadSectorLimit,
     failure::FailureCause,
     ids::{BootId, ComputerId, SessionId, VersionNumber},
     machine::MachineReport,
@@ -26,6 +27,22 @@ use crate::{
 pub struct Sessions {
     pool: SqlitePool,
     events: Events,
+}
+
+/// A capture as it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewCapture {
+    /// The master that gets a new version, or is made.
+    pub master: MasterName,
+    /// How many sectors in use may be unreadable.
+    pub tolerate_bad_sectors: BadSectorLimit,
+}
+
+/// All that is in use has to be read.
+impl From<MasterName> for NewCapture {
+    fn from(master: MasterName) -> Self {
+        Self { master, tolerate_bad_sectors: BadSectorLimit::NONE }
+    }
 }
 
 /// The version that a deploy writes.
@@ -75,11 +92,12 @@ impl Sessions {
         &self,
         computer: ComputerId,
         report: &MachineReport,
-        master: MasterName,
+        what: impl Into<NewCapture>,
         rule: Option<DiskRule>,
         now: Timestamp,
     ) -> Result<Session, SessionError> {
-        let job = Job::Capture { master, published: None };
+        let NewCapture { master, tolerate_bad_sectors } = what.into();
+        let job = Job::Capture { master, tolerate_bad_sectors, published: None };
         self.request(computer, report, job, rule, now).await
     }
 

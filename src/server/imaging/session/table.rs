@@ -1,6 +1,7 @@
 //! The table of sessions.
 
 use mimeo_core::{
+    bad_sectors::BadSectorLimit,
     ids::{BootId, ComputerId, SessionId, VersionNumber},
     manifest::ManifestRoot,
     messages::{Phase, Progress},
@@ -173,10 +174,15 @@ pub(super) async fn insert_session(
         }
         Job::Deploy { need: Need::Source, .. } => ("deploy", None),
     };
+    let tolerate_bad_sectors = match &session.job {
+        Job::Capture { tolerate_bad_sectors, .. } => *tolerate_bad_sectors,
+        Job::Deploy { .. } => BadSectorLimit::NONE,
+    };
     let inserted = sqlx::query_scalar(
         "INSERT INTO session (computer, kind, master, version, manifest_root, target_min_bytes, sector_bytes, \
-         disk_rule, disk_json, question_json, state, progress_json, attempts, requested_ms) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'waiting', ?11, 0, ?12) RETURNING id",
+         disk_rule, disk_json, question_json, state, progress_json, attempts, requested_ms, \
+         tolerate_bad_sectors) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'waiting', ?11, 0, ?12, ?13) RETURNING id",
     )
     .bind(session.computer.0)
     .bind(kind)
@@ -190,6 +196,7 @@ pub(super) async fn insert_session(
     .bind(question_json(&session.disk))
     .bind(json(&session.progress))
     .bind(session.requested.0)
+    .bind(u32::from(tolerate_bad_sectors))
     .fetch_one(connection)
     .await;
     match inserted {
@@ -343,6 +350,7 @@ struct Row {
     requested_ms: i64,
     started_ms: Option<i64>,
     ended_ms: Option<i64>,
+    tolerate_bad_sectors: u32,
 }
 
 impl Row {
@@ -364,7 +372,9 @@ impl Row {
         let master = self.master.parse().map_err(|error| self.corrupt("master", error))?;
         let published = self.published()?;
         if self.kind == "capture" {
-            return Ok(Job::Capture { master, published });
+            let tolerate_bad_sectors = BadSectorLimit::new(self.tolerate_bad_sectors)
+                .map_err(|error| self.corrupt("tolerate_bad_sectors", error))?;
+            return Ok(Job::Capture { master, tolerate_bad_sectors, published });
         }
         let missing = || self.corrupt("version", "a deploy without a version or what it needs");
         let Published { version, root } = published.ok_or_else(missing)?;

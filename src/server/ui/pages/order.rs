@@ -9,7 +9,7 @@ use axum::{
     response::{Html, Redirect},
     routing::get,
 };
-use mimeo_core::ids::ComputerId;
+use mimeo_core::{bad_sectors::BadSectorLimit, ids::ComputerId};
 use serde::Deserialize;
 
 use crate::{
@@ -24,6 +24,7 @@ use crate::{
         master::{MasterName, MasterRef},
         session::{
             plan::{DiskRule, ErasePreview, Plan},
+            requests::NewCapture,
             shown::Shown,
         },
     },
@@ -55,6 +56,9 @@ struct OrderForm {
     #[serde(default)]
     disk: String,
     shown: Shown,
+    /// Of a capture; empty is none.
+    #[serde(default)]
+    tolerate_bad_sectors: String,
 }
 
 /// Asks for the master.
@@ -181,11 +185,17 @@ async fn ask_for_master(
 
 /// Orders what was shown, and nothing else.
 async fn order(app: &App, id: ComputerId, kind: JobKind, form: OrderForm) -> Result<Redirect, Refusal> {
-    let wanted = parse(kind, &form.master, &form.disk)?;
-    let Wanted { master, rule } = wanted;
+    let Wanted { master, rule } = parse(kind, &form.master, &form.disk)?;
     let (shown, now) = (Some(&form.shown), Timestamp::now());
     let session = match kind {
-        JobKind::Capture => app.services.request_capture(id, master.name, rule, shown, now).await?,
+        JobKind::Capture => {
+            let tolerate_bad_sectors = match form.tolerate_bad_sectors.trim() {
+                "" => BadSectorLimit::NONE,
+                typed => typed.parse()?,
+            };
+            let what = NewCapture { master: master.name, tolerate_bad_sectors };
+            app.services.request_capture(id, what, rule, shown, now).await?
+        }
         JobKind::Deploy => app.services.request_deploy(id, &master, rule, shown, now).await?,
     };
     Ok(Redirect::to(&format!("/sessions/{}", session.id)))

@@ -34,6 +34,7 @@ use crate::{
     events::Events,
     imaging::{
         keys::load_signing_key,
+        master::MasterName,
         session::State,
         store::{Store, StoreOptions, backend::Backend},
     },
@@ -144,7 +145,7 @@ impl House {
     }
 
     pub(super) async fn request_capture(&self, computer: ComputerId) -> SessionId {
-        let name = "debian".parse().expect("a name");
+        let name: MasterName = "debian".parse().expect("a name");
         let session = self.services.request_capture(computer, name, None, None, Timestamp::now()).await;
         session.expect("requested").id
     }

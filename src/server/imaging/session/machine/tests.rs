@@ -1,4 +1,5 @@
 use mimeo_core::{
+    bad_sectors::BadSectorLimit,
     failure::{Failure, FailureCause},
     ids::{BootId, ComputerId, SessionId, VersionNumber},
     manifest::ManifestRoot,
@@ -62,7 +63,9 @@ pub(crate) fn waiting() -> Session {
 }
 
 fn capture() -> Session {
-    Session { job: Job::Capture { master: "debian".parse().expect("a name"), published: None }, ..waiting() }
+    let master = "debian".parse().expect("a name");
+    let job = Job::Capture { master, tolerate_bad_sectors: BadSectorLimit::NONE, published: None };
+    Session { job, ..waiting() }
 }
 
 fn asked() -> Session {

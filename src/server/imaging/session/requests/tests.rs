@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use mimeo_core::{
+    bad_sectors::BadSectorLimit,
     failure::{Failure, FailureCause},
     ids::{BootId, ComputerId, VersionNumber},
     manifest::ManifestRoot,
@@ -14,19 +15,22 @@ use proptest::{
 };
 use sqlx::SqlitePool;
 
-use super::{DeployVersion, SessionError, Sessions};
+use super::{DeployVersion, NewCapture, SessionError, Sessions};
 use crate::{
     clock::Timestamp,
     db,
     events::{Event, Events},
-    imaging::session::{
-        DiskChoice, State,
-        machine::{ATTEMPTS_MAX, Input, LEASE},
-        plan::{
-            self, Need, Plan,
-            tests::{disk, report},
+    imaging::{
+        master::MasterName,
+        session::{
+            DiskChoice, State,
+            machine::{ATTEMPTS_MAX, Input, LEASE},
+            plan::{
+                self, Need, Plan,
+                tests::{disk, report},
+            },
+            table::{SessionFilter, TableError},
         },
-        table::{SessionFilter, TableError},
     },
 };
 
@@ -52,12 +56,17 @@ async fn database(computers: i64) -> SqlitePool {
         .execute(&pool)
         .await
         .expect("a master");
-    sqlx::query("INSERT INTO master_version VALUES (1, 3, ?1, 0, 0, 0, 0, NULL, NULL)")
+    sqlx::query("INSERT INTO master_version (master_id, number, manifest_root, created_at, disk_bytes, carried_bytes, \
+         stored_bytes) VALUES (1, 3, ?1, 0, 0, 0, 0)")
         .bind(ManifestRoot([9; 32]).to_string())
         .execute(&pool)
         .await
         .expect("a version");
     pool
+}
+
+fn master(name: &str) -> MasterName {
+    name.parse().expect("a name")
 }
 
 fn debian(min_bytes: u64) -> DeployVersion {
@@ -87,12 +96,12 @@ async fn what_is_requested_is_kept_and_told() {
     assert_eq!(sessions.load(session.id).await.expect("loaded"), session);
     assert_eq!(heard.try_recv(), Ok(Event::SessionRequested { session: session.id, computer: PC }));
 
-    let second = sessions.request_capture(PC, &computer, "x".parse().expect("a name"), None, T0).await;
+    let second = sessions.request_capture(PC, &computer, master("x"), None, T0).await;
     assert!(matches!(second, Err(SessionError::Table(TableError::AlreadyOpen(PC)))), "{second:?}");
-    let capture = sessions
-        .request_capture(ComputerId(2), &computer, "x".parse().expect("a name"), None, T0)
-        .await
-        .expect("requested");
+    let tolerate_bad_sectors = BadSectorLimit::new(7).expect("few");
+    let what = NewCapture { master: master("x"), tolerate_bad_sectors };
+    let capture =
+        sessions.request_capture(ComputerId(2), &computer, what, None, T0).await.expect("requested");
     assert!(matches!(capture.disk, DiskChoice::Asked(_)));
     assert_eq!(sessions.load(capture.id).await.expect("loaded"), capture);
     assert_eq!(sessions.find_open(PC).await.expect("looked").map(|open| open.id), Some(session.id));
