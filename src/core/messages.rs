@@ -23,7 +23,7 @@
 //! `Retry-After` comes from a server that is well and has no room in its memory yet: the client waits its turn,
 //! however long that takes.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -188,6 +188,9 @@ pub struct DeployOrder {
     /// The appliance's Ed25519 key, with which the manifest is signed.
     pub manifest_key: [u8; 32],
     pub target: DiskPin,
+    /// Read everything back and compare, once it is written. Without it, every chunk is proved by its hash before it is
+    /// written all the same, and the disk has to report all of it as durable.
+    pub verify: bool,
 }
 
 /// The named steps of a session, alike in code, log, page and report.
@@ -255,8 +258,27 @@ pub enum HeartbeatReply {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     pub progress: Progress,
+    /// How long each phase took, in the order in which they began.
+    #[serde(default)]
+    pub phases: Vec<PhaseTime>,
     /// `None`: it succeeded.
     pub failure: Option<Failure>,
+}
+
+/// How long a phase took on the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseTime {
+    pub phase: Phase,
+    pub ms: u64,
+}
+
+/// The seconds that went into each phase, for programs.
+pub fn phase_seconds(times: &[PhaseTime]) -> BTreeMap<Phase, f64> {
+    let mut seconds = BTreeMap::new();
+    for time in times {
+        *seconds.entry(time.phase).or_default() += time.ms as f64 / 1000.0;
+    }
+    seconds
 }
 
 /// Ids of chunks, at most [`CHUNK_LIST_MAX`].

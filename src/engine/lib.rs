@@ -88,7 +88,7 @@ pub fn run(
             Some(Failure { phase: standing.phase, cause })
         }
     };
-    Ending::Over(Outcome { progress: standing.progress, failure })
+    Ending::Over(Outcome { progress: standing.progress, phases: board.phase_times(), failure })
 }
 
 /// Sends a heartbeat at once and then every [`HEARTBEAT_EVERY`], until the engine drops its end of `ended`.

@@ -30,7 +30,8 @@ use std::{
 use changing_disk::ChangingDisk;
 use lab::{
     LoopDisk, PATIENCE, assert_equal_content, assert_zero_outside, capture, create, deploy, deploy_ending,
-    ext4, failure, fat32, folder, noise, ntfs, place, run, succeeded, swap, text, used_extents,
+    deploy_unverified, ext4, failure, fat32, folder, noise, ntfs, place, run, succeeded, swap, text,
+    used_extents,
 };
 use memory_disk::MemoryDisk;
 use memory_server::MemoryServer;
@@ -39,7 +40,7 @@ use mimeo_core::{
     disk::{ReadAt, layout, table::Scheme},
     failure::FailureCause,
     manifest::Content,
-    messages::Phase,
+    messages::{Outcome, Phase},
     units::{MIB, SectorSize},
 };
 use mimeo_engine::{Ending, board::Board, link::Patience};
@@ -267,6 +268,41 @@ fn a_disk_that_gives_back_other_bytes_fails_the_verification() {
     let target = MemoryDisk::new(vec![0; 24 * MIB as usize]).with_stuck_byte(place.start_bytes + 1000);
     let mismatch = FailureCause::VerifyMismatch { offset_bytes: place.start_bytes, chunk };
     assert_eq!(failure(deploy(&server, &target)), (Phase::Verify, mismatch));
+    assert!(layout::read(&target.content().as_slice(), B512).is_err(), "the disk looks bootable");
+}
+
+#[test]
+fn a_deploy_that_reads_nothing_back_still_notices_what_the_disk_itself_reports() {
+    let folder = folder();
+    let source = small_source(folder.path());
+    let server = MemoryServer::new();
+    succeeded(&capture(&server, &MemoryDisk::new(source.clone())));
+    let blank = || MemoryDisk::new(vec![0; 24 * MIB as usize]);
+    let phases = |outcome: &Outcome| outcome.phases.iter().map(|time| time.phase).collect::<Vec<_>>();
+
+    let target = blank();
+    let verified = deploy(&server, &target);
+    assert!(phases(&verified).contains(&Phase::Verify));
+    let target = blank();
+    let outcome = deploy_unverified(&server, &target);
+    succeeded(&outcome);
+    assert_eq!(phases(&outcome), [Phase::Prepare, Phase::Partition, Phase::Write, Phase::Finish]);
+    assert!(verified.progress.read_bytes > outcome.progress.read_bytes + 10 * MIB, "{outcome:?}");
+    assert_equal_content(&source, &target.content(), &used_extents(&source.as_slice(), B512));
+
+    // The wipe's two, then the content's.
+    let (phase, cause) = failure(deploy_unverified(&server, &blank().with_failing_sync(3)));
+    assert!(
+        phase == Phase::Write && matches!(cause, FailureCause::WriteFailed { .. }),
+        "{phase:?} {cause:?}"
+    );
+    let last = 24 * MIB - 512;
+    let target = blank().with_stuck_byte(last + 60);
+    let (phase, cause) = failure(deploy_unverified(&server, &target));
+    assert!(
+        phase == Phase::Finish && matches!(cause, FailureCause::VerifyMismatch { .. }),
+        "{phase:?} {cause:?}"
+    );
     assert!(layout::read(&target.content().as_slice(), B512).is_err(), "the disk looks bootable");
 }
 

@@ -162,7 +162,7 @@ async fn a_computer_that_failed_three_times_boots_its_own_disk_until_somebody_as
         services.next_orders(boot, Timestamp::now()).await.expect("orders");
         let cause = FailureCause::ReadFailed { offset_bytes: 512, detail: "EIO".into() };
         let failure = Some(Failure { phase: Phase::Read, cause });
-        let outcome = Outcome { progress: Progress::default(), failure };
+        let outcome = Outcome { progress: Progress::default(), phases: Vec::new(), failure };
         let input = Input::Outcome { boot: boot.id, outcome };
         services.sessions.step(session, input, Timestamp::now()).await.expect("ended");
     }

@@ -45,6 +45,9 @@ failure-client-silent = The computer started Mimeo's client { $boots } times in 
 failure-tool = The program { $name } failed: { $detail }.
 failure-internal = Mimeo made a mistake: { $detail }. Please report it with the log of this session.
 
+report-verified = Reading everything back and comparing it took { $time }, { $percent } % of it all.
+report-not-verified = Nothing was read back, as was asked: every chunk was proved before it was written and the disk reported all of it as kept, but whether that is so was not looked at.
+
 dhcp-off = DHCP is off: machines boot only if another DHCP server sends them here.
 dhcp-cannot-listen = Listening on { $interface } is not possible ({ $error }). Run this as root.
 dhcp-nobody-answered = No other DHCP server answers.

@@ -45,6 +45,9 @@ failure-client-silent = L'ordinateur a lancé { $boots } fois de suite le client
 failure-tool = Le programme { $name } a échoué : { $detail }.
 failure-internal = Mimeo s'est trompé : { $detail }. Merci de le signaler avec le journal de cette session.
 
+report-verified = La relecture et la comparaison de tout ont pris { $time }, { $percent } % du total.
+report-not-verified = Rien n'a été relu, comme demandé : chaque morceau a été prouvé avant d'être écrit et le disque a déclaré tout garder, mais personne n'a regardé si c'est vrai.
+
 dhcp-off = DHCP est éteint : les machines ne démarrent que si un autre serveur DHCP les envoie ici.
 dhcp-cannot-listen = Impossible d'écouter sur { $interface } ({ $error }). Lancez cette commande en root.
 dhcp-nobody-answered = Aucun autre serveur DHCP ne répond.

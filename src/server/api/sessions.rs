@@ -1,5 +1,7 @@
 //! Captures and deploys: as they stand, and what people ask of them.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json, Router,
     extract::State,
@@ -11,7 +13,7 @@ use mimeo_core::{
     failure::Failure,
     ids::{ComputerId, SessionId, VersionNumber},
     machine::PartitionReport,
-    messages::{DiskPin, Language, Phase, Progress},
+    messages::{DiskPin, Language, Phase, Progress, phase_seconds},
     text::{failure::sentence, texts},
 };
 use serde::{Deserialize, Serialize};
@@ -25,7 +27,7 @@ use crate::{
     app::App,
     clock::Timestamp,
     imaging::{
-        master::MasterName,
+        master::{MasterName, MasterRef},
         session::{
             DiskChoice, Job, Session, State as SessionState,
             machine::Refused,
@@ -36,7 +38,7 @@ use crate::{
         },
     },
     inventory::computer::{self, Computer},
-    wiring::requests::RequestError,
+    wiring::requests::{NewDeploy, RequestError},
 };
 
 pub fn router() -> Router<App> {
@@ -73,7 +75,14 @@ pub enum SessionRequest {
         master: String,
         disk: Option<String>,
         shown: Option<Shown>,
+        /// Whether everything is read back and compared once it is written.
+        #[serde(default = "yes")]
+        verify: bool,
     },
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What a request would do, before anybody asks for it.
@@ -123,6 +132,12 @@ pub struct SessionView {
     /// The last phase that the client was in.
     pub phase: Option<Phase>,
     pub progress: Progress,
+    /// How many seconds went into each phase of the last attempt, once it is over.
+    #[serde(default)]
+    pub phase_seconds: BTreeMap<Phase, f64>,
+    /// Deploy: whether everything is read back.
+    #[serde(default)]
+    pub verify: Option<bool>,
     /// The disk that is meant.
     pub disk: Option<DiskPin>,
     /// Where a person has to choose first: the disks that could be meant.
@@ -254,8 +269,10 @@ async fn request(
             let what = NewCapture { master: master.parse()?, tolerate_bad_sectors };
             app.services.request_capture(computer.id, what, rule, shown.as_ref(), now).await?
         }
-        SessionRequest::Deploy { master, shown, .. } => {
-            app.services.request_deploy(computer.id, &master.parse()?, rule, shown.as_ref(), now).await?
+        SessionRequest::Deploy { master, shown, verify, .. } => {
+            let master: MasterRef = master.parse()?;
+            let what = NewDeploy { master: &master, verify: *verify };
+            app.services.request_deploy(computer.id, what, rule, shown.as_ref(), now).await?
         }
     };
     Ok((StatusCode::CREATED, Json(SessionView::new(session, computer.name.to_string()))))
@@ -296,11 +313,11 @@ async fn view(app: &App, session: Session) -> Result<SessionView, RequestError> 
 
 impl SessionView {
     fn new(session: Session, computer_name: String) -> Self {
-        let (kind, version) = match &session.job {
+        let (kind, version, verify) = match &session.job {
             Job::Capture { published, .. } => {
-                (JobKind::Capture, published.map(|published| published.version))
+                (JobKind::Capture, published.map(|published| published.version), None)
             }
-            Job::Deploy { version, .. } => (JobKind::Deploy, Some(*version)),
+            Job::Deploy { version, verify, .. } => (JobKind::Deploy, Some(*version), Some(*verify)),
         };
         let (disk, question) = match session.disk {
             DiskChoice::Pinned(pin) => (Some(pin), Vec::new()),
@@ -316,6 +333,8 @@ impl SessionView {
             state: session.state.name().to_owned(),
             phase: session.phase,
             progress: session.progress,
+            phase_seconds: phase_seconds(&session.phase_times),
+            verify,
             disk,
             question,
             failure: match session.state {

@@ -27,7 +27,7 @@ use mimeo_engine::{Order, board::Board, disk::path::PathDisk};
 use tokio::runtime::Handle;
 
 use self::{
-    session::{Ended, run_session},
+    session::run_session,
     show::{Captured, Restored, Verified},
 };
 use super::{Output, failure::CliError};
@@ -71,6 +71,9 @@ pub enum ImageCommand {
         /// The folder of the library
         #[arg(long, value_name = "DIR")]
         store: PathBuf,
+        /// Do not read everything back: faster, and a target that does not keep what it is given is not found out
+        #[arg(long)]
+        no_verify: bool,
     },
     /// Say what a version holds, partition by partition
     Info {
@@ -109,8 +112,8 @@ pub(super) async fn run(command: ImageCommand, out: Output) -> Result<(), CliErr
             let what = NewCapture { master: name, tolerate_bad_sectors };
             capture(&disk, &Library::make(&store, out).await?, what, out).await
         }
-        ImageCommand::Restore { master, target, store } => {
-            restore(&Library::open(&store, out).await?, &master, &target, out).await
+        ImageCommand::Restore { master, target, store, no_verify } => {
+            restore(&Library::open(&store, out).await?, &master, &target, !no_verify, out).await
         }
         ImageCommand::Info { master, store } => {
             let library = Library::open(&store, out).await?;
@@ -141,14 +144,20 @@ async fn capture(disk: &PathDisk, library: &Library, what: NewCapture, out: Outp
     };
     let board = Board::default();
     let server = LocalServer::capture(Handle::current(), &library.shelf, &board, name.clone());
-    let Ended { progress, seconds } = run_session(Order::Capture(&order), &server, disk, &board, out)
+    let ended = run_session(Order::Capture(&order), &server, disk, &board, out)
         .map_err(|unfinished| unfinished.error(out, "image-interrupted"))?;
     let version = server.published().ok_or_else(|| CliError::Refused(out.words.say("image-no-version")))?;
-    show::captured(&Captured { name, version, read_bytes: progress.read_bytes, seconds }, out);
+    show::captured(&Captured { name, version, ended }, out);
     Ok(())
 }
 
-async fn restore(library: &Library, wanted: &MasterRef, target: &Path, out: Output) -> Result<(), CliError> {
+async fn restore(
+    library: &Library,
+    wanted: &MasterRef,
+    target: &Path,
+    verify: bool,
+    out: Output,
+) -> Result<(), CliError> {
     let (named, version) = library.find(wanted).await?;
     let (_, manifest) = library.manifest(&version).await?;
     let made = MadeFile::where_nothing_is(target, manifest.disk.size_bytes)?;
@@ -163,17 +172,17 @@ async fn restore(library: &Library, wanted: &MasterRef, target: &Path, out: Outp
         manifest_root: version.manifest_root,
         manifest_key: library.shelf.key.verifying_key().to_bytes(),
         target: disk.facts().pin(),
+        verify,
     };
     let board = Board::default();
     let server = LocalServer::deploy(Handle::current(), &library.shelf, &board, version.manifest_root);
-    let Ended { progress, seconds } = run_session(Order::Deploy(&order), &server, &disk, &board, out)
-        .map_err(|unfinished| {
-            let erased = made.is_none() && board.standing().phase != Phase::Prepare;
-            unfinished.error(out, if erased { "image-interrupted-erased" } else { "image-interrupted" })
-        })?;
+    let ended = run_session(Order::Deploy(&order), &server, &disk, &board, out).map_err(|unfinished| {
+        let erased = made.is_none() && board.standing().phase != Phase::Prepare;
+        unfinished.error(out, if erased { "image-interrupted-erased" } else { "image-interrupted" })
+    })?;
     made.into_iter().for_each(MadeFile::keep);
     let name = format!("{}@{}", named.name, version.number);
-    show::restored(&Restored { name, target: target.to_owned(), progress, seconds }, out);
+    show::restored(&Restored { name, target: target.to_owned(), verify, ended }, out);
     Ok(())
 }
 

@@ -188,6 +188,9 @@ pub struct DeployOptions {
     /// Do not ask before erasing
     #[arg(long)]
     pub yes: bool,
+    /// Do not read everything back: faster, and a disk that does not keep what it is given is not found out
+    #[arg(long)]
+    pub no_verify: bool,
     /// Follow the sessions to their end
     #[arg(long)]
     pub wait: bool,

@@ -24,6 +24,21 @@ use crate::{
     inventory::computer::{Computer, ComputerError, load_computer},
 };
 
+/// A deploy as it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewDeploy<'a> {
+    pub master: &'a MasterRef,
+    /// Whether everything is read back.
+    pub verify: bool,
+}
+
+/// Everything is read back.
+impl<'a> From<&'a MasterRef> for NewDeploy<'a> {
+    fn from(master: &'a MasterRef) -> Self {
+        Self { master, verify: true }
+    }
+}
+
 /// What a deploy would do, before anybody asked for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeployPreview {
@@ -81,13 +96,14 @@ impl Services {
     pub async fn request_deploy(
         &self,
         computer: ComputerId,
-        master: &MasterRef,
+        what: impl Into<NewDeploy<'_>>,
         rule: Option<DiskRule>,
         shown: Option<&Shown>,
         now: Timestamp,
     ) -> Result<Session, RequestError> {
+        let NewDeploy { master, verify } = what.into();
         let report = load_computer(&self.pool, computer).await?.report;
-        let version = self.load_deployable(master).await?;
+        let version = DeployVersion { verify, ..self.load_deployable(master).await? };
         check_shown(&report, version.need, rule.as_ref(), shown)?;
         Ok(self.sessions.request_deploy(computer, &report, version, rule, now).await?)
     }

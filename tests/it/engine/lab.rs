@@ -16,7 +16,7 @@ use mimeo_core::{
     failure::FailureCause,
     ids::SessionId,
     machine::disk_facts::DiskFacts,
-    messages::{CaptureOrder, DiskPin, Outcome, Phase},
+    messages::{CaptureOrder, DeployOrder, DiskPin, Outcome, Phase},
     units::{Extent, MIB, SectorSize},
 };
 use mimeo_engine::{
@@ -199,6 +199,12 @@ pub(super) fn capture_tolerating(
 
 pub(super) fn deploy(server: &MemoryServer, probe: &dyn DiskProbe) -> Outcome {
     over(deploy_ending(server, probe, &Board::default(), PATIENCE))
+}
+
+/// A deploy that was told not to read back.
+pub(super) fn deploy_unverified(server: &MemoryServer, probe: &dyn DiskProbe) -> Outcome {
+    let order = DeployOrder { verify: false, ..server.deploy_order(the_pin(probe)) };
+    over(mimeo_engine::run(Order::Deploy(&order), server, probe, &Board::default(), PATIENCE))
 }
 
 pub(super) fn deploy_ending(

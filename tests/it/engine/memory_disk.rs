@@ -32,6 +32,9 @@ struct State {
     /// The write at which the power goes.
     cut_at_write: Option<usize>,
     has_power: bool,
+    /// The sync that this disk fails.
+    failing_sync: Option<usize>,
+    syncs: usize,
     /// A byte that this disk never writes.
     stuck_at: Option<u64>,
     /// What the disk held at first.
@@ -58,6 +61,8 @@ impl MemoryDisk {
             writes: 0,
             cut_at_write: None,
             has_power: true,
+            failing_sync: None,
+            syncs: 0,
             stuck_at: None,
             original: content.clone(),
             discard_restores: false,
@@ -73,6 +78,12 @@ impl MemoryDisk {
 
     pub(super) fn with_stuck_byte(self, offset_bytes: u64) -> Self {
         self.state().stuck_at = Some(offset_bytes);
+        self
+    }
+
+    /// A disk that says at this sync that it could not keep what it was given.
+    pub(super) fn with_failing_sync(self, sync: usize) -> Self {
+        self.state().failing_sync = Some(sync);
         self
     }
 
@@ -186,6 +197,10 @@ impl BlockDevice for MemoryDisk {
         let mut state = self.state();
         if !state.has_power {
             return Err(no_power());
+        }
+        state.syncs += 1;
+        if state.failing_sync == Some(state.syncs) {
+            return Err(io::Error::from_raw_os_error(libc::EIO));
         }
         state.durable = state.content.clone();
         state.pending.clear();

@@ -65,13 +65,15 @@ impl Machine {
     pub(super) async fn fail(&self, house: &House, session: SessionId, failure: Failure) {
         let failure = Some(failure);
         let path = paths::of_session(paths::OUTCOME, session);
-        let _next: Orders = self.post(house, &path, &Outcome { progress: progress(40), failure }).await;
+        let _next: Orders =
+            self.post(house, &path, &Outcome { progress: progress(40), phases: Vec::new(), failure }).await;
     }
 
     pub(super) async fn succeed(&self, house: &House, session: SessionId) {
         let path = paths::of_session(paths::OUTCOME, session);
-        let _next: Orders =
-            self.post(house, &path, &Outcome { progress: progress(100), failure: None }).await;
+        let _next: Orders = self
+            .post(house, &path, &Outcome { progress: progress(100), phases: Vec::new(), failure: None })
+            .await;
     }
 
     async fn post<T: DeserializeOwned>(&self, house: &House, path: &str, body: &impl Serialize) -> T {

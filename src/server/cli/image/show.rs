@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use mimeo_core::{
     disk::table::{Scheme, WHOLE_DISK},
     manifest::{Content, Manifest, Region, RegionKind},
-    messages::Progress,
-    text::failure::filesystem_name,
+    text::{failure::filesystem_name, report::verification},
 };
 use serde_json::{Value, json};
 
+use super::session::Ended;
 use crate::{
     cli::{
         Output,
@@ -28,21 +28,21 @@ use crate::{
 pub(super) struct Captured {
     pub(super) name: MasterName,
     pub(super) version: Version,
-    pub(super) read_bytes: u64,
-    pub(super) seconds: f64,
+    pub(super) ended: Ended,
 }
 
 pub(super) fn captured(captured: &Captured, out: Output) {
-    let Captured { name, version, read_bytes, seconds } = captured;
+    let Captured { name, version, ended: Ended { progress, seconds, phases } } = captured;
     if out.json {
         let mut value = figures(name.as_str(), version);
-        value["read_bytes"] = json!(read_bytes);
+        value["read_bytes"] = json!(progress.read_bytes);
         value["seconds"] = json!(seconds);
+        value["phases"] = json!(phases);
         return print_json(&value);
     }
     let values = [
         ("version", &*format!("{name}@{}", version.number)),
-        ("read", &out.words.bytes(*read_bytes)),
+        ("read", &out.words.bytes(progress.read_bytes)),
         ("stored", &out.words.bytes(version.stored_bytes)),
         ("seconds", &format!("{seconds:.1}")),
     ];
@@ -55,16 +55,16 @@ pub(super) fn captured(captured: &Captured, out: Output) {
 pub(super) struct Restored {
     pub(super) name: String,
     pub(super) target: PathBuf,
-    pub(super) progress: Progress,
-    pub(super) seconds: f64,
+    pub(super) verify: bool,
+    pub(super) ended: Ended,
 }
 
 pub(super) fn restored(restored: &Restored, out: Output) {
-    let Restored { name, target, progress, seconds } = restored;
+    let Restored { name, target, verify, ended: Ended { progress, seconds, phases } } = restored;
     if out.json {
         return print_json(&json!({
             "version": name, "target": target, "written_bytes": progress.written_bytes,
-            "received_bytes": progress.received_bytes, "seconds": seconds,
+            "received_bytes": progress.received_bytes, "seconds": seconds, "verified": verify, "phases": phases,
         }));
     }
     let values = [
@@ -74,6 +74,9 @@ pub(super) fn restored(restored: &Restored, out: Output) {
         ("seconds", &format!("{seconds:.1}")),
     ];
     print(&out.words.say_with("image-restored", &values));
+    if let Some(verification) = verification(out.words.shared(), *verify, phases) {
+        print(&verification);
+    }
 }
 
 pub(super) struct Verified {

@@ -78,6 +78,7 @@ fn deploy(version: u32, root_number: u8) -> DeployVersion {
         version: VersionNumber(version),
         root: root(root_number),
         need: Need::Target { min_bytes: GB, sector: SectorSize::B512 },
+        verify: true,
     }
 }
 

@@ -91,16 +91,19 @@ fn orders_of(session: Session, key: &VerifyingKey) -> Orders {
             chunk_size: ChunkSize::DEFAULT,
             tolerate_bad_sectors,
         }),
-        (State::Running { .. }, DiskChoice::Pinned(target), Job::Deploy { master, version, root, .. }) => {
-            Orders::Deploy(DeployOrder {
-                session: id,
-                master_name: master.to_string(),
-                version,
-                manifest_root: root,
-                manifest_key: key.to_bytes(),
-                target,
-            })
-        }
+        (
+            State::Running { .. },
+            DiskChoice::Pinned(target),
+            Job::Deploy { master, version, root, verify, .. },
+        ) => Orders::Deploy(DeployOrder {
+            session: id,
+            master_name: master.to_string(),
+            version,
+            manifest_root: root,
+            manifest_key: key.to_bytes(),
+            target,
+            verify,
+        }),
         // It ended when it was to begin: the disk is gone, or it was begun too often.
         (State::Failed(failure), ..) => Orders::Refused(failure),
         // Its version is listed already. The computer is to start from its own disk and not to stay here for ever.

@@ -52,13 +52,16 @@ pub struct DeployVersion {
     pub version: VersionNumber,
     pub root: ManifestRoot,
     pub need: Need,
+    /// Whether everything is read back.
+    pub verify: bool,
 }
 
 impl DeployVersion {
+    /// As it is deployed unless somebody wishes otherwise.
     pub fn new(master: MasterName, version: VersionNumber, root: ManifestRoot, manifest: &Manifest) -> Self {
         let need =
             Need::Target { min_bytes: manifest.target_min_bytes(), sector: manifest.disk.logical_sector };
-        Self { master, version, root, need }
+        Self { master, version, root, need, verify: true }
     }
 }
 
@@ -110,8 +113,9 @@ impl Sessions {
         rule: Option<DiskRule>,
         now: Timestamp,
     ) -> Result<Session, SessionError> {
-        let DeployVersion { master, version, root, need } = what;
-        self.request(computer, report, Job::Deploy { master, version, root, need }, rule, now).await
+        let DeployVersion { master, version, root, need, verify } = what;
+        let job = Job::Deploy { master, version, root, need, verify };
+        self.request(computer, report, job, rule, now).await
     }
 
     async fn request(
@@ -136,6 +140,7 @@ impl Sessions {
             state: State::Waiting,
             phase: None,
             progress: Progress::default(),
+            phase_times: Vec::new(),
             attempts: 0,
             boot: None,
             unheard_boots: 0,

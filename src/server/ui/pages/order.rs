@@ -34,6 +34,7 @@ use crate::{
         refusal::Refusal,
         visitor::{Asked, Filled, InAddress, Visitor},
     },
+    wiring::requests::NewDeploy,
 };
 
 pub fn router() -> Router<App> {
@@ -59,6 +60,8 @@ struct OrderForm {
     /// Of a capture; empty is none.
     #[serde(default)]
     tolerate_bad_sectors: String,
+    /// Of a deploy; a box that is ticked is sent.
+    no_verify: Option<String>,
 }
 
 /// Asks for the master.
@@ -196,7 +199,10 @@ async fn order(app: &App, id: ComputerId, kind: JobKind, form: OrderForm) -> Res
             let what = NewCapture { master: master.name, tolerate_bad_sectors };
             app.services.request_capture(id, what, rule, shown, now).await?
         }
-        JobKind::Deploy => app.services.request_deploy(id, &master, rule, shown, now).await?,
+        JobKind::Deploy => {
+            let what = NewDeploy { master: &master, verify: form.no_verify.is_none() };
+            app.services.request_deploy(id, what, rule, shown, now).await?
+        }
     };
     Ok(Redirect::to(&format!("/sessions/{}", session.id)))
 }

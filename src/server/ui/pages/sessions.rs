@@ -7,7 +7,11 @@ use axum::{
     response::{Html, Redirect},
     routing::{get, post},
 };
-use mimeo_core::{ids::SessionId, messages::Progress, text::size};
+use mimeo_core::{
+    ids::SessionId,
+    messages::Progress,
+    text::{report::verification, size},
+};
 use serde::Deserialize;
 
 use super::order::DiskCard;
@@ -141,6 +145,14 @@ impl Page {
             Some(version) => format!("{}@{version}", session.master),
             None => session.master.clone(),
         }
+    }
+
+    /// What a session did, once it is over, in sentences.
+    pub fn report(&self, session: &SessionView) -> Vec<String> {
+        let verify = session.verify.filter(|_| session.state == "succeeded");
+        let said =
+            verify.and_then(|verify| verification(self.words.shared(), verify, &session.phase_seconds));
+        said.into_iter().collect()
     }
 
     /// Where a session stands, in a word or two.

@@ -232,7 +232,12 @@ impl Client {
     }
 
     pub(super) async fn outcome(&self, session: SessionId, failure: Option<Failure>) -> Orders {
-        self.post_json(session, paths::OUTCOME, &Outcome { progress: Progress::default(), failure }).await
+        self.post_json(
+            session,
+            paths::OUTCOME,
+            &Outcome { progress: Progress::default(), phases: Vec::new(), failure },
+        )
+        .await
     }
 
     pub(super) async fn missing(&self, session: SessionId, ids: &[ChunkId]) -> Vec<ChunkId> {

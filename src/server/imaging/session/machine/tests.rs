@@ -46,12 +46,14 @@ pub(crate) fn waiting() -> Session {
             version: VersionNumber(2),
             root: ManifestRoot([2; 32]),
             need: Need::Target { min_bytes: 1 << 20, sector: SectorSize::B512 },
+            verify: true,
         },
         rule: None,
         disk: DiskChoice::Pinned(pin("A")),
         state: State::Waiting,
         phase: None,
         progress: Progress::default(),
+        phase_times: Vec::new(),
         attempts: 0,
         boot: None,
         unheard_boots: 0,
@@ -81,7 +83,7 @@ fn heartbeat(boot: BootId, phase: Phase) -> Input {
 }
 
 fn outcome(boot: BootId, failure: Option<Failure>) -> Input {
-    Input::Outcome { boot, outcome: Outcome { progress: Progress::default(), failure } }
+    Input::Outcome { boot, outcome: Outcome { progress: Progress::default(), phases: Vec::new(), failure } }
 }
 
 fn failure() -> Failure {
