@@ -229,6 +229,13 @@ pub struct Progress {
     /// Capture: sectors in use that the source could not read, so far. Zeros stand for them.
     #[serde(default)]
     pub unread_sectors: u64,
+    /// Deploy: what has to be on the disk in the end; of that, compared before it was written, and found in place.
+    #[serde(default)]
+    pub carried_bytes: u64,
+    #[serde(default)]
+    pub compared_bytes: u64,
+    #[serde(default)]
+    pub kept_bytes: u64,
 }
 
 impl Progress {

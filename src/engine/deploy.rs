@@ -40,6 +40,7 @@ pub(crate) fn deploy(
 
     let carried_bytes = carried(&manifest).map(|(place, _)| place.length_bytes).sum();
     link.board.begin(Phase::Write, carried_bytes);
+    link.board.update(|progress| progress.carried_bytes = carried_bytes);
     write::write(&job, &mut disk, ground)?;
 
     if order.verify {

@@ -3,12 +3,14 @@
 //! Plain threads and bounded queues; no async runtime stands between a disk and the network. Reading order:
 //! [`link`] is what the engine asks of the server and [`board`] where it shows how far it is; `capture` and
 //! `deploy` tell the two stories, phase by phase; `plan`, `used` and `runs` work out what a capture carries,
-//! `bad_sectors` reads past what a failing disk cannot read, `slots` and `pipeline` move it, `write`, `verify` and `boot_table` are the phases of a deploy.
+//! `bad_sectors` reads past what a failing disk cannot read, `slots` and `pipeline` move it, `write`, `verify` and `boot_table` are the phases of a deploy, and
+//! `delta` decides how much of the target is looked at before it is written.
 
 mod bad_sectors;
 pub mod board;
 mod boot_table;
 mod capture;
+mod delta;
 mod deploy;
 pub mod disk;
 mod fetch;
@@ -47,6 +49,7 @@ pub enum Order<'a> {
 
 /// How a session ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each session")]
 pub enum Ending {
     /// Succeeded or failed: the server is to be told.
     Over(Outcome),

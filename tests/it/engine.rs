@@ -6,6 +6,8 @@
 mod bad_sectors;
 #[path = "engine/changing_disk.rs"]
 mod changing_disk;
+#[path = "engine/delta.rs"]
+mod delta;
 #[path = "engine/lab.rs"]
 mod lab;
 #[path = "engine/memory_disk.rs"]
@@ -396,6 +398,9 @@ fn a_recapture_hands_in_and_a_redeploy_fetches_only_what_differs() {
     // The changed chunk, and the one with the partition table twice: to fit the table, and to write the rest.
     assert_eq!(server.fetched_chunks.load(Ordering::SeqCst) - fetched, 3);
     assert!(outcome.progress.written_bytes < MIB, "{outcome:?}");
+    let progress = outcome.progress;
+    assert_eq!(progress.compared_bytes, progress.carried_bytes);
+    assert!(progress.kept_bytes + MIB > progress.carried_bytes, "{progress:?}");
     assert_equal_content(&newer, &target.content(), &used_extents(&newer.as_slice(), B512));
 }
 

@@ -45,6 +45,9 @@ failure-client-silent = The computer started Mimeo's client { $boots } times in 
 failure-tool = The program { $name } failed: { $detail }.
 failure-internal = Mimeo made a mistake: { $detail }. Please report it with the log of this session.
 
+report-taken-over = Took over { $kept } of { $carried } that were in place, fetched { $received }, wrote { $written }.
+report-partly-compared = Took over { $kept } of { $carried } that were in place; to compare the rest would have taken longer than to write it. Fetched { $received }, wrote { $written }.
+report-in-full = Wrote all of its { $carried }, fetched { $received }.
 report-verified = Reading everything back and comparing it took { $time }, { $percent } % of it all.
 report-not-verified = Nothing was read back, as was asked: every chunk was proved before it was written and the disk reported all of it as kept, but whether that is so was not looked at.
 
@@ -87,6 +90,7 @@ console-source = Source, which is only read: { $disk }
 console-target = Target, whose content is erased: { $disk }
 console-done = { $done } of { $total }
 console-rate = { $rate }, { $left } left
+console-kept = In place already, and left: { $kept }
 console-traffic = Received { $received }, sent { $sent }
 console-stopped = The server ended this session.
 console-stopped-hint = Mimeo's page says why. If writing had begun, this computer does not start from its disk until the next deploy. It asks for new orders in a moment, and restarts where there are none.

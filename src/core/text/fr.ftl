@@ -45,6 +45,9 @@ failure-client-silent = L'ordinateur a lancé { $boots } fois de suite le client
 failure-tool = Le programme { $name } a échoué : { $detail }.
 failure-internal = Mimeo s'est trompé : { $detail }. Merci de le signaler avec le journal de cette session.
 
+report-taken-over = { $kept } sur { $carried } étaient déjà en place et ont été gardés ; { $received } reçus, { $written } écrits.
+report-partly-compared = { $kept } sur { $carried } étaient déjà en place et ont été gardés ; comparer le reste aurait pris plus de temps que l'écrire. { $received } reçus, { $written } écrits.
+report-in-full = Ses { $carried } ont été écrits en entier, { $received } reçus.
 report-verified = La relecture et la comparaison de tout ont pris { $time }, { $percent } % du total.
 report-not-verified = Rien n'a été relu, comme demandé : chaque morceau a été prouvé avant d'être écrit et le disque a déclaré tout garder, mais personne n'a regardé si c'est vrai.
 
@@ -87,6 +90,7 @@ console-source = Source, seulement lue : { $disk }
 console-target = Cible, dont le contenu est effacé : { $disk }
 console-done = { $done } sur { $total }
 console-rate = { $rate }, encore { $left }
+console-kept = Déjà en place, et gardé : { $kept }
 console-traffic = Reçu { $received }, envoyé { $sent }
 console-stopped = Le serveur a mis fin à cette session.
 console-stopped-hint = La page de Mimeo dit pourquoi. Si l'écriture avait commencé, cet ordinateur ne démarre plus de son disque jusqu'au prochain déploiement. Il demande de nouveaux ordres dans un instant, et redémarre s'il n'y en a pas.

@@ -27,7 +27,7 @@ use crate::{
     app::App,
     clock::Timestamp,
     imaging::{
-        master::{MasterName, MasterRef},
+        master::{MasterName, MasterRef, load_version},
         session::{
             DiskChoice, Job, Session, State as SessionState,
             machine::Refused,
@@ -94,6 +94,11 @@ pub struct SessionPreview {
     pub master: String,
     /// Which version a deploy would write.
     pub version: Option<VersionNumber>,
+    /// What of that could not be read when it was captured.
+    #[serde(default)]
+    pub unread_sectors: u64,
+    #[serde(default)]
+    pub unread_bytes: u64,
     /// The disk that is meant. More than one: a person has to say which, by serial number or WWN.
     pub disks: Vec<DiskPreview>,
     /// To be sent with the request, which is then refused if the disks are others by then.
@@ -229,6 +234,7 @@ async fn preview(
 ) -> Result<Json<SessionPreview>, ApiError> {
     let computer = computer_of(&app, &request).await?;
     let rule = rule_of(&request)?;
+    let mut unread = (0, 0);
     let (kind, master, version, plan, disks) = match &request {
         SessionRequest::Capture { master, .. } => {
             let name: MasterName = master.parse()?;
@@ -238,6 +244,9 @@ async fn preview(
         SessionRequest::Deploy { master, .. } => {
             let preview = app.services.preview_deploy(computer.id, &master.parse()?, rule.as_ref()).await?;
             let version = preview.version;
+            let wanted = MasterRef { name: version.master.clone(), version: Some(version.version) };
+            let listed = load_version(&app.services.pool, &wanted).await?.1;
+            unread = (listed.unread_sectors, listed.unread_bytes);
             (JobKind::Deploy, version.master, Some(version.version), preview.plan, preview.disks)
         }
     };
@@ -250,6 +259,8 @@ async fn preview(
         computer_name: computer.name.to_string(),
         master: master.to_string(),
         version,
+        unread_sectors: unread.0,
+        unread_bytes: unread.1,
         shown: Shown::of(&disks),
         disks: disks.into_iter().map(DiskPreview::from).collect(),
     }))

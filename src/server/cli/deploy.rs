@@ -9,7 +9,7 @@ use super::{
     connection::{Connection, understand},
     failure::CliError,
     follow,
-    screen::{print, print_json},
+    screen::{print, print_aside, print_json},
     sessions::line,
 };
 use crate::api::sessions::{AnswerRequest, DiskPreview, SessionPreview, SessionRequest, SessionView};
@@ -67,6 +67,13 @@ pub(super) async fn deploy(
             _ => return Err(CliError::Refused(several_disks(out.words, &preview))),
         };
         previews.push((preview, chosen));
+    }
+    // All of them get the same version.
+    if let Some((preview, _)) = previews.first() {
+        let version = preview.version.map_or_else(String::new, |version| format!("@{version}"));
+        let version = format!("{}{version}", preview.master);
+        let unread = out.words.unread(&version, preview.unread_sectors, preview.unread_bytes);
+        unread.into_iter().for_each(|unread| print_aside(&unread));
     }
     if !yes {
         person.confirm(&previews.iter().flat_map(erased).collect::<Vec<_>>())?;

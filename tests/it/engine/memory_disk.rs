@@ -22,6 +22,7 @@ pub(super) struct MemoryDisk(Arc<Mutex<State>>);
 
 struct State {
     sector: SectorSize,
+    rotational: bool,
     /// What reads see.
     content: Vec<u8>,
     /// What survives a power cut for certain.
@@ -56,6 +57,7 @@ impl MemoryDisk {
     pub(super) fn new(content: Vec<u8>) -> Self {
         Self(Arc::new(Mutex::new(State {
             sector: SectorSize::B512,
+            rotational: false,
             durable: content.clone(),
             pending: vec![],
             writes: 0,
@@ -78,6 +80,11 @@ impl MemoryDisk {
 
     pub(super) fn with_stuck_byte(self, offset_bytes: u64) -> Self {
         self.state().stuck_at = Some(offset_bytes);
+        self
+    }
+
+    pub(super) fn with_platters(self) -> Self {
+        self.state().rotational = true;
         self
     }
 
@@ -234,7 +241,9 @@ impl BlockDevice for MemoryDisk {
 impl DiskProbe for MemoryDisk {
     fn disks(&self) -> io::Result<Vec<FoundDisk>> {
         let state = self.state();
-        Ok(vec![found_disk("memory", "/nowhere", state.content.len() as u64, state.sector)])
+        let mut disk = found_disk("memory", "/nowhere", state.content.len() as u64, state.sector);
+        disk.facts.rotational = state.rotational;
+        Ok(vec![disk])
     }
 
     fn open(&self, _: &FoundDisk, _: Access) -> Result<Box<dyn BlockDevice>, OpenDeviceError> {

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use mimeo_core::{
     disk::table::{Scheme, WHOLE_DISK},
     manifest::{Content, Manifest, Region, RegionKind},
-    text::{failure::filesystem_name, report::verification},
+    text::{
+        failure::filesystem_name,
+        report::{taken_over, verification},
+    },
 };
 use serde_json::{Value, json};
 
@@ -63,8 +66,9 @@ pub(super) fn restored(restored: &Restored, out: Output) {
     let Restored { name, target, verify, ended: Ended { progress, seconds, phases } } = restored;
     if out.json {
         return print_json(&json!({
-            "version": name, "target": target, "written_bytes": progress.written_bytes,
-            "received_bytes": progress.received_bytes, "seconds": seconds, "verified": verify, "phases": phases,
+            "version": name, "target": target, "carried_bytes": progress.carried_bytes,
+            "compared_bytes": progress.compared_bytes, "kept_bytes": progress.kept_bytes,
+            "received_bytes": progress.received_bytes, "written_bytes": progress.written_bytes, "seconds": seconds, "verified": verify, "phases": phases,
         }));
     }
     let values = [
@@ -74,9 +78,9 @@ pub(super) fn restored(restored: &Restored, out: Output) {
         ("seconds", &format!("{seconds:.1}")),
     ];
     print(&out.words.say_with("image-restored", &values));
-    if let Some(verification) = verification(out.words.shared(), *verify, phases) {
-        print(&verification);
-    }
+    let texts = out.words.shared();
+    let sentences = [taken_over(texts, progress), verification(texts, *verify, phases)];
+    sentences.into_iter().flatten().for_each(|sentence| print(&sentence));
 }
 
 pub(super) struct Verified {

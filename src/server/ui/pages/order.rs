@@ -15,13 +15,13 @@ use serde::Deserialize;
 use crate::{
     api::{
         computers::ComputerSummary,
-        masters::{MasterView, load_views},
+        masters::{MasterView, VersionView, load_views},
         sessions::JobKind,
     },
     app::App,
     clock::Timestamp,
     imaging::{
-        master::{MasterName, MasterRef},
+        master::{MasterName, MasterRef, load_version},
         session::{
             plan::{DiskRule, ErasePreview, Plan},
             requests::NewCapture,
@@ -85,6 +85,8 @@ struct ConfirmPage {
     computer: ComputerSummary,
     /// `NAME`, or `NAME@VERSION`.
     master: String,
+    /// What of it could not be read when it was captured.
+    unread: Option<String>,
     disks: Vec<DiskCard>,
     /// All of them, to be sent back with the button.
     shown: Shown,
@@ -170,7 +172,17 @@ async fn show(
     let refused = refused.map(|refusal| refusal.sentence(&page.words));
     let shown = Shown::of(&disks);
     let disks = disks.into_iter().map(DiskCard::from).collect();
-    html(&ConfirmPage { page, kind, computer: (&computer).into(), master, disks, shown, refused })
+    let unread = unread_of(app, &page, kind, &master).await?;
+    html(&ConfirmPage { page, kind, computer: (&computer).into(), master, unread, disks, shown, refused })
+}
+
+/// What of the version that would be deployed could not be read when it was captured, as a sentence.
+async fn unread_of(app: &App, page: &Page, kind: JobKind, master: &str) -> Result<Option<String>, Refusal> {
+    if kind == JobKind::Capture {
+        return Ok(None);
+    }
+    let version = VersionView::from(load_version(&app.services.pool, &master.parse()?).await?.1);
+    Ok((version.unread_sectors > 0).then(|| page.unread(&version)))
 }
 
 async fn ask_for_master(

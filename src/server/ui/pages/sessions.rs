@@ -10,7 +10,10 @@ use axum::{
 use mimeo_core::{
     ids::SessionId,
     messages::Progress,
-    text::{report::verification, size},
+    text::{
+        report::{taken_over, verification},
+        size,
+    },
 };
 use serde::Deserialize;
 
@@ -149,10 +152,11 @@ impl Page {
 
     /// What a session did, once it is over, in sentences.
     pub fn report(&self, session: &SessionView) -> Vec<String> {
-        let verify = session.verify.filter(|_| session.state == "succeeded");
-        let said =
-            verify.and_then(|verify| verification(self.words.shared(), verify, &session.phase_seconds));
-        said.into_iter().collect()
+        let Some(verify) = session.verify.filter(|_| session.state == "succeeded") else { return Vec::new() };
+        let texts = self.words.shared();
+        let sentences =
+            [taken_over(texts, &session.progress), verification(texts, verify, &session.phase_seconds)];
+        sentences.into_iter().flatten().collect()
     }
 
     /// Where a session stands, in a word or two.
