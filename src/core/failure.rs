@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    bad_sectors::BadSectorLimit,
     chunk::ChunkId,
     disk::filesystem::FileSystem,
     messages::{DiskPin, Phase},
@@ -47,6 +48,9 @@ pub enum FailureCause {
     SourceOnSeveralDevices { partition: u32, filesystem: FileSystem },
     /// The disk gave an error where it was read.
     ReadFailed { offset_bytes: u64, detail: String },
+    /// The source has sectors in use that cannot be read: `found` by the time the capture gave up, the first of them at
+    /// `offset_bytes`, and no more than `tolerated` were allowed for.
+    SourceUnreadable { offset_bytes: u64, found: u64, tolerated: BadSectorLimit, detail: String },
     /// The disk gave an error where it was written.
     WriteFailed { offset_bytes: u64, detail: String },
     /// The disk gives back other bytes than were written.

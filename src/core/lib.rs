@@ -4,7 +4,8 @@
 //! them. It does no I/O, reads no clock and knows no async runtime: whoever needs bytes from a disk hands in
 //! something that implements [`disk::ReadAt`].
 //!
-//! Reading order: [`ids`] and [`units`] are the words, [`chunk`] and [`manifest`] what a master is made of,
+//! Reading order: [`ids`] and [`units`] are the words, [`chunk`] and [`manifest`] what a master is made of, [`bad_sectors`] how much of
+//! a disk it may lack,
 //! [`disk`] how a source disk is understood, [`appliance`] and [`machine`] what an appliance
 //! tells its clients and what a booted computer says of itself,
 //! [`messages`] the conversation between client and server, [`failure`] how it may end badly,
@@ -12,6 +13,7 @@
 //! other protocols that both ends read.
 
 pub mod appliance;
+pub mod bad_sectors;
 pub mod causes;
 pub mod chunk;
 pub mod disk;

@@ -193,6 +193,16 @@ impl Manifest {
         self.regions.iter().map(carried_of).sum()
     }
 
+    /// How much of what was in use on the source is zeros here, because the disk could not read it.
+    pub fn unread_bytes(&self) -> u64 {
+        self.unread.iter().map(|place| place.length_bytes).sum()
+    }
+
+    /// The same, in sectors of the source.
+    pub fn unread_sectors(&self) -> u64 {
+        self.unread_bytes().div_ceil(self.disk.logical_sector.bytes())
+    }
+
     /// The size of the smallest disk that can hold this master: where its last region ends, and behind that
     /// what its partition table needs for itself.
     pub fn target_min_bytes(&self) -> u64 {

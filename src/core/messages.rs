@@ -23,11 +23,12 @@
 //! `Retry-After` comes from a server that is well and has no room in its memory yet: the client waits its turn,
 //! however long that takes.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    bad_sectors::BadSectorLimit,
     chunk::{ChunkId, ChunkSize},
     failure::Failure,
     ids::{ComputerId, Secret, SessionId, VersionNumber},
@@ -38,7 +39,7 @@ use crate::{
 
 /// Which conversation this is. Client and server come from one build, so a difference means that an old boot
 /// artefact is still around: the server refuses and says so.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// Where each request goes. `{session}` stands for a session id.
 pub mod paths {
@@ -172,6 +173,8 @@ pub struct CaptureOrder {
     pub master_name: String,
     pub source: DiskPin,
     pub chunk_size: ChunkSize,
+    /// With more sectors in use that cannot be read than this, the capture fails.
+    pub tolerate_bad_sectors: BadSectorLimit,
 }
 
 /// Write a version of a master to a disk.
@@ -185,6 +188,9 @@ pub struct DeployOrder {
     /// The appliance's Ed25519 key, with which the manifest is signed.
     pub manifest_key: [u8; 32],
     pub target: DiskPin,
+    /// Read everything back and compare, once it is written. Without it, every chunk is proved by its hash before it is
+    /// written all the same, and the disk has to report all of it as durable.
+    pub verify: bool,
 }
 
 /// The named steps of a session, alike in code, log, page and report.
@@ -220,6 +226,16 @@ pub struct Progress {
     pub written_bytes: u64,
     pub sent_bytes: u64,
     pub received_bytes: u64,
+    /// Capture: sectors in use that the source could not read, so far. Zeros stand for them.
+    #[serde(default)]
+    pub unread_sectors: u64,
+    /// Deploy: what has to be on the disk in the end; of that, compared before it was written, and found in place.
+    #[serde(default)]
+    pub carried_bytes: u64,
+    #[serde(default)]
+    pub compared_bytes: u64,
+    #[serde(default)]
+    pub kept_bytes: u64,
 }
 
 impl Progress {
@@ -249,8 +265,27 @@ pub enum HeartbeatReply {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     pub progress: Progress,
+    /// How long each phase took, in the order in which they began.
+    #[serde(default)]
+    pub phases: Vec<PhaseTime>,
     /// `None`: it succeeded.
     pub failure: Option<Failure>,
+}
+
+/// How long a phase took on the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseTime {
+    pub phase: Phase,
+    pub ms: u64,
+}
+
+/// The seconds that went into each phase, for programs.
+pub fn phase_seconds(times: &[PhaseTime]) -> BTreeMap<Phase, f64> {
+    let mut seconds = BTreeMap::new();
+    for time in times {
+        *seconds.entry(time.phase).or_default() += time.ms as f64 / 1000.0;
+    }
+    seconds
 }
 
 /// Ids of chunks, at most [`CHUNK_LIST_MAX`].

@@ -8,6 +8,7 @@ use std::{
 
 use mimeo_core::{
     chunk::{self, ChunkId},
+    disk::ReadAt,
     failure::FailureCause,
     manifest::{ChunkContent, Manifest, ManifestRoot, Region},
     messages::{CaptureOrder, Phase, VersionReply, records},
@@ -16,6 +17,7 @@ use mimeo_core::{
 
 use crate::disk::{exclusive::SourceDisk, probe::DiskProbe};
 use crate::{
+    bad_sectors::{BadSectors, zero_unread},
     halt::Halt,
     link::Link,
     pipeline::{self, Width},
@@ -43,7 +45,8 @@ pub(crate) fn capture(
     let source = SourceDisk::open(&order.source, probe)?;
     let plan = Plan::read(&source, order.chunk_size)?;
 
-    let capture = Capture { link, source, plan, width };
+    let bad_sectors = BadSectors::new(order.tolerate_bad_sectors, source.geometry().logical_sector);
+    let capture = Capture { link, source, plan, bad_sectors, width };
     link.board.begin(Phase::Read, capture.plan.used_bytes());
     let manifest = capture.read()?;
 
@@ -57,6 +60,7 @@ struct Capture<'a> {
     link: &'a Link<'a>,
     source: SourceDisk,
     plan: Plan,
+    bad_sectors: BadSectors,
     width: Width,
 }
 
@@ -95,7 +99,7 @@ impl Capture<'_> {
             chunk_size: self.plan.chunk_size,
             table: self.plan.table.clone(),
             regions,
-            unread: Vec::new(),
+            unread: self.bad_sectors.extents(),
         };
         let detail = |error| format!("the captured disk makes no manifest: {error}");
         manifest.check().map_err(|error| FailureCause::Internal { detail: detail(error) })?;
@@ -113,7 +117,13 @@ impl Capture<'_> {
         for span in spans(&places, chunk_size, |_| true) {
             let used = chunks[span.slots.clone()].iter().flat_map(|chunk| &chunk.used);
             for read in reads(used, span.place) {
-                slots.read(&self.source, &span, read)?;
+                let bytes = slots.part_mut(&span, read);
+                if let Err(error) = self.source.read_exact_at(bytes, read.start_bytes) {
+                    let used = chunks[span.slots.clone()].iter().flat_map(|chunk| &chunk.used);
+                    let around = self.bad_sectors.read_around(&self.source, read, used, bytes, &error);
+                    self.link.board.update(|progress| progress.unread_sectors = self.bad_sectors.count());
+                    around?;
+                }
                 self.link.board.update(|progress| progress.read_bytes += read.length_bytes);
             }
         }
@@ -217,8 +227,11 @@ impl Capture<'_> {
         }
         let again = self.plan.chunks_in_use().filter(|chunk| places.contains_key(&chunk.place.start_bytes));
         let jobs = batches(again, self.plan.chunk_size).map(|batch| self.load(batch));
-        let work = |Loaded { chunks, slots }: Loaded| {
+        let work = |Loaded { chunks, mut slots }: Loaded| {
             let mut plain = Vec::with_capacity(chunks.len());
+            for (index, chunk) in chunks.iter().enumerate() {
+                zero_unread(&manifest.unread, chunk.place, slots.chunk_mut(index, chunk.place));
+            }
             for (index, chunk) in chunks.iter().enumerate() {
                 let (id, bytes) = (places[&chunk.place.start_bytes], slots.chunk(index, chunk.place));
                 if ChunkId::of(bytes) != id {

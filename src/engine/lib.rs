@@ -3,12 +3,15 @@
 //! Plain threads and bounded queues; no async runtime stands between a disk and the network. Reading order:
 //! [`link`] is what the engine asks of the server and [`board`] where it shows how far it is; `capture` and
 //! `deploy` tell the two stories, phase by phase; `plan`, `used` and `runs` work out what a capture carries,
-//! `slots` and `pipeline` move it, `write`, `verify` and `boot_table` are the phases of a deploy. [`image`] reads a
-//! version out into a file or a pipe.
+//! `bad_sectors` reads past what a failing disk cannot read, `slots` and `pipeline` move it, `write`, `verify` and
+//! `boot_table` are the phases of a deploy, and `delta` decides how much of the target is looked at before it is
+//! written. [`image`] reads a version out into a file or a pipe.
 
+mod bad_sectors;
 pub mod board;
 mod boot_table;
 mod capture;
+mod delta;
 mod deploy;
 pub mod disk;
 mod fetch;
@@ -48,6 +51,7 @@ pub enum Order<'a> {
 
 /// How a session ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each session")]
 pub enum Ending {
     /// Succeeded or failed: the server is to be told.
     Over(Outcome),
@@ -94,7 +98,7 @@ fn ending(result: Result<(), Halt>, board: &Board) -> Ending {
             Some(Failure { phase: standing.phase, cause })
         }
     };
-    Ending::Over(Outcome { progress: standing.progress, failure })
+    Ending::Over(Outcome { progress: standing.progress, phases: board.phase_times(), failure })
 }
 
 /// Sends a heartbeat at once and then every [`HEARTBEAT_EVERY`], until the engine drops its end of `ended`.

@@ -63,13 +63,18 @@ impl Slots {
         span: &Span,
         place: Extent,
     ) -> Result<(), FailureCause> {
-        let start =
-            span.slots.start * self.slot_bytes + (place.start_bytes - span.place.start_bytes) as usize;
-        let bytes = &mut self.buffer[start..start + place.length_bytes as usize];
+        let bytes = self.part_mut(span, place);
         disk.read_exact_at(bytes, place.start_bytes).map_err(|error| FailureCause::ReadFailed {
             offset_bytes: place.start_bytes,
             detail: error.to_string(),
         })
+    }
+
+    /// The bytes of part of a span: `place` lies inside it.
+    pub(crate) fn part_mut(&mut self, span: &Span, place: Extent) -> &mut [u8] {
+        let start =
+            span.slots.start * self.slot_bytes + (place.start_bytes - span.place.start_bytes) as usize;
+        &mut self.buffer[start..start + place.length_bytes as usize]
     }
 
     fn range(&self, index: usize, place: Extent) -> Range<usize> {

@@ -2,8 +2,12 @@
 //! The loop devices need root.
 #![allow(clippy::unwrap_used, reason = "a laboratory that cannot be set up fails its test")]
 
+#[path = "engine/bad_sectors.rs"]
+mod bad_sectors;
 #[path = "engine/changing_disk.rs"]
 mod changing_disk;
+#[path = "engine/delta.rs"]
+mod delta;
 #[path = "engine/lab.rs"]
 mod lab;
 #[path = "engine/memory_disk.rs"]
@@ -28,7 +32,8 @@ use std::{
 use changing_disk::ChangingDisk;
 use lab::{
     LoopDisk, PATIENCE, assert_equal_content, assert_zero_outside, capture, create, deploy, deploy_ending,
-    ext4, failure, fat32, folder, noise, ntfs, place, run, succeeded, swap, text, used_extents,
+    deploy_unverified, ext4, failure, fat32, folder, noise, ntfs, place, run, succeeded, swap, text,
+    used_extents,
 };
 use memory_disk::MemoryDisk;
 use memory_server::MemoryServer;
@@ -37,7 +42,7 @@ use mimeo_core::{
     disk::{ReadAt, layout, table::Scheme},
     failure::FailureCause,
     manifest::Content,
-    messages::Phase,
+    messages::{Outcome, Phase},
     units::{MIB, SectorSize},
 };
 use mimeo_engine::{Ending, board::Board, link::Patience};
@@ -269,6 +274,41 @@ fn a_disk_that_gives_back_other_bytes_fails_the_verification() {
 }
 
 #[test]
+fn a_deploy_that_reads_nothing_back_still_notices_what_the_disk_itself_reports() {
+    let folder = folder();
+    let source = small_source(folder.path());
+    let server = MemoryServer::new();
+    succeeded(&capture(&server, &MemoryDisk::new(source.clone())));
+    let blank = || MemoryDisk::new(vec![0; 24 * MIB as usize]);
+    let phases = |outcome: &Outcome| outcome.phases.iter().map(|time| time.phase).collect::<Vec<_>>();
+
+    let target = blank();
+    let verified = deploy(&server, &target);
+    assert!(phases(&verified).contains(&Phase::Verify));
+    let target = blank();
+    let outcome = deploy_unverified(&server, &target);
+    succeeded(&outcome);
+    assert_eq!(phases(&outcome), [Phase::Prepare, Phase::Partition, Phase::Write, Phase::Finish]);
+    assert!(verified.progress.read_bytes > outcome.progress.read_bytes + 10 * MIB, "{outcome:?}");
+    assert_equal_content(&source, &target.content(), &used_extents(&source.as_slice(), B512));
+
+    // The wipe's two, then the content's.
+    let (phase, cause) = failure(deploy_unverified(&server, &blank().with_failing_sync(3)));
+    assert!(
+        phase == Phase::Write && matches!(cause, FailureCause::WriteFailed { .. }),
+        "{phase:?} {cause:?}"
+    );
+    let last = 24 * MIB - 512;
+    let target = blank().with_stuck_byte(last + 60);
+    let (phase, cause) = failure(deploy_unverified(&server, &target));
+    assert!(
+        phase == Phase::Finish && matches!(cause, FailureCause::VerifyMismatch { .. }),
+        "{phase:?} {cause:?}"
+    );
+    assert!(layout::read(&target.content().as_slice(), B512).is_err(), "the disk looks bootable");
+}
+
+#[test]
 fn chunks_that_the_store_lost_are_read_and_handed_in_again() {
     let folder = folder();
     let source = MemoryDisk::new(small_source(folder.path()));
@@ -358,6 +398,9 @@ fn a_recapture_hands_in_and_a_redeploy_fetches_only_what_differs() {
     // The changed chunk, and the one with the partition table twice: to fit the table, and to write the rest.
     assert_eq!(server.fetched_chunks.load(Ordering::SeqCst) - fetched, 3);
     assert!(outcome.progress.written_bytes < MIB, "{outcome:?}");
+    let progress = outcome.progress;
+    assert_eq!(progress.compared_bytes, progress.carried_bytes);
+    assert!(progress.kept_bytes + MIB > progress.carried_bytes, "{progress:?}");
     assert_equal_content(&newer, &target.content(), &used_extents(&newer.as_slice(), B512));
 }
 

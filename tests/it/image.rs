@@ -14,7 +14,7 @@ use std::{
 
 use clap::Parser;
 use mimeo_core::units::SectorSize;
-use mimeo_lab::content;
+use mimeo_lab::{content, failing_file::FailingFile};
 use mimeo_server::cli::{self, Cli};
 use tempfile::TempDir;
 
@@ -217,4 +217,27 @@ async fn what_cannot_be_done_fails_and_leaves_nothing_behind() {
     assert!(!shop.image(&["verify", "disk"]).await);
     assert!(!shop.image(&["restore", "disk", &target]).await);
     assert!(!Path::new(&target).exists(), "half a disk is of no use");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_disk_is_captured_only_by_who_says_so() {
+    let shop = Shop::new();
+    let disk = shop.disk();
+    // The middle of the files that the volume holds.
+    let image = fs::read(&disk).expect("the disk");
+    let used = content::used_extents(&image.as_slice(), SectorSize::B512).expect("a sound disk");
+    let longest = used.iter().max_by_key(|extent| extent.length_bytes).expect("something is used");
+    let bad = (longest.start_bytes + longest.length_bytes / 2) / 512 * 512;
+    let file = FailingFile::show(Path::new(&disk), &[bad]).expect("qemu-storage-daemon and FUSE");
+    let failing = file.path().to_str().expect("UTF-8");
+    assert!(!shop.image(&["capture", failing, "--name", "disk"]).await, "nothing is tolerated unasked");
+    let tolerant = ["capture", failing, "--name", "disk", "--tolerate-bad-sectors", "1"];
+    assert!(shop.image(&tolerant).await);
+    assert!(shop.image(&["info", "disk"]).await);
+    let target = shop.path("target");
+    assert!(shop.image(&["restore", "disk", &target]).await);
+    let restored = fs::read(&target).expect("the target");
+    let bad = bad as usize;
+    assert!(restored[bad..bad + 512].iter().all(|&byte| byte == 0));
+    assert!(restored[bad - 4096..bad] == image[bad - 4096..bad], "its neighbours are there");
 }

@@ -21,6 +21,7 @@ use mimeo_server::{
     events::Events,
     imaging::{
         keys::load_signing_key,
+        master::MasterName,
         session::{
             State,
             machine::{BOOT_SPAN, Input, UNHEARD_BOOTS_MAX},
@@ -129,7 +130,7 @@ async fn a_known_computer_goes_straight_to_its_session_even_with_another_card() 
     let BootTarget::Menu(menu) = source.boot_target(&machine(MAC, None)).await else { panic!("no menu") };
     assert_eq!(menu.computer_name.as_deref(), Some("pc-00000a"));
 
-    let name = "debian".parse().expect("a name");
+    let name: MasterName = "debian".parse().expect("a name");
     let session =
         services.request_capture(computer, name, None, None, Timestamp::now()).await.expect("requested").id;
     client_token(source.boot_target(&machine(MacAddr([2, 0, 0, 0, 0, 9]), Some(UUID))).await);
@@ -151,7 +152,7 @@ async fn a_computer_that_failed_three_times_boots_its_own_disk_until_somebody_as
     let asks = async || source.boot_target(&machine(MAC, None)).await;
     let computer = hello(&services, &client_token(asks().await)).await.boot.computer;
     let request = async || {
-        let name = "debian".parse().expect("a name");
+        let name: MasterName = "debian".parse().expect("a name");
         services.request_capture(computer, name, None, None, Timestamp::now()).await.expect("requested").id
     };
     for _ in 0..3 {
@@ -161,7 +162,7 @@ async fn a_computer_that_failed_three_times_boots_its_own_disk_until_somebody_as
         services.next_orders(boot, Timestamp::now()).await.expect("orders");
         let cause = FailureCause::ReadFailed { offset_bytes: 512, detail: "EIO".into() };
         let failure = Some(Failure { phase: Phase::Read, cause });
-        let outcome = Outcome { progress: Progress::default(), failure };
+        let outcome = Outcome { progress: Progress::default(), phases: Vec::new(), failure };
         let input = Input::Outcome { boot: boot.id, outcome };
         services.sessions.step(session, input, Timestamp::now()).await.expect("ended");
     }
@@ -177,7 +178,7 @@ async fn a_computer_whose_client_is_never_heard_of_gets_its_menu_back_and_the_se
     let source = boots(&services, UnknownMachines::Register);
     let asks = async || source.boot_target(&machine(MAC, None)).await;
     let computer = hello(&services, &client_token(asks().await)).await.boot.computer;
-    let name = "debian".parse().expect("a name");
+    let name: MasterName = "debian".parse().expect("a name");
     let session =
         services.request_capture(computer, name, None, None, Timestamp::now()).await.expect("requested").id;
     let now = Timestamp::now();

@@ -426,6 +426,45 @@ async fn a_session_is_shown_from_its_first_byte_to_its_failure() {
 }
 
 #[tokio::test]
+async fn what_was_wished_on_the_page_is_ordered_and_the_end_says_what_was_done() {
+    let house = House::start().await;
+    let machine =
+        Machine::boot(&house, MAC, workstation(MAC, "4XK2LM3", vec![disk(Some("S1"), 512 * GIB)])).await;
+    publish(&house, "debian-12").await;
+    let mut person = Person::administrator(&house, "en").await;
+    let path = format!("/computers/{}/capture", machine.computer);
+    let shown = field(&person.read(&format!("{path}?master=x")).await, "shown").expect("a disk");
+    let form = |tolerated: &'static str| {
+        [("master", "x"), ("disk", "S1"), ("shown", &*shown), ("tolerate_bad_sectors", tolerated)]
+    };
+    let refused = person.send(&path, &form("4097")).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refused.text.contains("between 0 and 4096"), "{}", refused.text);
+    assert_eq!(person.send(&path, &form("8")).await.location.as_deref(), Some("/sessions/1"));
+    let Orders::Capture(order) = machine.orders(&house).await else { panic!("a capture waits") };
+    assert_eq!(order.tolerate_bad_sectors.sectors(), 8);
+    person.send("/sessions/1/cancel", &[]).await;
+
+    let path = format!("/computers/{}/deploy", machine.computer);
+    let said = [("", true, "took 40.0\u{a0}s, 25\u{a0}%"), ("yes", false, "Nothing was read back")];
+    for (session, (no_verify, verify, sentence)) in (2..).zip(said) {
+        let page = person.read(&format!("{path}?master=debian-12")).await;
+        let form = ["master", "disk", "shown"].map(|name| (name, field(&page, name).expect("a field")));
+        let mut form: Vec<_> = form.iter().map(|(name, value)| (*name, &**value)).collect();
+        form.extend((!no_verify.is_empty()).then_some(("no_verify", no_verify)));
+        let page = format!("/sessions/{session}");
+        assert_eq!(person.send(&path, &form).await.location.as_deref(), Some(&*page));
+        let Orders::Deploy(order) = machine.orders(&house).await else { panic!("a deploy waits") };
+        assert_eq!(order.verify, verify);
+        machine.succeed(&house, order.session).await;
+        let page = person.read(&page).await;
+        for part in [sentence, "Took over 1\u{a0}GB of 21\u{a0}GB"] {
+            assert!(page.contains(part), "{part}: {page}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_computer_is_renamed_and_given_a_loader_or_told_why_not() {
     let house = House::start().await;
     for (number, serial) in [(1, "FIRST"), (2, "SECOND")] {

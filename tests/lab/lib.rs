@@ -10,6 +10,7 @@ pub mod classroom;
 pub mod console;
 pub mod content;
 pub mod dhcp_load;
+pub mod failing_file;
 pub mod hardware;
 pub mod images;
 pub mod network;

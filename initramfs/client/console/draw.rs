@@ -165,6 +165,9 @@ fn work_figures<'a>(texts: &Texts, work: &Work, now: Instant) -> Text<'a> {
             texts.say_with("console-rate", &[("rate", &rate), ("left", &size::duration(left))]),
         ));
     }
+    if progress.kept_bytes > 0 {
+        lines.push(Line::raw(texts.say_with("console-kept", &[("kept", &bytes(progress.kept_bytes))])));
+    }
     let network = [("received", bytes(progress.received_bytes)), ("sent", bytes(progress.sent_bytes))];
     lines.push(Line::raw(
         texts.say_with("console-traffic", &[("received", &network[0].1), ("sent", &network[1].1)]),
@@ -228,8 +231,12 @@ mod tests {
 
     #[test]
     fn a_deploy_shows_what_how_far_and_which_disk() {
-        let progress =
-            Progress { done_bytes: 250_000_000, total_bytes: 1_000_000_000, ..Progress::default() };
+        let progress = Progress {
+            done_bytes: 250_000_000,
+            total_bytes: 1_000_000_000,
+            kept_bytes: 77_000_000,
+            ..Progress::default()
+        };
         let work = Work {
             capture: false,
             master: "debian-12@3".into(),
@@ -247,6 +254,7 @@ mod tests {
             "Write",
             "25 %",
             "250\u{a0}MB",
+            "left: 77\u{a0}MB",
             "MB/s",
             "30 s",
         ] {

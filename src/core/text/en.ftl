@@ -30,6 +30,8 @@ failure-files-elsewhere = The file system of partition { $partition } ({ $filesy
 failure-several-devices = The file system of partition { $partition } ({ $filesystem }) also lies on other disks or partitions, without which it cannot be mounted. Bring it onto this partition alone: with it mounted, run "btrfs balance start -f -dconvert=single -mconvert=dup" and then "btrfs device remove" for every other device, then capture again.
 failure-source-damaged = The file system of partition { $partition } ({ $filesystem }) contradicts itself: { $detail }. Check it with its own tool, then capture again.
 failure-read = The disk cannot be read at byte { $offset } ({ $detail }). Replace the disk or save what is left on it.
+failure-unreadable = The source disk cannot be read at byte { $offset } ({ $detail }). Replace the disk, or have the capture go on past what cannot be read: with --tolerate-bad-sectors N, or "Unreadable sectors tolerated" on the page, up to N sectors become zeros, and the master says so wherever it is shown.
+failure-unreadable-more = The source disk has more unreadable sectors in use than the { $tolerated } that were tolerated: { $found } were found, the first at byte { $offset } ({ $detail }). Replace the disk, or allow for more: --tolerate-bad-sectors N, or "Unreadable sectors tolerated" on the page.
 failure-write = The disk cannot be written at byte { $offset } ({ $detail }). Replace the disk, then deploy again.
 failure-verify = The disk gave back other bytes than were written, at byte { $offset } (chunk { $chunk }). Replace the disk, then deploy again.
 failure-chunk-damaged = The store of the server holds a damaged piece, chunk { $chunk } ({ $detail }). Capture this master again, and check the server's disk.
@@ -42,6 +44,12 @@ failure-client-lost = The computer stopped answering in { $attempts } attempts. 
 failure-client-silent = The computer started Mimeo's client { $boots } times in a row without reporting to the server. Its screen says why each time: read it there (network card without a driver, no address, server not trusted), then start the session again.
 failure-tool = The program { $name } failed: { $detail }.
 failure-internal = Mimeo made a mistake: { $detail }. Please report it with the log of this session.
+
+report-taken-over = Took over { $kept } of { $carried } that were in place, fetched { $received }, wrote { $written }.
+report-partly-compared = Took over { $kept } of { $carried } that were in place; to compare the rest would have taken longer than to write it. Fetched { $received }, wrote { $written }.
+report-in-full = Wrote all of its { $carried }, fetched { $received }.
+report-verified = Reading everything back and comparing it took { $time }, { $percent } % of it all.
+report-not-verified = Nothing was read back, as was asked: every chunk was proved before it was written and the disk reported all of it as kept, but whether that is so was not looked at.
 
 dhcp-off = DHCP is off: machines boot only if another DHCP server sends them here.
 dhcp-cannot-listen = Listening on { $interface } is not possible ({ $error }). Run this as root.
@@ -82,6 +90,7 @@ console-source = Source, which is only read: { $disk }
 console-target = Target, whose content is erased: { $disk }
 console-done = { $done } of { $total }
 console-rate = { $rate }, { $left } left
+console-kept = In place already, and left: { $kept }
 console-traffic = Received { $received }, sent { $sent }
 console-stopped = The server ended this session.
 console-stopped-hint = Mimeo's page says why. If writing had begun, this computer does not start from its disk until the next deploy. It asks for new orders in a moment, and restarts where there are none.

@@ -2,6 +2,7 @@
 
 use super::{Texts, size};
 use crate::{
+    bad_sectors::BadSectorLimit,
     disk::filesystem::FileSystem,
     failure::{FailureCause, UncleanReason},
     messages::{DiskPin, Phase},
@@ -45,6 +46,9 @@ pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
         }
         FailureCause::ReadFailed { offset_bytes, detail } => {
             say("failure-read", &[("offset", &offset_bytes.to_string()), ("detail", detail)])
+        }
+        FailureCause::SourceUnreadable { offset_bytes, found, tolerated, detail } => {
+            unreadable(texts, *offset_bytes, *found, *tolerated, detail)
         }
         FailureCause::WriteFailed { offset_bytes, detail } => {
             say("failure-write", &[("offset", &offset_bytes.to_string()), ("detail", detail)])
@@ -92,6 +96,24 @@ fn too_small(texts: &Texts, needed_bytes: u64, actual_bytes: u64) -> String {
         ("actual_bytes", &actual_bytes.to_string()),
     ];
     texts.say_with("failure-disk-too-small", &values)
+}
+
+fn unreadable(
+    texts: &Texts,
+    offset_bytes: u64,
+    found: u64,
+    tolerated: BadSectorLimit,
+    detail: &str,
+) -> String {
+    let key =
+        if tolerated == BadSectorLimit::NONE { "failure-unreadable" } else { "failure-unreadable-more" };
+    let values = [
+        ("offset", &*offset_bytes.to_string()),
+        ("found", &found.to_string()),
+        ("tolerated", &tolerated.to_string()),
+        ("detail", detail),
+    ];
+    texts.say_with(key, &values)
 }
 
 /// What is wrong with a file system that was to be captured, where nothing but its name belongs into the sentence.
@@ -167,6 +189,7 @@ pub fn filesystem_name(filesystem: FileSystem) -> &'static str {
 mod tests {
     use super::sentence;
     use crate::{
+        bad_sectors::BadSectorLimit,
         chunk::ChunkId,
         disk::filesystem::FileSystem,
         failure::{FailureCause, UncleanReason},
@@ -188,6 +211,12 @@ mod tests {
         let unclean =
             |reason| FailureCause::SourceUnclean { partition: 3, filesystem: FileSystem::Ntfs, reason };
         let detail = || String::from("the detail");
+        let unreadable = |found, tolerated| FailureCause::SourceUnreadable {
+            offset_bytes: 4096,
+            found,
+            tolerated: BadSectorLimit::new(tolerated).expect("few"),
+            detail: detail(),
+        };
         vec![
             FailureCause::DiskMissing { wanted: wanted.clone() },
             FailureCause::DiskMissing { wanted: DiskPin { model: None, ..wanted.clone() } },
@@ -211,6 +240,8 @@ mod tests {
             FailureCause::SourceOnSeveralDevices { partition: 3, filesystem: FileSystem::Btrfs },
             FailureCause::SourceDamaged { partition: 3, filesystem: FileSystem::Ext, detail: detail() },
             FailureCause::ReadFailed { offset_bytes: 4096, detail: detail() },
+            unreadable(1, 0),
+            unreadable(9, 8),
             FailureCause::WriteFailed { offset_bytes: 4096, detail: detail() },
             FailureCause::VerifyMismatch { offset_bytes: 4096, chunk: ChunkId([1; 32]) },
             FailureCause::ChunkDamaged { chunk: ChunkId([1; 32]), detail: detail() },

@@ -30,6 +30,8 @@ failure-files-elsewhere = Le système de fichiers de la partition { $partition }
 failure-several-devices = Le système de fichiers de la partition { $partition } ({ $filesystem }) s'étend sur d'autres disques ou partitions, sans lesquels il ne peut pas être monté. Ramenez-le sur cette seule partition : monté, exécutez « btrfs balance start -f -dconvert=single -mconvert=dup » puis « btrfs device remove » pour chaque autre périphérique, puis recommencez la capture.
 failure-source-damaged = Le système de fichiers de la partition { $partition } ({ $filesystem }) se contredit : { $detail }. Vérifiez-le avec son propre outil, puis recommencez la capture.
 failure-read = Le disque est illisible à l'octet { $offset } ({ $detail }). Remplacez le disque ou sauvez ce qui peut l'être.
+failure-unreadable = Le disque source est illisible à l'octet { $offset } ({ $detail }). Remplacez le disque, ou faites continuer la capture malgré ce qui est illisible : avec --tolerate-bad-sectors N, ou « Secteurs illisibles tolérés » sur la page, jusqu'à N secteurs deviennent des zéros, et le master le dit partout où il est affiché.
+failure-unreadable-more = Le disque source a plus de secteurs illisibles en usage que les { $tolerated } tolérés : { $found } ont été trouvés, le premier à l'octet { $offset } ({ $detail }). Remplacez le disque, ou tolérez-en davantage : --tolerate-bad-sectors N, ou « Secteurs illisibles tolérés » sur la page.
 failure-write = Le disque refuse l'écriture à l'octet { $offset } ({ $detail }). Remplacez le disque, puis recommencez le déploiement.
 failure-verify = Le disque a rendu d'autres octets que ceux qui ont été écrits, à l'octet { $offset } (morceau { $chunk }). Remplacez le disque, puis recommencez le déploiement.
 failure-chunk-damaged = Un morceau est abîmé dans le dépôt du serveur : { $chunk } ({ $detail }). Capturez à nouveau ce master et vérifiez le disque du serveur.
@@ -42,6 +44,12 @@ failure-client-lost = L'ordinateur a cessé de répondre au cours de { $attempts
 failure-client-silent = L'ordinateur a lancé { $boots } fois de suite le client de Mimeo sans s'annoncer au serveur. Son écran en donne chaque fois la raison : lisez-la sur place (carte réseau sans pilote, pas d'adresse, serveur qui n'est pas reconnu), puis relancez la session.
 failure-tool = Le programme { $name } a échoué : { $detail }.
 failure-internal = Mimeo s'est trompé : { $detail }. Merci de le signaler avec le journal de cette session.
+
+report-taken-over = { $kept } sur { $carried } étaient déjà en place et ont été gardés ; { $received } reçus, { $written } écrits.
+report-partly-compared = { $kept } sur { $carried } étaient déjà en place et ont été gardés ; comparer le reste aurait pris plus de temps que l'écrire. { $received } reçus, { $written } écrits.
+report-in-full = Ses { $carried } ont été écrits en entier, { $received } reçus.
+report-verified = La relecture et la comparaison de tout ont pris { $time }, { $percent } % du total.
+report-not-verified = Rien n'a été relu, comme demandé : chaque morceau a été prouvé avant d'être écrit et le disque a déclaré tout garder, mais personne n'a regardé si c'est vrai.
 
 dhcp-off = DHCP est éteint : les machines ne démarrent que si un autre serveur DHCP les envoie ici.
 dhcp-cannot-listen = Impossible d'écouter sur { $interface } ({ $error }). Lancez cette commande en root.
@@ -82,6 +90,7 @@ console-source = Source, seulement lue : { $disk }
 console-target = Cible, dont le contenu est effacé : { $disk }
 console-done = { $done } sur { $total }
 console-rate = { $rate }, encore { $left }
+console-kept = Déjà en place, et gardé : { $kept }
 console-traffic = Reçu { $received }, envoyé { $sent }
 console-stopped = Le serveur a mis fin à cette session.
 console-stopped-hint = La page de Mimeo dit pourquoi. Si l'écriture avait commencé, cet ordinateur ne démarre plus de son disque jusqu'au prochain déploiement. Il demande de nouveaux ordres dans un instant, et redémarre s'il n'y en a pas.

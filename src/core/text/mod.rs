@@ -4,6 +4,7 @@
 //! The client's console and the server's pages say the same thing in the same words.
 
 pub mod failure;
+pub mod report;
 pub mod size;
 
 use std::sync::LazyLock;

@@ -62,6 +62,16 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
+/// A duration below a minute to a tenth of a second: `0.4 s`; in French `0,4 s`. A longer one as [`duration`] has it.
+pub fn short_duration(language: Language, length: Duration) -> String {
+    let tenths = format!("{:.1}", length.as_secs_f64());
+    match language {
+        _ if length.as_secs() >= 60 => duration(length),
+        Language::En => format!("{tenths}{SPACE}s"),
+        Language::Fr => format!("{}{SPACE}s", tenths.replace('.', ",")),
+    }
+}
+
 fn trim_zeros(number: String) -> String {
     if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.').to_owned() } else { number }
 }

@@ -8,6 +8,7 @@ use std::{
         unix::fs::{FileExt, OpenOptionsExt},
     },
     path::Path,
+    ptr,
 };
 
 use mimeo_core::{
@@ -16,12 +17,22 @@ use mimeo_core::{
 };
 use nix::fcntl::{FallocateFlags, PosixFadviseAdvice, fallocate, posix_fadvise};
 
-use super::{buffer::ALIGNMENT, ioctl};
+use super::{
+    buffer::{ALIGNMENT, AlignedBuffer},
+    ioctl,
+};
 
 /// What can be done with an opened disk. [`KernelDevice`] does it to a real one; the tests' double can lose power.
 pub trait BlockDevice: Send + Sync {
     /// Fills `buffer`; an error where the disk ends before.
     fn read_exact_at(&self, buffer: &mut [u8], offset_bytes: u64) -> io::Result<()>;
+
+    /// As [`BlockDevice::read_exact_at`], so that a sector that cannot be read takes no neighbour with it: from the disk
+    /// itself and not in whole pages of the cache. `buffer` begins at a multiple of [`ALIGNMENT`], the rest is whole
+    /// sectors.
+    fn read_sectors_at(&self, buffer: &mut [u8], offset_bytes: u64) -> io::Result<()> {
+        self.read_exact_at(buffer, offset_bytes)
+    }
 
     /// Hands bytes to the disk. They survive a power cut only after [`BlockDevice::sync`].
     fn write_all_at(&self, bytes: &[u8], offset_bytes: u64) -> io::Result<()>;
@@ -94,6 +105,17 @@ impl KernelDevice {
         Ok(Self { cached, direct, sector, is_block_device })
     }
 
+    /// Fills `buffer` with no more sectors than hold it.
+    fn read_past_cache(&self, buffer: &mut [u8], offset_bytes: u64) -> io::Result<()> {
+        let sector = self.sector.bytes();
+        let inside = (offset_bytes % sector) as usize;
+        let length = (inside + buffer.len()).next_multiple_of(sector as usize);
+        let mut sectors = AlignedBuffer::zeroed(length);
+        self.read_sectors_at(&mut sectors, offset_bytes - inside as u64)?;
+        buffer.copy_from_slice(&sectors[inside..inside + buffer.len()]);
+        Ok(())
+    }
+
     /// The way for one request: direct where memory, place and length allow it.
     fn file_for(&self, bytes: &[u8], offset_bytes: u64) -> &File {
         // Below a file is a disk of its own, whose sectors may be longer than those of the image.
@@ -107,7 +129,24 @@ impl KernelDevice {
 
 impl BlockDevice for KernelDevice {
     fn read_exact_at(&self, buffer: &mut [u8], offset_bytes: u64) -> io::Result<()> {
-        FileExt::read_exact_at(self.file_for(buffer, offset_bytes), buffer, offset_bytes)
+        let file = self.file_for(buffer, offset_bytes);
+        match FileExt::read_exact_at(file, buffer, offset_bytes) {
+            // A page of the cache is lost as a whole where one of its sectors cannot be read.
+            Err(error) if error.raw_os_error() == Some(libc::EIO) && ptr::eq(file, &self.cached) => {
+                self.read_past_cache(buffer, offset_bytes).map_err(|_| error)
+            }
+            read => read,
+        }
+    }
+
+    fn read_sectors_at(&self, buffer: &mut [u8], offset_bytes: u64) -> io::Result<()> {
+        let read_cached = |buffer: &mut [u8]| FileExt::read_exact_at(&self.cached, buffer, offset_bytes);
+        let Some(direct) = &self.direct else { return read_cached(buffer) };
+        match FileExt::read_exact_at(direct, buffer, offset_bytes) {
+            // Below a file is a disk whose sectors are longer than those of the image.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => read_cached(buffer),
+            read => read,
+        }
     }
 
     fn write_all_at(&self, bytes: &[u8], offset_bytes: u64) -> io::Result<()> {

@@ -33,13 +33,37 @@ impl SourceDisk {
     pub fn geometry(&self) -> DiskGeometry {
         geometry(&self.facts)
     }
+
+    /// Reads whole sectors so that one that cannot be read takes no neighbour with it. `buffer` begins at a multiple of
+    /// [`ALIGNMENT`](super::buffer::ALIGNMENT).
+    pub(crate) fn read_sectors_at(&self, buffer: &mut [u8], offset_bytes: u64) -> io::Result<()> {
+        self.device.read_sectors_at(buffer, offset_bytes).map_err(|error| self.named(error))
+    }
+
+    fn named(&self, error: io::Error) -> io::Error {
+        io::Error::new(error.kind(), OfDevice { device: self.facts.kernel_name.clone(), error })
+    }
+}
+
+/// An error with the name of the device that gave it.
+#[derive(Debug, thiserror::Error)]
+#[error("{device}: {error}")]
+struct OfDevice {
+    device: String,
+    error: io::Error,
+}
+
+/// Whether a sector is at fault and not the disk as a whole or the way to it: how the kernel passes on what a disk says of
+/// its medium (Linux, block/blk-core.c, `blk_errors`: I/O, critical medium, protection, critical target).
+pub(crate) fn is_medium_error(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<OfDevice>());
+    let number = inner.map_or(error, |inner| &inner.error).raw_os_error();
+    matches!(number, Some(libc::EIO | libc::ENODATA | libc::EILSEQ | libc::EREMOTEIO))
 }
 
 impl ReadAt for SourceDisk {
     fn read_exact_at(&self, buffer: &mut [u8], offset_bytes: u64) -> io::Result<()> {
-        let device = &self.facts.kernel_name;
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("{device}: {error}"));
-        self.device.read_exact_at(buffer, offset_bytes).map_err(named)
+        self.device.read_exact_at(buffer, offset_bytes).map_err(|error| self.named(error))
     }
 
     fn length_bytes(&self) -> u64 {

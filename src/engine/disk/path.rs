@@ -54,7 +54,7 @@ impl PathDisk {
             physical_sector,
             removable: false,
             transport: None,
-            rotational: false,
+            rotational: kind.is_block_device() && is_rotational(&device),
         };
         Ok(Self(FoundDisk { device, facts }))
     }
@@ -75,6 +75,15 @@ fn sectors(device: &File, path: &Path) -> io::Result<(SectorSize, SectorSize)> {
     let queue = Path::new("/sys/class/block").join(name(path)).join("queue/physical_block_size");
     let physical = sysfs::number::<u32>(&queue).and_then(|bytes| SectorSize::new(bytes).ok());
     Ok((logical, physical.unwrap_or(logical)))
+}
+
+/// A file may lie on anything, and the page cache before it.
+fn is_rotational(device: &Path) -> bool {
+    let folder = Path::new("/sys/class/block").join(name(device));
+    // A partition is shown inside its disk.
+    let flags =
+        ["queue/rotational", "../queue/rotational"].map(|flag| sysfs::number::<u32>(&folder.join(flag)));
+    flags.into_iter().flatten().next() == Some(1)
 }
 
 fn unfit(reason: String) -> io::Error {

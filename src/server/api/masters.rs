@@ -45,6 +45,9 @@ pub struct VersionView {
     pub carried_bytes: u64,
     /// What the store grew by.
     pub stored_bytes: u64,
+    /// What was in use and could not be read: zeros stand for so many bytes, and sectors of the captured disk.
+    pub unread_bytes: u64,
+    pub unread_sectors: u64,
     /// Where it was captured, and by which session.
     pub computer: Option<ComputerId>,
     pub session: Option<SessionId>,
@@ -132,6 +135,8 @@ impl From<Version> for VersionView {
             disk_bytes: version.disk_bytes,
             carried_bytes: version.carried_bytes,
             stored_bytes: version.stored_bytes,
+            unread_bytes: version.unread_bytes,
+            unread_sectors: version.unread_sectors,
             computer: version.computer,
             session: version.session,
         }

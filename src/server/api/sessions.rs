@@ -1,5 +1,7 @@
 //! Captures and deploys: as they stand, and what people ask of them.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json, Router,
     extract::State,
@@ -7,10 +9,11 @@ use axum::{
     routing::{get, post},
 };
 use mimeo_core::{
+    bad_sectors::BadSectorLimit,
     failure::Failure,
     ids::{ComputerId, SessionId, VersionNumber},
     machine::PartitionReport,
-    messages::{DiskPin, Language, Phase, Progress},
+    messages::{DiskPin, Language, Phase, Progress, phase_seconds},
     text::{failure::sentence, texts},
 };
 use serde::{Deserialize, Serialize};
@@ -24,18 +27,18 @@ use crate::{
     app::App,
     clock::Timestamp,
     imaging::{
-        master::MasterName,
+        master::{MasterName, MasterRef, load_version},
         session::{
             DiskChoice, Job, Session, State as SessionState,
             machine::Refused,
             plan::{DiskRule, ErasePreview, Plan},
-            requests::SessionError,
+            requests::{NewCapture, SessionError},
             shown::Shown,
             table::{PhaseRecord, SessionFilter, TableError},
         },
     },
     inventory::computer::{self, Computer},
-    wiring::requests::RequestError,
+    wiring::requests::{NewDeploy, RequestError},
 };
 
 pub fn router() -> Router<App> {
@@ -61,6 +64,9 @@ pub enum SessionRequest {
         master: String,
         disk: Option<String>,
         shown: Option<Shown>,
+        /// How many sectors in use may be unreadable; zeros stand for them.
+        #[serde(default)]
+        tolerate_bad_sectors: BadSectorLimit,
     },
     Deploy {
         /// Name or id.
@@ -69,7 +75,14 @@ pub enum SessionRequest {
         master: String,
         disk: Option<String>,
         shown: Option<Shown>,
+        /// Whether everything is read back and compared once it is written.
+        #[serde(default = "yes")]
+        verify: bool,
     },
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What a request would do, before anybody asks for it.
@@ -81,6 +94,11 @@ pub struct SessionPreview {
     pub master: String,
     /// Which version a deploy would write.
     pub version: Option<VersionNumber>,
+    /// What of that could not be read when it was captured.
+    #[serde(default)]
+    pub unread_sectors: u64,
+    #[serde(default)]
+    pub unread_bytes: u64,
     /// The disk that is meant. More than one: a person has to say which, by serial number or WWN.
     pub disks: Vec<DiskPreview>,
     /// To be sent with the request, which is then refused if the disks are others by then.
@@ -119,6 +137,12 @@ pub struct SessionView {
     /// The last phase that the client was in.
     pub phase: Option<Phase>,
     pub progress: Progress,
+    /// How many seconds went into each phase of the last attempt, once it is over.
+    #[serde(default)]
+    pub phase_seconds: BTreeMap<Phase, f64>,
+    /// Deploy: whether everything is read back.
+    #[serde(default)]
+    pub verify: Option<bool>,
     /// The disk that is meant.
     pub disk: Option<DiskPin>,
     /// Where a person has to choose first: the disks that could be meant.
@@ -210,6 +234,7 @@ async fn preview(
 ) -> Result<Json<SessionPreview>, ApiError> {
     let computer = computer_of(&app, &request).await?;
     let rule = rule_of(&request)?;
+    let mut unread = (0, 0);
     let (kind, master, version, plan, disks) = match &request {
         SessionRequest::Capture { master, .. } => {
             let name: MasterName = master.parse()?;
@@ -219,6 +244,9 @@ async fn preview(
         SessionRequest::Deploy { master, .. } => {
             let preview = app.services.preview_deploy(computer.id, &master.parse()?, rule.as_ref()).await?;
             let version = preview.version;
+            let wanted = MasterRef { name: version.master.clone(), version: Some(version.version) };
+            let listed = load_version(&app.services.pool, &wanted).await?.1;
+            unread = (listed.unread_sectors, listed.unread_bytes);
             (JobKind::Deploy, version.master, Some(version.version), preview.plan, preview.disks)
         }
     };
@@ -231,6 +259,8 @@ async fn preview(
         computer_name: computer.name.to_string(),
         master: master.to_string(),
         version,
+        unread_sectors: unread.0,
+        unread_bytes: unread.1,
         shown: Shown::of(&disks),
         disks: disks.into_iter().map(DiskPreview::from).collect(),
     }))
@@ -245,11 +275,15 @@ async fn request(
     let rule = rule_of(&request)?;
     let now = Timestamp::now();
     let session = match &request {
-        SessionRequest::Capture { master, shown, .. } => {
-            app.services.request_capture(computer.id, master.parse()?, rule, shown.as_ref(), now).await?
+        SessionRequest::Capture { master, shown, tolerate_bad_sectors, .. } => {
+            let tolerate_bad_sectors = *tolerate_bad_sectors;
+            let what = NewCapture { master: master.parse()?, tolerate_bad_sectors };
+            app.services.request_capture(computer.id, what, rule, shown.as_ref(), now).await?
         }
-        SessionRequest::Deploy { master, shown, .. } => {
-            app.services.request_deploy(computer.id, &master.parse()?, rule, shown.as_ref(), now).await?
+        SessionRequest::Deploy { master, shown, verify, .. } => {
+            let master: MasterRef = master.parse()?;
+            let what = NewDeploy { master: &master, verify: *verify };
+            app.services.request_deploy(computer.id, what, rule, shown.as_ref(), now).await?
         }
     };
     Ok((StatusCode::CREATED, Json(SessionView::new(session, computer.name.to_string()))))
@@ -290,11 +324,11 @@ async fn view(app: &App, session: Session) -> Result<SessionView, RequestError> 
 
 impl SessionView {
     fn new(session: Session, computer_name: String) -> Self {
-        let (kind, version) = match &session.job {
+        let (kind, version, verify) = match &session.job {
             Job::Capture { published, .. } => {
-                (JobKind::Capture, published.map(|published| published.version))
+                (JobKind::Capture, published.map(|published| published.version), None)
             }
-            Job::Deploy { version, .. } => (JobKind::Deploy, Some(*version)),
+            Job::Deploy { version, verify, .. } => (JobKind::Deploy, Some(*version), Some(*verify)),
         };
         let (disk, question) = match session.disk {
             DiskChoice::Pinned(pin) => (Some(pin), Vec::new()),
@@ -310,6 +344,8 @@ impl SessionView {
             state: session.state.name().to_owned(),
             phase: session.phase,
             progress: session.progress,
+            phase_seconds: phase_seconds(&session.phase_times),
+            verify,
             disk,
             question,
             failure: match session.state {

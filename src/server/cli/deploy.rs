@@ -9,7 +9,7 @@ use super::{
     connection::{Connection, understand},
     failure::CliError,
     follow,
-    screen::{print, print_json},
+    screen::{print, print_aside, print_json},
     sessions::line,
 };
 use crate::api::sessions::{AnswerRequest, DiskPreview, SessionPreview, SessionRequest, SessionView};
@@ -26,12 +26,13 @@ pub(super) async fn capture(
     options: CaptureOptions,
     out: Output,
 ) -> Result<(), CliError> {
-    let CaptureOptions { computer, name, disk, wait } = options;
+    let CaptureOptions { computer, name, disk, tolerate_bad_sectors, wait } = options;
     let request = |shown| SessionRequest::Capture {
         computer: computer.clone(),
         master: name.clone(),
         disk: disk.clone(),
         shown,
+        tolerate_bad_sectors,
     };
     let mut order = Order { request: request(None), chosen: None };
     let mut person = Person::at_terminal(out.words);
@@ -51,13 +52,14 @@ pub(super) async fn deploy(
     options: DeployOptions,
     out: Output,
 ) -> Result<(), CliError> {
-    let DeployOptions { master, computers, disk: rule, yes, wait } = options;
+    let DeployOptions { master, computers, disk: rule, yes, no_verify, wait } = options;
+    let verify = !no_verify;
     let mut person = Person::at_terminal(out.words);
     let mut previews = Vec::new();
     // All are looked at before the first is asked for: a name typed wrongly must not leave half a classroom.
     for computer in computers {
-        let request =
-            SessionRequest::Deploy { computer, master: master.clone(), disk: rule.clone(), shown: None };
+        let (master, disk) = (master.clone(), rule.clone());
+        let request = SessionRequest::Deploy { computer, master, disk, shown: None, verify };
         let preview = look(connection, &request).await?;
         let chosen = match &preview.disks[..] {
             [_] => None,
@@ -66,11 +68,18 @@ pub(super) async fn deploy(
         };
         previews.push((preview, chosen));
     }
+    // All of them get the same version.
+    if let Some((preview, _)) = previews.first() {
+        let version = preview.version.map_or_else(String::new, |version| format!("@{version}"));
+        let version = format!("{}{version}", preview.master);
+        let unread = out.words.unread(&version, preview.unread_sectors, preview.unread_bytes);
+        unread.into_iter().for_each(|unread| print_aside(&unread));
+    }
     if !yes {
         person.confirm(&previews.iter().flat_map(erased).collect::<Vec<_>>())?;
     }
-    let orders: Vec<Order> =
-        previews.into_iter().map(|(preview, chosen)| order(preview, chosen, rule.as_deref())).collect();
+    let order = |(preview, chosen)| order(preview, chosen, rule.as_deref(), verify);
+    let orders: Vec<Order> = previews.into_iter().map(order).collect();
     request_all(connection, &orders, wait, out).await
 }
 
@@ -87,7 +96,7 @@ fn erased(
 }
 
 /// What is asked for is what was shown: this version, this disk and what stands on it.
-fn order(preview: SessionPreview, chosen: Option<DiskPin>, rule: Option<&str>) -> Order {
+fn order(preview: SessionPreview, chosen: Option<DiskPin>, rule: Option<&str>, verify: bool) -> Order {
     let version = preview.version.map_or_else(String::new, |version| format!("@{version}"));
     let disk = match (&chosen, preview.disks.first()) {
         (None, Some(only)) => only.pin.serial.clone().or_else(|| only.pin.wwn.clone()),
@@ -99,6 +108,7 @@ fn order(preview: SessionPreview, chosen: Option<DiskPin>, rule: Option<&str>) -
         master: format!("{}{version}", preview.master),
         disk: disk.or_else(|| rule.map(str::to_owned)),
         shown: Some(preview.shown),
+        verify,
     };
     Order { request, chosen }
 }
@@ -176,8 +186,9 @@ mod tests {
             let chosen = chosen.map(|index| preview.disks[index].pin.clone());
             let shown = (preview, chosen);
             let erased: Vec<_> = erased(&shown).map(|(_, disk)| disk.pin.serial.clone()).collect();
-            let order = order(shown.0, shown.1, None);
-            let SessionRequest::Deploy { computer, master, disk, shown } = order.request else {
+            let order = order(shown.0, shown.1, None, false);
+            let SessionRequest::Deploy { computer, master, disk, shown, verify: false } = order.request
+            else {
                 panic!("a deploy")
             };
             assert_eq!((&*computer, &*master, shown.is_some()), ("7", "debian@3", true));

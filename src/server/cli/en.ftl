@@ -77,6 +77,7 @@ disk-unknown-content = unknown content
 ## Sessions
 
 session-line = Session { $id }: { $computer }, { $does }: { $state }
+session-unread = { $sectors } sectors in use could not be read: zeros stand for them.
 session-disk = Disk: { $disk }.
 session-question = { $computer } has several disks. Which one does session { $id } mean?
 session-answer-with = Answer with: mimeo answer { $id } NUMBER
@@ -234,6 +235,7 @@ remove-freed-later = What only this needed in the store is freed by the next col
 
 ## Images on this machine
 
+version-unread = { $version } lacks { $sectors } sectors ({ $bytes }) that were in use and could not be read: zeros stand for them.
 image-none = There is nothing here yet: make a version with "mimeo image capture".
 image-no-library = there is no library of masters in { $folder }: "mimeo image capture" makes one
 image-no-version = the capture ended without a version
@@ -243,7 +245,7 @@ image-not-empty = { $folder } is neither empty nor a library: name another folde
 image-in-use = another program uses { $folder } now: wait for its end, or stop it
 image-inside-library = { $target } lies in the library itself: name a target elsewhere
 image-captured = { $version }: { $read } read, { $stored } added to the store, { $seconds } s.
-image-restored = { $version } is on { $target }, read back and compared: { $written } written, { $seconds } s.
+image-restored = { $version } is on { $target }: { $written } written, { $seconds } s.
 image-verifies = Reading back
 image-verified = { $version }: { $sound } chunks are sound.
 image-damaged = { $version } cannot be restored: { $number } chunks are damaged or missing

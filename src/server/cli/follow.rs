@@ -18,6 +18,7 @@ use super::{
     Output,
     connection::{Connection, understand},
     failure::CliError,
+    report::report,
     screen::{print, print_json_line},
     sessions::{does, line, standing},
     words::Words,
@@ -38,6 +39,10 @@ pub(super) async fn wait(connection: &Connection, ids: &[SessionId], out: Output
         display.show(&sessions)?;
         let views = views(&sessions)?;
         if views.iter().all(|session| session.ended.is_some()) {
+            if !out.json {
+                let reports = views.iter().map(|session| report(out.words, session));
+                reports.filter(|report| !report.is_empty()).for_each(|report| print(&report));
+            }
             let failed = views.iter().filter(|session| session.state != "succeeded").count();
             return match failed {
                 0 => Ok(()),

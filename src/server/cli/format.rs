@@ -33,6 +33,13 @@ impl Words {
         size::bytes(self.language(), bytes)
     }
 
+    /// That part of what a version was made from could not be read; `None` where all of it was.
+    pub(super) fn unread(&self, version: &str, sectors: u64, bytes: u64) -> Option<String> {
+        let values =
+            [("version", version), ("sectors", &*sectors.to_string()), ("bytes", &*self.bytes(bytes))];
+        (sectors > 0).then(|| self.say_with("version-unread", &values))
+    }
+
     /// How long ago a moment was.
     pub(super) fn ago(&self, then: Timestamp, now: Timestamp) -> String {
         match now.since(then).as_secs() {

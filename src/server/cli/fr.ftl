@@ -77,6 +77,7 @@ disk-unknown-content = contenu inconnu
 ## Sessions
 
 session-line = Session { $id } : { $computer }, { $does } : { $state }
+session-unread = { $sectors } secteurs en usage étaient illisibles : des zéros en tiennent lieu.
 session-disk = Disque : { $disk }.
 session-question = { $computer } a plusieurs disques. Duquel s'agit-il dans la session { $id } ?
 session-answer-with = Répondez avec : mimeo answer { $id } NUMÉRO
@@ -234,6 +235,7 @@ remove-freed-later = Ce que cela seul occupait dans le dépôt est libéré au p
 
 ## Images on this machine
 
+version-unread = Il manque à { $version } { $sectors } secteurs ({ $bytes }) qui étaient en usage et illisibles : des zéros en tiennent lieu.
 image-none = Il n'y a encore rien ici : faites une version avec « mimeo image capture ».
 image-no-library = il n'y a pas de bibliothèque de masters dans { $folder } : « mimeo image capture » en crée une
 image-no-version = la capture s'est terminée sans version
@@ -243,7 +245,7 @@ image-not-empty = { $folder } n'est ni vide ni une bibliothèque : indiquez un 
 image-in-use = un autre programme utilise { $folder } en ce moment : attendez sa fin ou arrêtez-le
 image-inside-library = { $target } est dans la bibliothèque elle-même : indiquez une cible ailleurs
 image-captured = { $version } : { $read } lus, { $stored } ajoutés au dépôt, { $seconds } s.
-image-restored = { $version } est sur { $target }, relu et comparé : { $written } écrits, { $seconds } s.
+image-restored = { $version } est sur { $target } : { $written } écrits, { $seconds } s.
 image-verifies = Relecture
 image-verified = { $version } : { $sound } morceaux sont intacts.
 image-damaged = { $version } ne peut pas être restauré : { $number } morceaux sont endommagés ou manquent

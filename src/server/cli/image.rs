@@ -18,6 +18,7 @@ use std::{
 
 use clap::Subcommand;
 use mimeo_core::{
+    bad_sectors::BadSectorLimit,
     causes::causes,
     chunk::ChunkSize,
     ids::SessionId,
@@ -29,7 +30,7 @@ use tokio::runtime::Handle;
 
 use self::{
     export::Format,
-    session::{Ended, run_session},
+    session::run_session,
     show::{Captured, Restored, Verified},
 };
 use super::{Output, failure::CliError};
@@ -38,6 +39,7 @@ use crate::imaging::{
     local::LocalServer,
     master::{self, ListedVersion, Master, MasterName, MasterRef, Version},
     provenance::{self, Fingerprint},
+    session::requests::NewCapture,
     store::verify::VerifyProgress,
 };
 
@@ -56,6 +58,9 @@ pub enum ImageCommand {
         /// Bytes of a sector, where the source is a file
         #[arg(long, value_name = "BYTES", default_value = "512", value_parser = sector_size)]
         sector_size: SectorSize,
+        /// Go on past up to so many sectors in use that cannot be read (at most 4096); zeros stand for them
+        #[arg(long, value_name = "N", default_value = "0")]
+        tolerate_bad_sectors: BadSectorLimit,
     },
     /// Write a version to a disk or a file, erasing what is there
     Restore {
@@ -66,6 +71,9 @@ pub enum ImageCommand {
         /// The folder of the library
         #[arg(long, value_name = "DIR")]
         store: PathBuf,
+        /// Do not read everything back: faster, and a target that does not keep what it is given is not found out
+        #[arg(long)]
+        no_verify: bool,
     },
     /// Write a version into a new file, for a virtual machine or another program
     Export {
@@ -140,13 +148,14 @@ fn sector_size(typed: &str) -> Result<SectorSize, String> {
 
 pub(super) async fn run(command: ImageCommand, out: Output) -> Result<(), CliError> {
     match command {
-        ImageCommand::Capture { source, store, name, sector_size } => {
+        ImageCommand::Capture { source, store, name, sector_size, tolerate_bad_sectors } => {
             // A source that was mistyped makes no library.
             let disk = look(&source, sector_size)?;
-            capture(&disk, &make(&store, out).await?, name, out).await
+            let what = NewCapture { master: name, tolerate_bad_sectors };
+            capture(&disk, &make(&store, out).await?, what, out).await
         }
-        ImageCommand::Restore { master, target, store } => {
-            restore(&open(&store, out).await?, &master, &target, out).await
+        ImageCommand::Restore { master, target, store, no_verify } => {
+            restore(&open(&store, out).await?, &master, &target, !no_verify, out).await
         }
         ImageCommand::Export { master, file, store, format, partition } => {
             let wanted = export::Wanted { master, file, format, partition };
@@ -176,23 +185,31 @@ pub(super) async fn run(command: ImageCommand, out: Output) -> Result<(), CliErr
     }
 }
 
-async fn capture(disk: &PathDisk, library: &Library, name: MasterName, out: Output) -> Result<(), CliError> {
+async fn capture(disk: &PathDisk, library: &Library, what: NewCapture, out: Output) -> Result<(), CliError> {
+    let NewCapture { master: name, tolerate_bad_sectors } = what;
     let order = CaptureOrder {
         session: SessionId(0),
         master_name: name.to_string(),
         source: disk.facts().pin(),
         chunk_size: ChunkSize::DEFAULT,
+        tolerate_bad_sectors,
     };
     let board = Board::default();
     let server = LocalServer::capture(Handle::current(), &library.shelf, &board, name.clone());
-    let Ended { progress, seconds } = run_session(Order::Capture(&order), &server, disk, &board, out)
+    let ended = run_session(Order::Capture(&order), &server, disk, &board, out)
         .map_err(|unfinished| unfinished.error(out, "image-interrupted"))?;
     let version = server.published().ok_or_else(|| CliError::Refused(out.words.say("image-no-version")))?;
-    show::captured(&Captured { name, version, read_bytes: progress.read_bytes, seconds }, out);
+    show::captured(&Captured { name, version, ended }, out);
     Ok(())
 }
 
-async fn restore(library: &Library, wanted: &MasterRef, target: &Path, out: Output) -> Result<(), CliError> {
+async fn restore(
+    library: &Library,
+    wanted: &MasterRef,
+    target: &Path,
+    verify: bool,
+    out: Output,
+) -> Result<(), CliError> {
     let (named, version) = find(library, wanted).await?;
     let (_, manifest) = library.manifest(&version).await.map_err(refused)?;
     let made = MadeFile::where_nothing_is(target, manifest.disk.size_bytes)?;
@@ -207,17 +224,17 @@ async fn restore(library: &Library, wanted: &MasterRef, target: &Path, out: Outp
         manifest_root: version.manifest_root,
         manifest_key: library.shelf.key.verifying_key().to_bytes(),
         target: disk.facts().pin(),
+        verify,
     };
     let board = Board::default();
     let server = LocalServer::deploy(Handle::current(), &library.shelf, &board, version.manifest_root);
-    let Ended { progress, seconds } = run_session(Order::Deploy(&order), &server, &disk, &board, out)
-        .map_err(|unfinished| {
-            let erased = made.is_none() && board.standing().phase != Phase::Prepare;
-            unfinished.error(out, if erased { "image-interrupted-erased" } else { "image-interrupted" })
-        })?;
+    let ended = run_session(Order::Deploy(&order), &server, &disk, &board, out).map_err(|unfinished| {
+        let erased = made.is_none() && board.standing().phase != Phase::Prepare;
+        unfinished.error(out, if erased { "image-interrupted-erased" } else { "image-interrupted" })
+    })?;
     made.into_iter().for_each(MadeFile::keep);
     let name = format!("{}@{}", named.name, version.number);
-    show::restored(&Restored { name, target: target.to_owned(), progress, seconds }, out);
+    show::restored(&Restored { name, target: target.to_owned(), verify, ended }, out);
     Ok(())
 }
 

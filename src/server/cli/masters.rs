@@ -7,7 +7,10 @@ use super::{
     screen::{print, print_json},
     words::Words,
 };
-use crate::{api::masters::MasterView, clock::Timestamp};
+use crate::{
+    api::masters::{MasterView, VersionView},
+    clock::Timestamp,
+};
 
 pub(super) async fn list(connection: &Connection, out: Output) -> Result<(), CliError> {
     let answer = connection.get("/masters").await?;
@@ -18,8 +21,15 @@ pub(super) async fn list(connection: &Connection, out: Output) -> Result<(), Cli
     let masters: Vec<MasterView> = understand(&answer)?;
     let now = Timestamp::now();
     let rows: Vec<Vec<String>> = masters.iter().flat_map(|master| rows(out.words, master, now)).collect();
+    let unread = masters.iter().flat_map(|master| {
+        let of = |version: &VersionView| format!("{}@{}", master.name, version.version);
+        master.versions.iter().filter_map(move |version| {
+            out.words.unread(&of(version), version.unread_sectors, version.unread_bytes)
+        })
+    });
+    let unread: Vec<String> = unread.map(|sentence| format!("\n{sentence}")).collect();
     let columns = ["column-master", "column-disk", "column-content", "column-stored", "column-captured"];
-    print(&out.words.table(&columns, &rows, "none-masters"));
+    print(&format!("{}{}", out.words.table(&columns, &rows, "none-masters"), unread.concat()));
     Ok(())
 }
 

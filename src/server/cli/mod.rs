@@ -16,6 +16,7 @@ mod masters;
 pub(crate) mod notices;
 mod refusal;
 mod remove;
+mod report;
 pub(crate) mod screen;
 mod sessions;
 mod snippets;
@@ -26,6 +27,7 @@ pub mod words;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
+use mimeo_core::bad_sectors::BadSectorLimit;
 
 use self::{
     connection::Connection, failure::CliError, image::ImageCommand, remove::RemoveOptions,
@@ -165,6 +167,9 @@ pub struct CaptureOptions {
     /// Serial number or WWN, where the computer has several disks; without it, whoever is at the terminal is asked
     #[arg(long)]
     pub disk: Option<String>,
+    /// Go on past up to so many sectors in use that cannot be read (at most 4096); zeros stand for them
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub tolerate_bad_sectors: BadSectorLimit,
     /// Follow the session to its end
     #[arg(long)]
     pub wait: bool,
@@ -183,6 +188,9 @@ pub struct DeployOptions {
     /// Do not ask before erasing
     #[arg(long)]
     pub yes: bool,
+    /// Do not read everything back: faster, and a disk that does not keep what it is given is not found out
+    #[arg(long)]
+    pub no_verify: bool,
     /// Follow the sessions to their end
     #[arg(long)]
     pub wait: bool,

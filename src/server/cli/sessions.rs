@@ -10,6 +10,7 @@ use super::{
     Output,
     connection::{Connection, understand},
     failure::CliError,
+    report::report,
     screen::{print, print_json},
     words::Words,
 };
@@ -61,6 +62,7 @@ pub(super) async fn show(connection: &Connection, id: i64, out: Output) -> Resul
     if let Some(pin) = &session.disk {
         text.push_str(&format!("{}\n", words.say_of("session-disk", "disk", words.disk(pin))));
     }
+    text.push_str(&report(words, &session));
     let now = Timestamp::now();
     let rows: Vec<Vec<String>> = phases.iter().map(|phase| phase_row(words, phase, now)).collect();
     text.push_str(&words.table(&PHASE_COLUMNS, &rows, "none-phases"));

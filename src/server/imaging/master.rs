@@ -119,6 +119,9 @@ pub struct Version {
     pub carried_bytes: u64,
     /// What the capture added to the store.
     pub stored_bytes: u64,
+    /// What was in use and could not be read: zeros stand for so many bytes, and sectors of the captured disk.
+    pub unread_bytes: u64,
+    pub unread_sectors: u64,
     /// The computer whose disk it was; `None` for an import.
     pub computer: Option<ComputerId>,
     /// The capture that made it; `None` for an import.
@@ -135,6 +138,8 @@ pub struct NewVersion {
     pub disk_bytes: u64,
     pub carried_bytes: u64,
     pub stored_bytes: u64,
+    pub unread_bytes: u64,
+    pub unread_sectors: u64,
     pub computer: Option<ComputerId>,
     pub session: Option<SessionId>,
     /// Where it was captured, if not here.
@@ -173,7 +178,8 @@ pub async fn insert_version(
     .await?;
     sqlx::query(
         "INSERT INTO master_version (master_id, number, manifest_root, created_at, disk_bytes, carried_bytes, \
-         stored_bytes, computer_id, session_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+         stored_bytes, computer_id, session_id, unread_bytes, unread_sectors) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(master.0)
     .bind(number)
@@ -184,6 +190,8 @@ pub async fn insert_version(
     .bind(to_column(new.stored_bytes))
     .bind(new.computer.map(|computer| computer.0))
     .bind(new.session.map(|session| session.0))
+    .bind(to_column(new.unread_bytes))
+    .bind(to_column(new.unread_sectors))
     .execute(&mut *transaction)
     .await?;
     if let Some(provenance) = &new.provenance {
@@ -198,6 +206,8 @@ pub async fn insert_version(
         disk_bytes: new.disk_bytes,
         carried_bytes: new.carried_bytes,
         stored_bytes: new.stored_bytes,
+        unread_bytes: new.unread_bytes,
+        unread_sectors: new.unread_sectors,
         computer: new.computer,
         session: new.session,
     })
@@ -413,6 +423,8 @@ fn version_of_row(row: &SqliteRow) -> Result<Version, MasterError> {
         disk_bytes: bytes("disk_bytes")?,
         carried_bytes: bytes("carried_bytes")?,
         stored_bytes: bytes("stored_bytes")?,
+        unread_bytes: bytes("unread_bytes")?,
+        unread_sectors: bytes("unread_sectors")?,
         computer: row.try_get::<Option<i64>, _>("computer_id")?.map(ComputerId),
         session: row.try_get::<Option<i64>, _>("session_id")?.map(SessionId),
     })

@@ -247,6 +247,8 @@ mod tests {
             stored_bytes: 8,
             computer: None,
             session: None,
+            unread_bytes: 0,
+            unread_sectors: 0,
         };
         ListedVersion { name: "debian".parse().expect("a name"), version }
     }

@@ -106,6 +106,8 @@ pub async fn publish_version(
         disk_bytes: manifest.disk.size_bytes,
         carried_bytes: manifest.carried_bytes(),
         stored_bytes: origin.stored_bytes,
+        unread_bytes: manifest.unread_bytes(),
+        unread_sectors: manifest.unread_sectors(),
         computer: origin.computer,
         session: origin.session,
         provenance: origin.provenance.clone(),

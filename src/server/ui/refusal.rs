@@ -13,6 +13,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use mimeo_core::{
+    bad_sectors::BadLimit,
     causes::causes,
     failure::FailureCause,
     ids::{Secret, SessionId},
@@ -80,6 +81,7 @@ pub enum Refusal {
     /// There are other versions by now than were shown.
     VersionsChanged,
     BadDisk,
+    BadSectorLimit,
     /// No disk of the computer will do.
     NoDisk(FailureCause),
     /// What stands on the computer is no more what the person saw when they confirmed.
@@ -125,6 +127,7 @@ impl Refusal {
             | Self::BadComputerName
             | Self::BadMasterName
             | Self::BadDisk
+            | Self::BadSectorLimit
             | Self::NoDisk(_) => StatusCode::UNPROCESSABLE_ENTITY,
         }
     }
@@ -155,6 +158,7 @@ impl Refusal {
                 .say_with("refused-master-in-use", &[("master", wanted), ("session", &session.to_string())]),
             Self::VersionsChanged => words.say("refused-versions-changed"),
             Self::BadDisk => words.say("refused-bad-disk"),
+            Self::BadSectorLimit => words.say("refused-bad-sector-limit"),
             Self::NoDisk(cause) => words.failure(cause),
             Self::DisksChanged => words.say("refused-disks-changed"),
             Self::ComputerBusy => words.say("refused-computer-busy"),
@@ -332,6 +336,12 @@ impl From<BadMasterRef> for Refusal {
 impl From<BadDiskRule> for Refusal {
     fn from(_: BadDiskRule) -> Self {
         Self::BadDisk
+    }
+}
+
+impl From<BadLimit> for Refusal {
+    fn from(_: BadLimit) -> Self {
+        Self::BadSectorLimit
     }
 }
 

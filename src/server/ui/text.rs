@@ -78,7 +78,7 @@ impl Words {
     }
 
     /// The sentences that client and server share.
-    fn shared(&self) -> &'static Texts {
+    pub fn shared(&self) -> &'static Texts {
         texts(self.language())
     }
 }

@@ -11,18 +11,33 @@ use crate::{
     clock::Timestamp,
     events::Event,
     imaging::{
-        master::{MasterError, MasterName, MasterRef, load_version},
+        master::{MasterError, MasterRef, load_version},
         remove::{RemoveError, Removed, remove},
         session::{
             Session,
             plan::{DiskRule, ErasePreview, Need, Plan, plan, preview_erase},
-            requests::{DeployVersion, SessionError},
+            requests::{DeployVersion, NewCapture, SessionError},
             shown::Shown,
         },
         store::error::StoreError,
     },
     inventory::computer::{Computer, ComputerError, load_computer},
 };
+
+/// A deploy as it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewDeploy<'a> {
+    pub master: &'a MasterRef,
+    /// Whether everything is read back.
+    pub verify: bool,
+}
+
+/// Everything is read back.
+impl<'a> From<&'a MasterRef> for NewDeploy<'a> {
+    fn from(master: &'a MasterRef) -> Self {
+        Self { master, verify: true }
+    }
+}
 
 /// What a deploy would do, before anybody asked for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,14 +81,14 @@ impl Services {
     pub async fn request_capture(
         &self,
         computer: ComputerId,
-        master: MasterName,
+        what: impl Into<NewCapture>,
         rule: Option<DiskRule>,
         shown: Option<&Shown>,
         now: Timestamp,
     ) -> Result<Session, RequestError> {
         let report = load_computer(&self.pool, computer).await?.report;
         check_shown(&report, Need::Source, rule.as_ref(), shown)?;
-        Ok(self.sessions.request_capture(computer, &report, master, rule, now).await?)
+        Ok(self.sessions.request_capture(computer, &report, what, rule, now).await?)
     }
 
     /// Asks for a version to be written to a disk of a computer. Refused here where no disk can hold it and, with
@@ -81,13 +96,14 @@ impl Services {
     pub async fn request_deploy(
         &self,
         computer: ComputerId,
-        master: &MasterRef,
+        what: impl Into<NewDeploy<'_>>,
         rule: Option<DiskRule>,
         shown: Option<&Shown>,
         now: Timestamp,
     ) -> Result<Session, RequestError> {
+        let NewDeploy { master, verify } = what.into();
         let report = load_computer(&self.pool, computer).await?.report;
-        let version = self.load_deployable(master).await?;
+        let version = DeployVersion { verify, ..self.load_deployable(master).await? };
         check_shown(&report, version.need, rule.as_ref(), shown)?;
         Ok(self.sessions.request_deploy(computer, &report, version, rule, now).await?)
     }

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use mimeo_core::{
+    bad_sectors::BadSectorLimit,
     chunk::{ChunkId, ChunkSize},
     disk::filesystem::FileSystem,
     failure::{Failure, FailureCause},
@@ -14,7 +15,7 @@ use mimeo_core::{
     manifest::ManifestRoot,
     messages::{
         CaptureOrder, ChunkList, DeployOrder, DiskPin, Heartbeat, HeartbeatReply, Hello, Language, Orders,
-        Outcome, Phase, Progress, VersionQuestion, VersionReply, Welcome,
+        Outcome, Phase, PhaseTime, Progress, VersionQuestion, VersionReply, Welcome,
     },
     text::{failure, texts},
     units::{Extent, MIB, SectorSize},
@@ -100,6 +101,7 @@ fn seeds() -> Vec<Vec<u8>> {
         master_name: "debian-12".into(),
         source: pin.clone(),
         chunk_size: ChunkSize::DEFAULT,
+        tolerate_bad_sectors: BadSectorLimit::new(8).expect("few"),
     });
     let deploy = Orders::Deploy(DeployOrder {
         session,
@@ -108,6 +110,7 @@ fn seeds() -> Vec<Vec<u8>> {
         manifest_root: root,
         manifest_key: [9; 32],
         target: pin.clone(),
+        verify: true,
     });
     let failures = [
         FailureCause::DiskMissing { wanted: pin },
@@ -116,7 +119,14 @@ fn seeds() -> Vec<Vec<u8>> {
     ];
     let outcome = |cause| {
         let failure = Some(Failure { phase: Phase::Write, cause });
-        seed(5, &Outcome { progress: Progress::default(), failure })
+        seed(
+            5,
+            &Outcome {
+                progress: Progress::default(),
+                phases: vec![PhaseTime { phase: Phase::Write, ms: 7 }],
+                failure,
+            },
+        )
     };
     let welcome = Welcome {
         credential: secret.clone(),

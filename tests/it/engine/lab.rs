@@ -10,12 +10,13 @@ use std::{
 };
 
 use mimeo_core::{
+    bad_sectors::BadSectorLimit,
     chunk::ChunkSize,
     disk::ReadAt,
     failure::FailureCause,
     ids::SessionId,
     machine::disk_facts::DiskFacts,
-    messages::{CaptureOrder, DiskPin, Outcome, Phase},
+    messages::{CaptureOrder, DeployOrder, DiskPin, Outcome, Phase},
     units::{Extent, MIB, SectorSize},
 };
 use mimeo_engine::{
@@ -178,17 +179,32 @@ pub(super) fn the_pin(probe: &dyn DiskProbe) -> DiskPin {
 }
 
 pub(super) fn capture(server: &MemoryServer, probe: &dyn DiskProbe) -> Outcome {
+    capture_tolerating(server, probe, BadSectorLimit::NONE)
+}
+
+pub(super) fn capture_tolerating(
+    server: &MemoryServer,
+    probe: &dyn DiskProbe,
+    tolerate_bad_sectors: BadSectorLimit,
+) -> Outcome {
     let order = CaptureOrder {
         session: SessionId(1),
         master_name: "test".into(),
         source: the_pin(probe),
         chunk_size: ChunkSize::DEFAULT,
+        tolerate_bad_sectors,
     };
     over(mimeo_engine::run(Order::Capture(&order), server, probe, &Board::default(), PATIENCE))
 }
 
 pub(super) fn deploy(server: &MemoryServer, probe: &dyn DiskProbe) -> Outcome {
     over(deploy_ending(server, probe, &Board::default(), PATIENCE))
+}
+
+/// A deploy that was told not to read back.
+pub(super) fn deploy_unverified(server: &MemoryServer, probe: &dyn DiskProbe) -> Outcome {
+    let order = DeployOrder { verify: false, ..server.deploy_order(the_pin(probe)) };
+    over(mimeo_engine::run(Order::Deploy(&order), server, probe, &Board::default(), PATIENCE))
 }
 
 pub(super) fn deploy_ending(

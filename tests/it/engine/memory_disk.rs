@@ -22,6 +22,7 @@ pub(super) struct MemoryDisk(Arc<Mutex<State>>);
 
 struct State {
     sector: SectorSize,
+    rotational: bool,
     /// What reads see.
     content: Vec<u8>,
     /// What survives a power cut for certain.
@@ -32,6 +33,9 @@ struct State {
     /// The write at which the power goes.
     cut_at_write: Option<usize>,
     has_power: bool,
+    /// The sync that this disk fails.
+    failing_sync: Option<usize>,
+    syncs: usize,
     /// A byte that this disk never writes.
     stuck_at: Option<u64>,
     /// What the disk held at first.
@@ -53,11 +57,14 @@ impl MemoryDisk {
     pub(super) fn new(content: Vec<u8>) -> Self {
         Self(Arc::new(Mutex::new(State {
             sector: SectorSize::B512,
+            rotational: false,
             durable: content.clone(),
             pending: vec![],
             writes: 0,
             cut_at_write: None,
             has_power: true,
+            failing_sync: None,
+            syncs: 0,
             stuck_at: None,
             original: content.clone(),
             discard_restores: false,
@@ -73,6 +80,17 @@ impl MemoryDisk {
 
     pub(super) fn with_stuck_byte(self, offset_bytes: u64) -> Self {
         self.state().stuck_at = Some(offset_bytes);
+        self
+    }
+
+    pub(super) fn with_platters(self) -> Self {
+        self.state().rotational = true;
+        self
+    }
+
+    /// A disk that says at this sync that it could not keep what it was given.
+    pub(super) fn with_failing_sync(self, sync: usize) -> Self {
+        self.state().failing_sync = Some(sync);
         self
     }
 
@@ -187,6 +205,10 @@ impl BlockDevice for MemoryDisk {
         if !state.has_power {
             return Err(no_power());
         }
+        state.syncs += 1;
+        if state.failing_sync == Some(state.syncs) {
+            return Err(io::Error::from_raw_os_error(libc::EIO));
+        }
         state.durable = state.content.clone();
         state.pending.clear();
         state.journal.push(Act::Sync);
@@ -219,7 +241,9 @@ impl BlockDevice for MemoryDisk {
 impl DiskProbe for MemoryDisk {
     fn disks(&self) -> io::Result<Vec<FoundDisk>> {
         let state = self.state();
-        Ok(vec![found_disk("memory", "/nowhere", state.content.len() as u64, state.sector)])
+        let mut disk = found_disk("memory", "/nowhere", state.content.len() as u64, state.sector);
+        disk.facts.rotational = state.rotational;
+        Ok(vec![disk])
     }
 
     fn open(&self, _: &FoundDisk, _: Access) -> Result<Box<dyn BlockDevice>, OpenDeviceError> {

@@ -85,6 +85,7 @@ impl MemoryServer {
             manifest_root: self.signed().root(),
             manifest_key: self.key.verifying_key().to_bytes(),
             target,
+            verify: true,
         }
     }
 

@@ -11,7 +11,8 @@ use mimeo_core::{
     machine::{DiskReport, Identity, MachineReport, PartitionReport, disk_facts::DiskFacts},
     manifest::{Content, DiskGeometry, Manifest, Region, RegionKind, Run},
     messages::{
-        Heartbeat, HeartbeatReply, Hello, Orders, Outcome, PROTOCOL_VERSION, Phase, Progress, Welcome, paths,
+        Heartbeat, HeartbeatReply, Hello, Orders, Outcome, PROTOCOL_VERSION, Phase, PhaseTime, Progress,
+        Welcome, paths,
     },
     units::{Extent, SectorSize},
 };
@@ -65,13 +66,16 @@ impl Machine {
     pub(super) async fn fail(&self, house: &House, session: SessionId, failure: Failure) {
         let failure = Some(failure);
         let path = paths::of_session(paths::OUTCOME, session);
-        let _next: Orders = self.post(house, &path, &Outcome { progress: progress(40), failure }).await;
+        let _next: Orders =
+            self.post(house, &path, &Outcome { progress: progress(40), phases: Vec::new(), failure }).await;
     }
 
     pub(super) async fn succeed(&self, house: &House, session: SessionId) {
         let path = paths::of_session(paths::OUTCOME, session);
-        let _next: Orders =
-            self.post(house, &path, &Outcome { progress: progress(100), failure: None }).await;
+        let phases = [(Phase::Write, 120_000), (Phase::Verify, 40_000)];
+        let phases = phases.map(|(phase, ms)| PhaseTime { phase, ms }).to_vec();
+        let outcome = Outcome { progress: progress(100), phases, failure: None };
+        let _next: Orders = self.post(house, &path, &outcome).await;
     }
 
     async fn post<T: DeserializeOwned>(&self, house: &House, path: &str, body: &impl Serialize) -> T {
@@ -93,6 +97,10 @@ fn progress(percent: u64) -> Progress {
         written_bytes: done_bytes,
         sent_bytes: 120_000,
         received_bytes: done_bytes / 3,
+        carried_bytes: 21_000_000_000,
+        compared_bytes: 21_000_000_000,
+        kept_bytes: 1_000_000_000,
+        ..Progress::default()
     }
 }
 

@@ -124,7 +124,7 @@ fn error_of(unfinished: Unfinished, wanted: &Wanted, out: Output) -> CliError {
 
 /// The answer goes beside an image that goes to the standard output.
 fn tell(name: &str, wanted: &Wanted, image_bytes: u64, ended: &Ended, is_file: bool, out: Output) {
-    let Ended { progress: Progress { written_bytes, .. }, seconds } = ended;
+    let Ended { progress: Progress { written_bytes, .. }, seconds, .. } = ended;
     if out.json {
         let answer = json!({
             "version": name, "partition": wanted.partition, "file": wanted.file, "format": word(&wanted.format),

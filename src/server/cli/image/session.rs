@@ -1,6 +1,7 @@
 //! One session of the engine on this machine, with its bar.
 
 use std::{
+    collections::BTreeMap,
     io::{self, IsTerminal},
     process,
     sync::{
@@ -14,7 +15,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressStyle};
 use mimeo_core::{
     failure::Failure,
-    messages::{Heartbeat, Outcome, Progress},
+    messages::{Heartbeat, Outcome, Phase, Progress, phase_seconds},
 };
 use mimeo_engine::{
     Ending, Order,
@@ -31,6 +32,8 @@ use crate::cli::{Output, failure::CliError, format::word};
 pub(super) struct Ended {
     pub(super) progress: Progress,
     pub(super) seconds: f64,
+    /// Of which, in each phase.
+    pub(super) phases: BTreeMap<Phase, f64>,
 }
 
 /// Why a session did not end well.
@@ -94,8 +97,9 @@ pub(super) fn run_engine(
     });
     listening.abort();
     match ending {
-        Ok(Ending::Over(Outcome { failure: None, progress })) => {
-            Ok(Ended { progress, seconds: began.elapsed().as_secs_f64() })
+        Ok(Ending::Over(Outcome { failure: None, progress, phases })) => {
+            let seconds = began.elapsed().as_secs_f64();
+            Ok(Ended { progress, seconds, phases: phase_seconds(&phases) })
         }
         Ok(Ending::Over(Outcome { failure: Some(failure), .. })) => Err(Unfinished::Failed(failure)),
         Ok(Ending::Stopped) => Err(Unfinished::Interrupted),

@@ -6,11 +6,14 @@ use mimeo_core::{
     disk::table::{Scheme, WHOLE_DISK},
     ids::{MasterId, VersionNumber},
     manifest::{Content, Manifest, Region, RegionKind},
-    messages::Progress,
-    text::failure::filesystem_name,
+    text::{
+        failure::filesystem_name,
+        report::{taken_over, verification},
+    },
 };
 use serde_json::{Value, json};
 
+use super::session::Ended;
 use crate::{
     cli::{
         Output,
@@ -30,40 +33,44 @@ use crate::{
 pub(super) struct Captured {
     pub(super) name: MasterName,
     pub(super) version: Version,
-    pub(super) read_bytes: u64,
-    pub(super) seconds: f64,
+    pub(super) ended: Ended,
 }
 
 pub(super) fn captured(captured: &Captured, out: Output) {
-    let Captured { name, version, read_bytes, seconds } = captured;
+    let Captured { name, version, ended: Ended { progress, seconds, phases } } = captured;
     if out.json {
         let mut value = figures(name.as_str(), version);
-        value["read_bytes"] = json!(read_bytes);
+        value["read_bytes"] = json!(progress.read_bytes);
         value["seconds"] = json!(seconds);
+        value["phases"] = json!(phases);
         return print_json(&value);
     }
     let values = [
         ("version", &*format!("{name}@{}", version.number)),
-        ("read", &out.words.bytes(*read_bytes)),
+        ("read", &out.words.bytes(progress.read_bytes)),
         ("stored", &out.words.bytes(version.stored_bytes)),
         ("seconds", &format!("{seconds:.1}")),
     ];
     print(&out.words.say_with("image-captured", &values));
+    if let Some(unread) = unread(name.as_str(), version, out.words) {
+        print(&unread);
+    }
 }
 
 pub(super) struct Restored {
     pub(super) name: String,
     pub(super) target: PathBuf,
-    pub(super) progress: Progress,
-    pub(super) seconds: f64,
+    pub(super) verify: bool,
+    pub(super) ended: Ended,
 }
 
 pub(super) fn restored(restored: &Restored, out: Output) {
-    let Restored { name, target, progress, seconds } = restored;
+    let Restored { name, target, verify, ended: Ended { progress, seconds, phases } } = restored;
     if out.json {
         return print_json(&json!({
-            "version": name, "target": target, "written_bytes": progress.written_bytes,
-            "received_bytes": progress.received_bytes, "seconds": seconds,
+            "version": name, "target": target, "carried_bytes": progress.carried_bytes,
+            "compared_bytes": progress.compared_bytes, "kept_bytes": progress.kept_bytes,
+            "received_bytes": progress.received_bytes, "written_bytes": progress.written_bytes, "seconds": seconds, "verified": verify, "phases": phases,
         }));
     }
     let values = [
@@ -73,6 +80,9 @@ pub(super) fn restored(restored: &Restored, out: Output) {
         ("seconds", &format!("{seconds:.1}")),
     ];
     print(&out.words.say_with("image-restored", &values));
+    let texts = out.words.shared();
+    let sentences = [taken_over(texts, progress), verification(texts, *verify, phases)];
+    sentences.into_iter().flatten().for_each(|sentence| print(&sentence));
 }
 
 pub(super) struct Verified {
@@ -147,7 +157,11 @@ pub(super) fn list(versions: &[ListedVersion], provenances: &Provenances, out: O
         "column-captured",
         "column-provenance",
     ];
-    print(&out.words.table(&columns, &rows, "image-none"));
+    let unread = versions.iter().filter_map(|listed| {
+        Some(format!("\n{}", unread(listed.name.as_str(), &listed.version, out.words)?))
+    });
+    let unread: String = unread.collect();
+    print(&format!("{}{unread}", out.words.table(&columns, &rows, "image-none")));
 }
 
 /// As the API says it.
@@ -175,6 +189,7 @@ pub(super) fn info(
         value["logical_sector"] = json!(manifest.disk.logical_sector);
         value["table"] = json!(scheme(&manifest.table.scheme));
         value["chunks"] = json!(manifest.data_chunks().count());
+        value["unread"] = json!(manifest.unread);
         value["partitions"] = regions.map(|region| partition_json(region, manifest)).collect();
         return print_json(&value);
     }
@@ -198,7 +213,12 @@ pub(super) fn info(
         lines.push(out.words.say_with("image-provenance", &values));
     }
     lines.push(out.words.table(&columns, &rows, "image-none"));
+    lines.extend(unread(name.as_str(), version, out.words));
     print(&lines.join("\n"));
+}
+
+fn unread(name: &str, version: &Version, words: Words) -> Option<String> {
+    words.unread(&format!("{name}@{}", version.number), version.unread_sectors, version.unread_bytes)
 }
 
 fn scheme(scheme: &Scheme) -> &'static str {
@@ -253,6 +273,7 @@ fn figures(name: &str, version: &Version) -> Value {
     json!({
         "master": name, "version": version.number, "root": version.manifest_root, "created": version.created_at,
         "disk_bytes": version.disk_bytes, "carried_bytes": version.carried_bytes,
-        "stored_bytes": version.stored_bytes,
+        "stored_bytes": version.stored_bytes, "unread_bytes": version.unread_bytes,
+        "unread_sectors": version.unread_sectors,
     })
 }

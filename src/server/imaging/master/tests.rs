@@ -22,6 +22,8 @@ fn new(master: &str, root: u8, session: Option<i64>) -> NewVersion {
         disk_bytes: 1 << 40,
         carried_bytes: 5000,
         stored_bytes: 4000,
+        unread_bytes: 1024,
+        unread_sectors: 2,
         computer: Some(ComputerId(7)),
         session: session.map(SessionId),
         provenance: None,
@@ -96,6 +98,7 @@ async fn versions_count_from_one_in_each_master() {
         (versions[0].disk_bytes, versions[0].carried_bytes, versions[0].stored_bytes),
         (disk_bytes, carried_bytes, stored_bytes)
     );
+    assert_eq!((versions[0].unread_bytes, versions[0].unread_sectors), (1024, 2));
 }
 
 #[tokio::test]

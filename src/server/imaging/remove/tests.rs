@@ -54,6 +54,8 @@ async fn publish(db: &SqlitePool, master: &str, number: u8, session: Option<Sess
         disk_bytes: GB,
         carried_bytes: GB,
         stored_bytes: GB,
+        unread_bytes: 0,
+        unread_sectors: 0,
         computer: None,
         session,
         provenance: None,
@@ -77,6 +79,7 @@ fn deploy(version: u32, root_number: u8) -> DeployVersion {
         version: VersionNumber(version),
         root: root(root_number),
         need: Need::Target { min_bytes: GB, sector: SectorSize::B512 },
+        verify: true,
     }
 }
 

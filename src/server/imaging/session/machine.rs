@@ -122,6 +122,7 @@ pub fn step(mut session: Session, input: Input, now: Timestamp) -> Result<(Sessi
         Input::Outcome { boot, outcome } => {
             session.extend_lease(boot, now)?;
             session.progress = outcome.progress;
+            session.phase_times = outcome.phases;
             session.conclude(outcome.failure, now, &mut effects);
         }
         Input::Fail(cause) => session.fail(cause, now, &mut effects),
@@ -197,6 +198,7 @@ impl Session {
     fn start(&mut self, boot: BootId, pin: DiskPin, now: Timestamp, effects: &mut Vec<Effect>) {
         self.disk = DiskChoice::Pinned(pin);
         self.end_phase(effects);
+        self.phase_times = Vec::new();
         self.attempts += 1;
         self.boot = Some(boot);
         self.started = self.started.or(Some(now));

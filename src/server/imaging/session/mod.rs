@@ -16,10 +16,11 @@
 //! What has ended never changes again: failed is never cancelled, and cancelled never succeeds.
 
 use mimeo_core::{
+    bad_sectors::BadSectorLimit,
     failure::Failure,
     ids::{BootId, ComputerId, SessionId, VersionNumber},
     manifest::ManifestRoot,
-    messages::{DiskPin, Phase, Progress},
+    messages::{DiskPin, Phase, PhaseTime, Progress},
 };
 
 use self::plan::{DiskRule, Need};
@@ -48,6 +49,8 @@ pub struct Session {
     /// The last phase that the client was in; `None` before it began.
     pub phase: Option<Phase>,
     pub progress: Progress,
+    /// How long each phase of the last attempt took, once its client said how it ended.
+    pub phase_times: Vec<PhaseTime>,
     /// How many boots have begun to work on it.
     pub attempts: u32,
     /// The boot that works on it, or was the last to.
@@ -68,6 +71,8 @@ pub enum Job {
     Capture {
         /// The master that gets a new version.
         master: MasterName,
+        /// How many sectors in use may be unreadable.
+        tolerate_bad_sectors: BadSectorLimit,
         /// What it became, once every chunk is durable and was read back.
         published: Option<Published>,
     },
@@ -76,6 +81,8 @@ pub enum Job {
         version: VersionNumber,
         root: ManifestRoot,
         need: Need,
+        /// Whether everything is read back.
+        verify: bool,
     },
 }
 

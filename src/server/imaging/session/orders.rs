@@ -80,20 +80,30 @@ fn orders_of(session: Session, key: &VerifyingKey) -> Orders {
         (State::Waiting, DiskChoice::Asked(candidates), job) => {
             Orders::Question(DiskQuestion { session: id, wanted_for: use_of(job), candidates })
         }
-        (State::Running { .. }, DiskChoice::Pinned(source), Job::Capture { master, .. }) => {
-            let master_name = master.to_string();
-            Orders::Capture(CaptureOrder { session: id, master_name, source, chunk_size: ChunkSize::DEFAULT })
-        }
-        (State::Running { .. }, DiskChoice::Pinned(target), Job::Deploy { master, version, root, .. }) => {
-            Orders::Deploy(DeployOrder {
-                session: id,
-                master_name: master.to_string(),
-                version,
-                manifest_root: root,
-                manifest_key: key.to_bytes(),
-                target,
-            })
-        }
+        (
+            State::Running { .. },
+            DiskChoice::Pinned(source),
+            Job::Capture { master, tolerate_bad_sectors, .. },
+        ) => Orders::Capture(CaptureOrder {
+            session: id,
+            master_name: master.to_string(),
+            source,
+            chunk_size: ChunkSize::DEFAULT,
+            tolerate_bad_sectors,
+        }),
+        (
+            State::Running { .. },
+            DiskChoice::Pinned(target),
+            Job::Deploy { master, version, root, verify, .. },
+        ) => Orders::Deploy(DeployOrder {
+            session: id,
+            master_name: master.to_string(),
+            version,
+            manifest_root: root,
+            manifest_key: key.to_bytes(),
+            target,
+            verify,
+        }),
         // It ended when it was to begin: the disk is gone, or it was begun too often.
         (State::Failed(failure), ..) => Orders::Refused(failure),
         // Its version is listed already. The computer is to start from its own disk and not to stay here for ever.

@@ -1,6 +1,7 @@
 //! What the rest of the house asks of sessions: each request is one transaction, then the events that follow from it.
 
 use mimeo_core::{
+    bad_sectors::BadSectorLimit,
     failure::FailureCause,
     ids::{BootId, ComputerId, SessionId, VersionNumber},
     machine::MachineReport,
@@ -28,6 +29,22 @@ pub struct Sessions {
     events: Events,
 }
 
+/// A capture as it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewCapture {
+    /// The master that gets a new version, or is made.
+    pub master: MasterName,
+    /// How many sectors in use may be unreadable.
+    pub tolerate_bad_sectors: BadSectorLimit,
+}
+
+/// All that is in use has to be read.
+impl From<MasterName> for NewCapture {
+    fn from(master: MasterName) -> Self {
+        Self { master, tolerate_bad_sectors: BadSectorLimit::NONE }
+    }
+}
+
 /// The version that a deploy writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeployVersion {
@@ -35,13 +52,16 @@ pub struct DeployVersion {
     pub version: VersionNumber,
     pub root: ManifestRoot,
     pub need: Need,
+    /// Whether everything is read back.
+    pub verify: bool,
 }
 
 impl DeployVersion {
+    /// As it is deployed unless somebody wishes otherwise.
     pub fn new(master: MasterName, version: VersionNumber, root: ManifestRoot, manifest: &Manifest) -> Self {
         let need =
             Need::Target { min_bytes: manifest.target_min_bytes(), sector: manifest.disk.logical_sector };
-        Self { master, version, root, need }
+        Self { master, version, root, need, verify: true }
     }
 }
 
@@ -75,11 +95,12 @@ impl Sessions {
         &self,
         computer: ComputerId,
         report: &MachineReport,
-        master: MasterName,
+        what: impl Into<NewCapture>,
         rule: Option<DiskRule>,
         now: Timestamp,
     ) -> Result<Session, SessionError> {
-        let job = Job::Capture { master, published: None };
+        let NewCapture { master, tolerate_bad_sectors } = what.into();
+        let job = Job::Capture { master, tolerate_bad_sectors, published: None };
         self.request(computer, report, job, rule, now).await
     }
 
@@ -92,8 +113,9 @@ impl Sessions {
         rule: Option<DiskRule>,
         now: Timestamp,
     ) -> Result<Session, SessionError> {
-        let DeployVersion { master, version, root, need } = what;
-        self.request(computer, report, Job::Deploy { master, version, root, need }, rule, now).await
+        let DeployVersion { master, version, root, need, verify } = what;
+        let job = Job::Deploy { master, version, root, need, verify };
+        self.request(computer, report, job, rule, now).await
     }
 
     async fn request(
@@ -118,6 +140,7 @@ impl Sessions {
             state: State::Waiting,
             phase: None,
             progress: Progress::default(),
+            phase_times: Vec::new(),
             attempts: 0,
             boot: None,
             unheard_boots: 0,

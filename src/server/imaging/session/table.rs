@@ -1,6 +1,7 @@
 //! The table of sessions.
 
 use mimeo_core::{
+    bad_sectors::BadSectorLimit,
     ids::{BootId, ComputerId, SessionId, VersionNumber},
     manifest::ManifestRoot,
     messages::{Phase, Progress},
@@ -173,10 +174,15 @@ pub(super) async fn insert_session(
         }
         Job::Deploy { need: Need::Source, .. } => ("deploy", None),
     };
+    let (tolerate_bad_sectors, verify) = match &session.job {
+        Job::Capture { tolerate_bad_sectors, .. } => (*tolerate_bad_sectors, true),
+        Job::Deploy { verify, .. } => (BadSectorLimit::NONE, *verify),
+    };
     let inserted = sqlx::query_scalar(
         "INSERT INTO session (computer, kind, master, version, manifest_root, target_min_bytes, sector_bytes, \
-         disk_rule, disk_json, question_json, state, progress_json, attempts, requested_ms) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'waiting', ?11, 0, ?12) RETURNING id",
+         disk_rule, disk_json, question_json, state, progress_json, attempts, requested_ms, \
+         tolerate_bad_sectors, verify) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'waiting', ?11, 0, ?12, ?13, ?14) RETURNING id",
     )
     .bind(session.computer.0)
     .bind(kind)
@@ -190,6 +196,8 @@ pub(super) async fn insert_session(
     .bind(question_json(&session.disk))
     .bind(json(&session.progress))
     .bind(session.requested.0)
+    .bind(u32::from(tolerate_bad_sectors))
+    .bind(verify)
     .fetch_one(connection)
     .await;
     match inserted {
@@ -219,7 +227,8 @@ pub(super) async fn update_session(
     sqlx::query(
         "UPDATE session SET version = ?2, manifest_root = ?3, disk_json = ?4, question_json = ?5, state = ?6, \
          phase_json = ?7, progress_json = ?8, attempts = ?9, boot = ?10, lease_until_ms = ?11, failure_json = ?12, \
-         started_ms = ?13, ended_ms = ?14, unheard_boots = ?15, boot_offered_ms = ?16 WHERE id = ?1",
+         started_ms = ?13, ended_ms = ?14, unheard_boots = ?15, boot_offered_ms = ?16, \
+         phase_times_json = ?17 WHERE id = ?1",
     )
     .bind(session.id.0)
     .bind(version_of(&session.job).map(|published| published.version.0))
@@ -237,6 +246,7 @@ pub(super) async fn update_session(
     .bind(session.ended.map(|at| at.0))
     .bind(session.unheard_boots)
     .bind(session.boot_offered.map(|at| at.0))
+    .bind((!session.phase_times.is_empty()).then(|| json(&session.phase_times)))
     .execute(&mut *connection)
     .await?;
     for effect in effects {
@@ -343,6 +353,9 @@ struct Row {
     requested_ms: i64,
     started_ms: Option<i64>,
     ended_ms: Option<i64>,
+    tolerate_bad_sectors: u32,
+    verify: bool,
+    phase_times_json: Option<String>,
 }
 
 impl Row {
@@ -364,14 +377,16 @@ impl Row {
         let master = self.master.parse().map_err(|error| self.corrupt("master", error))?;
         let published = self.published()?;
         if self.kind == "capture" {
-            return Ok(Job::Capture { master, published });
+            let tolerate_bad_sectors = BadSectorLimit::new(self.tolerate_bad_sectors)
+                .map_err(|error| self.corrupt("tolerate_bad_sectors", error))?;
+            return Ok(Job::Capture { master, tolerate_bad_sectors, published });
         }
         let missing = || self.corrupt("version", "a deploy without a version or what it needs");
         let Published { version, root } = published.ok_or_else(missing)?;
         let (min_bytes, sector) = self.target_min_bytes.zip(self.sector_bytes).ok_or_else(missing)?;
         let sector = SectorSize::new(sector).map_err(|error| self.corrupt("sector_bytes", error))?;
         let need = Need::Target { min_bytes: min_bytes.unsigned_abs(), sector };
-        Ok(Job::Deploy { master, version, root, need })
+        Ok(Job::Deploy { master, version, root, need, verify: self.verify })
     }
 
     fn disk(&self) -> Result<DiskChoice, TableError> {
@@ -399,6 +414,7 @@ impl TryFrom<Row> for Session {
 
     fn try_from(row: Row) -> Result<Self, TableError> {
         let rule = row.disk_rule.as_deref().map(str::parse).transpose();
+        let times = row.phase_times_json.as_deref().map(|times| row.read("phase_times_json", times));
         Ok(Self {
             id: SessionId(row.id),
             computer: ComputerId(row.computer),
@@ -408,6 +424,7 @@ impl TryFrom<Row> for Session {
             state: row.state()?,
             phase: row.phase_json.as_deref().map(|phase| row.read("phase_json", phase)).transpose()?,
             progress: row.read("progress_json", &row.progress_json)?,
+            phase_times: times.transpose()?.unwrap_or_default(),
             attempts: row.attempts,
             boot: row.boot.map(BootId),
             unheard_boots: row.unheard_boots,

@@ -97,3 +97,11 @@ async fn remove(
     app.services.remove_master(&form.master.parse()?, Some(&shown)).await?;
     Ok(Redirect::to("/masters"))
 }
+
+impl Page {
+    /// That part of what a version was made from could not be read.
+    pub fn unread(&self, version: &VersionView) -> String {
+        let (sectors, bytes) = (version.unread_sectors.to_string(), self.bytes(&version.unread_bytes));
+        self.words.say_with("version-unread", &[("sectors", &sectors), ("bytes", &bytes)])
+    }
+}

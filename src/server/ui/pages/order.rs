@@ -9,21 +9,22 @@ use axum::{
     response::{Html, Redirect},
     routing::get,
 };
-use mimeo_core::ids::ComputerId;
+use mimeo_core::{bad_sectors::BadSectorLimit, ids::ComputerId};
 use serde::Deserialize;
 
 use crate::{
     api::{
         computers::ComputerSummary,
-        masters::{MasterView, load_views},
+        masters::{MasterView, VersionView, load_views},
         sessions::JobKind,
     },
     app::App,
     clock::Timestamp,
     imaging::{
-        master::{MasterName, MasterRef},
+        master::{MasterName, MasterRef, load_version},
         session::{
             plan::{DiskRule, ErasePreview, Plan},
+            requests::NewCapture,
             shown::Shown,
         },
     },
@@ -33,6 +34,7 @@ use crate::{
         refusal::Refusal,
         visitor::{Asked, Filled, InAddress, Visitor},
     },
+    wiring::requests::NewDeploy,
 };
 
 pub fn router() -> Router<App> {
@@ -55,6 +57,11 @@ struct OrderForm {
     #[serde(default)]
     disk: String,
     shown: Shown,
+    /// Of a capture; empty is none.
+    #[serde(default)]
+    tolerate_bad_sectors: String,
+    /// Of a deploy; a box that is ticked is sent.
+    no_verify: Option<String>,
 }
 
 /// Asks for the master.
@@ -78,6 +85,8 @@ struct ConfirmPage {
     computer: ComputerSummary,
     /// `NAME`, or `NAME@VERSION`.
     master: String,
+    /// What of it could not be read when it was captured.
+    unread: Option<String>,
     disks: Vec<DiskCard>,
     /// All of them, to be sent back with the button.
     shown: Shown,
@@ -163,7 +172,17 @@ async fn show(
     let refused = refused.map(|refusal| refusal.sentence(&page.words));
     let shown = Shown::of(&disks);
     let disks = disks.into_iter().map(DiskCard::from).collect();
-    html(&ConfirmPage { page, kind, computer: (&computer).into(), master, disks, shown, refused })
+    let unread = unread_of(app, &page, kind, &master).await?;
+    html(&ConfirmPage { page, kind, computer: (&computer).into(), master, unread, disks, shown, refused })
+}
+
+/// What of the version that would be deployed could not be read when it was captured, as a sentence.
+async fn unread_of(app: &App, page: &Page, kind: JobKind, master: &str) -> Result<Option<String>, Refusal> {
+    if kind == JobKind::Capture {
+        return Ok(None);
+    }
+    let version = VersionView::from(load_version(&app.services.pool, &master.parse()?).await?.1);
+    Ok((version.unread_sectors > 0).then(|| page.unread(&version)))
 }
 
 async fn ask_for_master(
@@ -181,12 +200,21 @@ async fn ask_for_master(
 
 /// Orders what was shown, and nothing else.
 async fn order(app: &App, id: ComputerId, kind: JobKind, form: OrderForm) -> Result<Redirect, Refusal> {
-    let wanted = parse(kind, &form.master, &form.disk)?;
-    let Wanted { master, rule } = wanted;
+    let Wanted { master, rule } = parse(kind, &form.master, &form.disk)?;
     let (shown, now) = (Some(&form.shown), Timestamp::now());
     let session = match kind {
-        JobKind::Capture => app.services.request_capture(id, master.name, rule, shown, now).await?,
-        JobKind::Deploy => app.services.request_deploy(id, &master, rule, shown, now).await?,
+        JobKind::Capture => {
+            let tolerate_bad_sectors = match form.tolerate_bad_sectors.trim() {
+                "" => BadSectorLimit::NONE,
+                typed => typed.parse()?,
+            };
+            let what = NewCapture { master: master.name, tolerate_bad_sectors };
+            app.services.request_capture(id, what, rule, shown, now).await?
+        }
+        JobKind::Deploy => {
+            let what = NewDeploy { master: &master, verify: form.no_verify.is_none() };
+            app.services.request_deploy(id, what, rule, shown, now).await?
+        }
     };
     Ok(Redirect::to(&format!("/sessions/{}", session.id)))
 }

@@ -7,7 +7,14 @@ use axum::{
     response::{Html, Redirect},
     routing::{get, post},
 };
-use mimeo_core::{ids::SessionId, messages::Progress, text::size};
+use mimeo_core::{
+    ids::SessionId,
+    messages::Progress,
+    text::{
+        report::{taken_over, verification},
+        size,
+    },
+};
 use serde::Deserialize;
 
 use super::order::DiskCard;
@@ -141,6 +148,15 @@ impl Page {
             Some(version) => format!("{}@{version}", session.master),
             None => session.master.clone(),
         }
+    }
+
+    /// What a session did, once it is over, in sentences.
+    pub fn report(&self, session: &SessionView) -> Vec<String> {
+        let Some(verify) = session.verify.filter(|_| session.state == "succeeded") else { return Vec::new() };
+        let texts = self.words.shared();
+        let sentences =
+            [taken_over(texts, &session.progress), verification(texts, verify, &session.phase_seconds)];
+        sentences.into_iter().flatten().collect()
     }
 
     /// Where a session stands, in a word or two.

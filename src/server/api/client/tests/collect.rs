@@ -7,6 +7,7 @@ use mimeo_core::{
 
 use super::house::{CHUNK_BYTES, Client, House, MAC_A, MAC_B, disk_content, manifest_of, plain_chunks};
 use crate::imaging::{
+    master::MasterName,
     session::State,
     store::{
         collect::{Collected, Sweep},
@@ -37,7 +38,7 @@ async fn capture_that_relies_on_what_is_removed(house: &House) -> (Client, mimeo
     let client = house.boot(MAC_A).await;
     house.capture(&client, 1).await;
     let client = house.boot(MAC_A).await;
-    let name = "other".parse().expect("a name");
+    let name: MasterName = "other".parse().expect("a name");
     let now = crate::clock::Timestamp::now();
     let requested = house.services.request_capture(client.computer, name, None, None, now).await;
     let session = requested.expect("requested").id;

@@ -34,6 +34,7 @@ use crate::{
     events::Events,
     imaging::{
         keys::load_signing_key,
+        master::MasterName,
         session::State,
         store::{Store, StoreOptions, backend::Backend},
     },
@@ -144,7 +145,7 @@ impl House {
     }
 
     pub(super) async fn request_capture(&self, computer: ComputerId) -> SessionId {
-        let name = "debian".parse().expect("a name");
+        let name: MasterName = "debian".parse().expect("a name");
         let session = self.services.request_capture(computer, name, None, None, Timestamp::now()).await;
         session.expect("requested").id
     }
@@ -231,7 +232,12 @@ impl Client {
     }
 
     pub(super) async fn outcome(&self, session: SessionId, failure: Option<Failure>) -> Orders {
-        self.post_json(session, paths::OUTCOME, &Outcome { progress: Progress::default(), failure }).await
+        self.post_json(
+            session,
+            paths::OUTCOME,
+            &Outcome { progress: Progress::default(), phases: Vec::new(), failure },
+        )
+        .await
     }
 
     pub(super) async fn missing(&self, session: SessionId, ids: &[ChunkId]) -> Vec<ChunkId> {

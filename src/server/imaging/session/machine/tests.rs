@@ -1,4 +1,5 @@
 use mimeo_core::{
+    bad_sectors::BadSectorLimit,
     failure::{Failure, FailureCause},
     ids::{BootId, ComputerId, SessionId, VersionNumber},
     manifest::ManifestRoot,
@@ -45,12 +46,14 @@ pub(crate) fn waiting() -> Session {
             version: VersionNumber(2),
             root: ManifestRoot([2; 32]),
             need: Need::Target { min_bytes: 1 << 20, sector: SectorSize::B512 },
+            verify: true,
         },
         rule: None,
         disk: DiskChoice::Pinned(pin("A")),
         state: State::Waiting,
         phase: None,
         progress: Progress::default(),
+        phase_times: Vec::new(),
         attempts: 0,
         boot: None,
         unheard_boots: 0,
@@ -62,7 +65,9 @@ pub(crate) fn waiting() -> Session {
 }
 
 fn capture() -> Session {
-    Session { job: Job::Capture { master: "debian".parse().expect("a name"), published: None }, ..waiting() }
+    let master = "debian".parse().expect("a name");
+    let job = Job::Capture { master, tolerate_bad_sectors: BadSectorLimit::NONE, published: None };
+    Session { job, ..waiting() }
 }
 
 fn asked() -> Session {
@@ -78,7 +83,7 @@ fn heartbeat(boot: BootId, phase: Phase) -> Input {
 }
 
 fn outcome(boot: BootId, failure: Option<Failure>) -> Input {
-    Input::Outcome { boot, outcome: Outcome { progress: Progress::default(), failure } }
+    Input::Outcome { boot, outcome: Outcome { progress: Progress::default(), phases: Vec::new(), failure } }
 }
 
 fn failure() -> Failure {

@@ -1,10 +1,11 @@
 use std::time::Duration;
 
 use mimeo_core::{
+    bad_sectors::BadSectorLimit,
     failure::{Failure, FailureCause},
     ids::{BootId, ComputerId, VersionNumber},
     manifest::ManifestRoot,
-    messages::{Heartbeat, Outcome, Phase, Progress},
+    messages::{Heartbeat, Outcome, Phase, PhaseTime, Progress},
     units::SectorSize,
 };
 use proptest::{
@@ -14,19 +15,22 @@ use proptest::{
 };
 use sqlx::SqlitePool;
 
-use super::{DeployVersion, SessionError, Sessions};
+use super::{DeployVersion, NewCapture, SessionError, Sessions};
 use crate::{
     clock::Timestamp,
     db,
     events::{Event, Events},
-    imaging::session::{
-        DiskChoice, State,
-        machine::{ATTEMPTS_MAX, Input, LEASE},
-        plan::{
-            self, Need, Plan,
-            tests::{disk, report},
+    imaging::{
+        master::MasterName,
+        session::{
+            DiskChoice, State,
+            machine::{ATTEMPTS_MAX, Input, LEASE},
+            plan::{
+                self, Need, Plan,
+                tests::{disk, report},
+            },
+            table::{SessionFilter, TableError},
         },
-        table::{SessionFilter, TableError},
     },
 };
 
@@ -52,12 +56,19 @@ async fn database(computers: i64) -> SqlitePool {
         .execute(&pool)
         .await
         .expect("a master");
-    sqlx::query("INSERT INTO master_version VALUES (1, 3, ?1, 0, 0, 0, 0, NULL, NULL)")
+    sqlx::query(
+        "INSERT INTO master_version (master_id, number, manifest_root, created_at, disk_bytes, carried_bytes, \
+         stored_bytes) VALUES (1, 3, ?1, 0, 0, 0, 0)",
+    )
         .bind(ManifestRoot([9; 32]).to_string())
         .execute(&pool)
         .await
         .expect("a version");
     pool
+}
+
+fn master(name: &str) -> MasterName {
+    name.parse().expect("a name")
 }
 
 fn debian(min_bytes: u64) -> DeployVersion {
@@ -66,6 +77,7 @@ fn debian(min_bytes: u64) -> DeployVersion {
         version: VersionNumber(3),
         root: ManifestRoot([9; 32]),
         need: Need::Target { min_bytes, sector: SectorSize::B512 },
+        verify: false,
     }
 }
 
@@ -87,12 +99,12 @@ async fn what_is_requested_is_kept_and_told() {
     assert_eq!(sessions.load(session.id).await.expect("loaded"), session);
     assert_eq!(heard.try_recv(), Ok(Event::SessionRequested { session: session.id, computer: PC }));
 
-    let second = sessions.request_capture(PC, &computer, "x".parse().expect("a name"), None, T0).await;
+    let second = sessions.request_capture(PC, &computer, master("x"), None, T0).await;
     assert!(matches!(second, Err(SessionError::Table(TableError::AlreadyOpen(PC)))), "{second:?}");
-    let capture = sessions
-        .request_capture(ComputerId(2), &computer, "x".parse().expect("a name"), None, T0)
-        .await
-        .expect("requested");
+    let tolerate_bad_sectors = BadSectorLimit::new(7).expect("few");
+    let what = NewCapture { master: master("x"), tolerate_bad_sectors };
+    let capture =
+        sessions.request_capture(ComputerId(2), &computer, what, None, T0).await.expect("requested");
     assert!(matches!(capture.disk, DiskChoice::Asked(_)));
     assert_eq!(sessions.load(capture.id).await.expect("loaded"), capture);
     assert_eq!(sessions.find_open(PC).await.expect("looked").map(|open| open.id), Some(session.id));
@@ -138,9 +150,11 @@ async fn phases_of_every_attempt_are_kept_with_their_times() {
     sessions.expire_leases(lost_at).await.expect("expired");
     assert_eq!(sessions.load(id).await.expect("loaded").state, State::Waiting);
     begin(&sessions, id, 2, lost_at).await;
-    let outcome = Outcome { progress, failure: None };
+    let phases = vec![PhaseTime { phase: Phase::Write, ms: 2_500 }];
+    let outcome = Outcome { progress, phases: phases.clone(), failure: None };
     let end = lost_at.plus(Duration::from_secs(9));
     sessions.step(id, Input::Outcome { boot: BootId(2), outcome }, end).await.expect("an outcome");
+    assert_eq!(sessions.load(id).await.expect("loaded").phase_times, phases);
 
     let phases = sessions.phases(id).await.expect("phases");
     let seen: Vec<_> = phases.iter().map(|p| (p.attempt, p.phase, p.began, p.ended)).collect();
@@ -164,7 +178,7 @@ async fn failures_in_a_row_count_until_something_else_happened() {
         let id = sessions.request_deploy(PC, &computer, debian(GB), None, T0).await.expect("requested").id;
         begin(&sessions, id, 1, T0).await;
         let failure = fails.then(|| Failure { phase: Phase::Grow, cause: cause.clone() });
-        let outcome = Outcome { progress: Progress::default(), failure };
+        let outcome = Outcome { progress: Progress::default(), phases: Vec::new(), failure };
         sessions.step(id, Input::Outcome { boot: BootId(1), outcome }, T0).await.expect("an outcome");
         let expected = [1, 0, 1, 2, 3][number];
         assert_eq!(sessions.failures_in_a_row(PC, 3).await.expect("counted"), expected);
@@ -242,7 +256,7 @@ async fn run(sessions: &Sessions, op: Op, now: Timestamp) {
             Some(session) => {
                 let cause = FailureCause::ServerLost { detail: String::new() };
                 let failure = fails.then_some(Failure { phase: Phase::Write, cause });
-                let outcome = Outcome { progress: Progress::default(), failure };
+                let outcome = Outcome { progress: Progress::default(), phases: Vec::new(), failure };
                 sessions
                     .step(session.id, Input::Outcome { boot: BootId(boot), outcome }, now)
                     .await
