@@ -51,6 +51,17 @@ impl Slots {
         &mut self.buffer[range]
     }
 
+    /// All slots, in order, each to be written on its own. They are as long as the longest chunk.
+    pub(crate) fn each_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
+        self.buffer.chunks_mut(self.slot_bytes)
+    }
+
+    /// Copies what chunk `from` has, whose place is `place`, to a chunk that is as long.
+    pub(crate) fn copy(&mut self, from: usize, to: usize, place: Extent) {
+        let from = self.range(from, place);
+        self.buffer.copy_within(from, to * self.slot_bytes);
+    }
+
     /// The bytes of a span as [`spans`] gives it.
     pub(crate) fn span(&self, span: &Span) -> &[u8] {
         &self.buffer[self.range(span.slots.start, span.place)]

@@ -1,7 +1,7 @@
 //! The write phase of a deploy: fetch what the target lacks and place it, in the order of the disk.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, hash_map::Entry},
     ops::Range,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Instant,
@@ -23,7 +23,7 @@ use crate::{
         buffer::AlignedBuffer,
         exclusive::{ExclusiveDisk, SourceDisk},
     },
-    fetch::fetch,
+    fetch::fetch_into,
     halt::Halt,
     link::Link,
     pipeline,
@@ -232,29 +232,50 @@ impl Target<'_> {
         let differs: Vec<bool> =
             (0..looked.chunks.len()).map(|index| !self.is_in_place(&looked, index)).collect();
         self.note_compared(&looked, &differs);
-        let chunks = looked.chunks.iter().zip(&differs).filter(|(_, differs)| **differs);
-        let wanted: HashSet<ChunkId> = chunks.filter_map(|((_, content), _)| content.id()).collect();
-        let wanted: Vec<ChunkId> = wanted.into_iter().collect();
-        let began = Instant::now();
-        let plain = fetch(self.job.link, &wanted)?;
-        if let Some(mut delta) = self.delta() {
-            delta.fetched(plain.values().map(|bytes| bytes.len() as u64).sum(), began.elapsed());
-        }
-        for (index, &(place, content)) in
-            looked.chunks.iter().enumerate().filter(|(index, _)| differs[*index])
-        {
-            let slot = looked.slots.chunk_mut(index, place);
-            match content.id() {
-                Some(id) => {
-                    let bytes = plain.get(&id).filter(|bytes| bytes.len() == slot.len());
-                    slot.copy_from_slice(bytes.ok_or_else(|| wrong_length(id, place))?);
+        self.fetch(&mut looked, &differs)?;
+        for (index, &(place, content)) in looked.chunks.iter().enumerate() {
+            if differs[index] {
+                let slot = looked.slots.chunk_mut(index, place);
+                if content.id().is_none() {
+                    slot.fill(0);
                 }
-                None => slot.fill(0),
+                self.job.table.withhold(place, slot);
             }
-            self.job.table.withhold(place, slot);
         }
         let places = looked.chunks.into_iter().map(|(place, _)| place).collect();
         Ok(Ready { places, slots: looked.slots, differs })
+    }
+
+    /// Has the content of all that differs in its slots. What a batch holds several times is fetched once.
+    fn fetch(&self, looked: &mut Looked, differs: &[bool]) -> Result<(), Halt> {
+        let Looked { chunks, slots, .. } = looked;
+        let mut places = HashMap::new();
+        let (mut firsts, mut repeated) = (HashMap::new(), Vec::new());
+        for (index, (slot, &(place, content))) in slots.each_mut().zip(chunks.iter()).enumerate() {
+            let Some(id) = content.id().filter(|_| differs[index]) else { continue };
+            match firsts.entry(id) {
+                Entry::Vacant(first) => {
+                    first.insert((index, place));
+                    places.insert(id, &mut slot[..place.length_bytes as usize]);
+                }
+                Entry::Occupied(first) => repeated.push((*first.get(), index, id)),
+            }
+        }
+        let began = Instant::now();
+        let unfit = fetch_into(self.job.link, &mut places)?;
+        if let Some((id, &(_, place))) = unfit.and_then(|id| Some((id, firsts.get(&id)?))) {
+            return Err(wrong_length(id, place).into());
+        }
+        if let Some(mut delta) = self.delta() {
+            delta.fetched(firsts.values().map(|(_, place)| place.length_bytes).sum(), began.elapsed());
+        }
+        for ((first, place), index, id) in repeated {
+            if chunks[index].0.length_bytes != place.length_bytes {
+                return Err(wrong_length(id, chunks[index].0).into());
+            }
+            slots.copy(first, index, place);
+        }
+        Ok(())
     }
 
     /// Counts what was compared and what of it is in place, where the target was seeded: zeros on a disk that was discarded
