@@ -109,6 +109,7 @@ ask-several = { $computer } has several disks, say which with --disk:
 ## Ways in
 
 about-started = started { $when }
+about-signs = What is captured here is signed by a key with the fingerprint { $fingerprint }.
 token-shown-once = This token is shown only now. Whoever has it may do everything.
 token-deleted = Token { $name } opens nothing any more.
 setup-done = The administrator's password is set. To set a forgotten one again: mimeo setup-code --renew

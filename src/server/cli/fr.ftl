@@ -109,6 +109,7 @@ ask-several = { $computer } a plusieurs disques, dites lequel avec --disk :
 ## L'accès
 
 about-started = démarré { $when }
+about-signs = Ce qui est capturé ici est signé par une clé dont l'empreinte est { $fingerprint }.
 token-shown-once = Ce jeton n'est montré que maintenant. Qui le détient peut tout faire.
 token-deleted = Le jeton { $name } n'ouvre plus rien.
 setup-done = Le mot de passe de l'administrateur est défini. S'il est oublié, pour en choisir un autre : mimeo setup-code --renew

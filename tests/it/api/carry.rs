@@ -54,6 +54,7 @@ async fn a_version_goes_from_one_server_to_another_on_a_disk() {
     assert_eq!(figures("chunks"), [json!(3), json!(1)], "{carried}");
     assert_eq!(figures("from"), [json!(1), json!(2)]);
     let fingerprint = carried[0]["provenance"]["fingerprint"].clone();
+    assert_eq!(one.get("/about", &program_of_one).await.body["fingerprint"], fingerprint);
     ask_locally(&one, "/store/copy", copy).await;
     let again = end_of_job(&one, &program_of_one).await["carried"].clone();
     assert_eq!([&again[0]["already_there"], &again[1]["already_there"]], [&json!(true), &json!(true)]);
