@@ -5,6 +5,7 @@
 //! is how it says no. Each noun has its file.
 
 pub mod about;
+pub mod carry;
 pub mod client;
 pub mod computers;
 pub mod dhcp;

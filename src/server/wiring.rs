@@ -7,6 +7,7 @@ use sqlx::SqlitePool;
 use crate::{
     events::Events,
     imaging::{
+        local::Shelf,
         session::{capture::Captures, deploy::Deploys, requests::Sessions},
         store::Store,
         upkeep::{
@@ -28,6 +29,8 @@ pub struct Services {
     pub pool: SqlitePool,
     pub events: Events,
     pub store: Store,
+    /// The same with the list and the key: what another library is copied from or into.
+    pub shelf: Shelf,
     pub sessions: Sessions,
     pub captures: Captures,
     pub deploys: Deploys,
@@ -42,10 +45,11 @@ impl Services {
     pub fn new(pool: SqlitePool, events: Events, store: Store, key: SigningKey) -> Self {
         let sessions = Sessions::new(pool.clone(), events.clone());
         let manifest_key = key.verifying_key();
+        let shelf = Shelf { store: store.clone(), db: pool.clone(), key: key.clone() };
         let captures = Captures::new(pool.clone(), events.clone(), sessions.clone(), store.clone(), key);
         let deploys = Deploys::new(store.clone());
         let jobs = StoreJobs::new(store.clone(), pool.clone(), events.clone());
-        Self { pool, events, store, sessions, captures, deploys, jobs, manifest_key }
+        Self { pool, events, store, shelf, sessions, captures, deploys, jobs, manifest_key }
     }
 
     /// What the store has done to it without being asked.

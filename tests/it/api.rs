@@ -1,5 +1,7 @@
 //! The administrator's API as programs and browsers meet it: over real TLS and over the real local socket.
 
+#[path = "api/carry.rs"]
+mod carry;
 #[path = "api/house.rs"]
 pub(crate) mod house;
 #[path = "api/login.rs"]

@@ -87,7 +87,7 @@ impl<S: ImageSink> Qcow2<S> {
             let table = first / L2_ENTRIES;
             let mut entries = vec![0; L2_ENTRIES as usize];
             while let Some(cluster) = clusters.next_if(|cluster| cluster / L2_ENTRIES == table) {
-                entries[(cluster % L2_ENTRIES) as usize] = host * CLUSTER_BYTES | COPIED;
+                entries[(cluster % L2_ENTRIES) as usize] = (host * CLUSTER_BYTES) | COPIED;
                 host += 1;
             }
             self.table(entries.into_iter())?;
@@ -116,7 +116,7 @@ impl<S: ImageSink> ImageSink for Qcow2<S> {
             .l2_needed
             .iter()
             .map(|&needed| {
-                let entry = if needed { next * CLUSTER_BYTES | COPIED } else { 0 };
+                let entry = if needed { (next * CLUSTER_BYTES) | COPIED } else { 0 };
                 next += u64::from(needed);
                 entry
             })

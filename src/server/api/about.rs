@@ -4,7 +4,7 @@ use axum::{Json, Router, extract::State, routing::get};
 use serde::{Deserialize, Serialize};
 
 use super::extract::Administrator;
-use crate::{app::App, clock::Timestamp};
+use crate::{app::App, clock::Timestamp, imaging::provenance::Fingerprint};
 
 pub fn router() -> Router<App> {
     Router::new().route("/about", get(about))
@@ -15,6 +15,9 @@ pub struct AboutView {
     pub name: String,
     pub version: String,
     pub started: Timestamp,
+    /// Of the key that signs what is captured here: other appliances ask for it before they take a copy in.
+    #[serde(default)]
+    pub fingerprint: String,
     pub artefacts: Vec<ArtefactView>,
 }
 
@@ -45,6 +48,7 @@ pub fn view(app: &App) -> AboutView {
         name: "Mimeo".into(),
         version: env!("CARGO_PKG_VERSION").into(),
         started: app.started,
+        fingerprint: Fingerprint::of(&app.services.manifest_key.to_bytes()).to_string(),
         artefacts: artefacts.collect(),
     }
 }

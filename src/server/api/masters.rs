@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
+    carry::ProvenanceView,
     error::ApiError,
     extract::{Administrator, InPath, InQuery},
 };
@@ -14,6 +15,7 @@ use crate::{
     clock::Timestamp,
     imaging::{
         master::{self, BadMasterRef, Master, MasterError, MasterName, MasterRef, Version},
+        provenance,
         remove::{RemoveError, Removed},
         session::requests::SessionError,
     },
@@ -51,6 +53,9 @@ pub struct VersionView {
     /// Where it was captured, and by which session.
     pub computer: Option<ComputerId>,
     pub session: Option<SessionId>,
+    /// Where it was captured that came from another library.
+    #[serde(default)]
+    pub provenance: Option<ProvenanceView>,
 }
 
 async fn list(State(app): State<App>, _: Administrator) -> Result<Json<Vec<MasterView>>, ApiError> {
@@ -117,12 +122,17 @@ pub fn parse_versions(text: &str) -> Result<Vec<VersionNumber>, BadMasterRef> {
 async fn with_versions(app: &App, master: Master) -> Result<MasterView, MasterError> {
     let mut versions = master::list_versions(&app.services.pool, master.id).await?;
     versions.sort_by_key(|version| std::cmp::Reverse(version.number));
+    let provenances = provenance::list(&app.services.pool).await?;
+    let view = |version: Version| {
+        let from = provenances.get(&(version.master, version.number)).map(ProvenanceView::from);
+        VersionView { provenance: from, ..VersionView::from(version) }
+    };
     Ok(MasterView {
         id: master.id,
         name: master.name.to_string(),
         description: master.description,
         created: master.created_at,
-        versions: versions.into_iter().map(VersionView::from).collect(),
+        versions: versions.into_iter().map(view).collect(),
     })
 }
 
@@ -139,6 +149,7 @@ impl From<Version> for VersionView {
             unread_sectors: version.unread_sectors,
             computer: version.computer,
             session: version.session,
+            provenance: None,
         }
     }
 }

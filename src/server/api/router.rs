@@ -12,7 +12,9 @@ use axum::{
     routing::get,
 };
 
-use super::{about, computers, dhcp, error::ApiError, events, login, masters, notices, sessions, store};
+use super::{
+    about, carry, computers, dhcp, error::ApiError, events, login, masters, notices, sessions, store,
+};
 use crate::app::App;
 
 /// The longest body that the administrator's API takes: its requests are a few names.
@@ -22,6 +24,7 @@ const BODY_BYTES_MAX: usize = 64 << 10;
 pub fn router(app: App) -> Router {
     let api = Router::new()
         .merge(about::router())
+        .merge(carry::router())
         .merge(login::router())
         .merge(computers::router())
         .merge(notices::router())

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
+    carry::CarriedView,
     error::ApiError,
     extract::{Administrator, Body},
 };
@@ -23,7 +24,7 @@ use crate::{
         upkeep::{
             audit::{Audit, BrokenVersion},
             census::{self, Census, CensusError, VersionFigures},
-            jobs::{Busy, Job, JobKind, Outcome},
+            jobs::{Busy, Job, JobKind, Outcome, StoreWork},
         },
     },
 };
@@ -88,6 +89,8 @@ pub struct DamagedPackView {
 pub enum JobKindView {
     Gc,
     Verify,
+    Copy,
+    TakeIn,
 }
 
 /// Work on the whole store, as it stands.
@@ -107,6 +110,9 @@ pub struct JobView {
     pub collected: Option<CollectedView>,
     /// What a verification found.
     pub found: Option<FoundView>,
+    /// The versions that a copy or a take-in was asked for.
+    #[serde(default)]
+    pub carried: Option<Vec<CarriedView>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -187,15 +193,15 @@ async fn collect(
     _: Administrator,
     Body(CollectRequest { dry_run, recompress }): Body<CollectRequest>,
 ) -> Result<(StatusCode, Json<JobView>), ApiError> {
-    start(&app, JobKind::Collect { dry_run, recompress })
+    start(&app, StoreWork::Collect { dry_run, recompress })
 }
 
 async fn verify(State(app): State<App>, _: Administrator) -> Result<(StatusCode, Json<JobView>), ApiError> {
-    start(&app, JobKind::Verify)
+    start(&app, StoreWork::Verify)
 }
 
-fn start(app: &App, kind: JobKind) -> Result<(StatusCode, Json<JobView>), ApiError> {
-    let job = app.services.jobs.start(kind, Timestamp::now())?;
+fn start(app: &App, work: StoreWork) -> Result<(StatusCode, Json<JobView>), ApiError> {
+    let job = app.services.jobs.start(work, Timestamp::now())?;
     Ok((StatusCode::ACCEPTED, Json(job.into())))
 }
 
@@ -269,22 +275,32 @@ impl From<BrokenVersion> for BrokenVersionView {
     }
 }
 
+impl From<JobKind> for JobKindView {
+    fn from(kind: JobKind) -> Self {
+        match kind {
+            JobKind::Collect { .. } => Self::Gc,
+            JobKind::Verify => Self::Verify,
+            JobKind::Copy => Self::Copy,
+            JobKind::TakeIn => Self::TakeIn,
+        }
+    }
+}
+
 impl From<Job> for JobView {
     fn from(job: Job) -> Self {
-        let (kind, dry_run) = match job.kind {
-            JobKind::Collect { dry_run, .. } => (JobKindView::Gc, dry_run),
-            JobKind::Verify => (JobKindView::Verify, false),
-        };
+        let dry_run = matches!(job.kind, JobKind::Collect { dry_run: true, .. });
+        let kind = JobKindView::from(job.kind);
         let (ended, outcome) = job.ended.unzip();
-        let (mut error, mut collected, mut found) = (None, None, None);
+        let (mut error, mut collected, mut found, mut carried) = (None, None, None, None);
         match outcome {
             Some(Outcome::Failed(why)) => error = Some(why),
             Some(Outcome::Collected(what)) => collected = Some(what.into()),
             Some(Outcome::Audited(what)) => found = Some(what.into()),
+            Some(Outcome::Carried(what)) => carried = Some(what.into_iter().map(CarriedView::from).collect()),
             None => {}
         }
         let Job { id, began, done_bytes, total_bytes, .. } = job;
-        Self { id, kind, dry_run, began, ended, done_bytes, total_bytes, error, collected, found }
+        Self { id, kind, dry_run, began, ended, done_bytes, total_bytes, error, collected, found, carried }
     }
 }
 
@@ -318,10 +334,7 @@ impl From<Audit> for FoundView {
 
 impl From<Busy> for ApiError {
     fn from(busy: Busy) -> Self {
-        let kind = match busy.0 {
-            JobKind::Collect { .. } => JobKindView::Gc,
-            JobKind::Verify => JobKindView::Verify,
-        };
+        let kind = JobKindView::from(busy.0);
         Self::conflict("store_busy", format!("{busy}: wait for its end"))
             .with_details(json!({ "kind": kind }))
     }

@@ -4,7 +4,7 @@ use super::{
     Output,
     connection::{Connection, understand},
     failure::CliError,
-    screen::{print, print_json},
+    screen::{plain, print, print_json},
 };
 use crate::{
     api::about::{AboutView, ArtefactView},
@@ -19,7 +19,7 @@ pub(super) async fn show(connection: &Connection, out: Output) -> Result<(), Cli
         print_json(&answer);
         return Ok(());
     }
-    let AboutView { name, version, started, artefacts } = understand(&answer)?;
+    let AboutView { name, version, started, fingerprint, artefacts } = understand(&answer)?;
     let since = out.words.ago(started, Timestamp::now());
     let row = |artefact: &ArtefactView| {
         let ArtefactView { name, bytes, blake3, package, version } = artefact.clone();
@@ -27,6 +27,8 @@ pub(super) async fn show(connection: &Connection, out: Output) -> Result<(), Cli
     };
     let rows: Vec<Vec<String>> = artefacts.iter().map(row).collect();
     let started = out.words.say_of("about-started", "when", since);
-    print(&format!("{name} {version}, {started}\n{}", out.words.table(&COLUMNS, &rows, "none-artefacts")));
+    let table = out.words.table(&COLUMNS, &rows, "none-artefacts");
+    let signs = out.words.say_of("about-signs", "fingerprint", plain(&fingerprint));
+    print(&format!("{name} {version}, {started}\n{signs}\n{table}"));
     Ok(())
 }

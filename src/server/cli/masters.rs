@@ -4,7 +4,7 @@ use super::{
     Output,
     connection::{Connection, understand},
     failure::CliError,
-    screen::{print, print_json},
+    screen::{plain, print, print_json},
     words::Words,
 };
 use crate::{
@@ -28,7 +28,14 @@ pub(super) async fn list(connection: &Connection, out: Output) -> Result<(), Cli
         })
     });
     let unread: Vec<String> = unread.map(|sentence| format!("\n{sentence}")).collect();
-    let columns = ["column-master", "column-disk", "column-content", "column-stored", "column-captured"];
+    let columns = [
+        "column-master",
+        "column-disk",
+        "column-content",
+        "column-stored",
+        "column-captured",
+        "column-provenance",
+    ];
     print(&format!("{}{}", out.words.table(&columns, &rows, "none-masters"), unread.concat()));
     Ok(())
 }
@@ -41,6 +48,10 @@ fn rows(words: Words, master: &MasterView, now: Timestamp) -> impl Iterator<Item
             words.bytes(version.carried_bytes),
             words.bytes(version.stored_bytes),
             words.ago(version.created, now),
+            version.provenance.as_ref().map_or_else(
+                || "-".to_owned(),
+                |from| plain(&format!("{} {}@{}", from.library, from.master, from.version)),
+            ),
         ]
     })
 }

@@ -5,6 +5,7 @@
 
 mod about;
 mod ask;
+mod carry;
 mod computers;
 pub(crate) mod connection;
 mod deploy;
@@ -30,8 +31,13 @@ use clap::{Args, Parser, Subcommand};
 use mimeo_core::bad_sectors::BadSectorLimit;
 
 use self::{
-    connection::Connection, failure::CliError, image::ImageCommand, remove::RemoveOptions,
-    store::StoreCommand, words::Words,
+    carry::{CopyOptions, TakeInOptions},
+    connection::Connection,
+    failure::CliError,
+    image::ImageCommand,
+    remove::RemoveOptions,
+    store::StoreCommand,
+    words::Words,
 };
 use crate::{
     api::{computers::LoaderView, dhcp::ForeignServer},
@@ -77,7 +83,7 @@ pub enum Command {
     Computers(ComputersOptions),
     /// Say what keeps machines from booting, and what to do about it
     Notices,
-    /// List masters and their versions, or remove some
+    /// List masters and their versions, remove some, or carry some to another appliance and back
     Masters {
         #[command(subcommand)]
         command: Option<MastersCommand>,
@@ -200,6 +206,10 @@ pub struct DeployOptions {
 pub enum MastersCommand {
     /// Remove a version of a master, or a master with all of its versions, for good
     Remove(RemoveOptions),
+    /// Copy versions into a library on a disk of the appliance that is carried to another
+    Copy(CopyOptions),
+    /// Take versions in from a library on a disk of the appliance, whose key a person has to trust once
+    TakeIn(TakeInOptions),
 }
 
 #[derive(Debug, Subcommand)]
@@ -246,6 +256,12 @@ async fn execute(options: Options, command: Command, out: Output) -> Result<(), 
         Command::Masters { command: None } => masters::list(&connection, out).await,
         Command::Masters { command: Some(MastersCommand::Remove(options)) } => {
             remove::run(&connection, options, out).await
+        }
+        Command::Masters { command: Some(MastersCommand::Copy(options)) } => {
+            carry::copy(&connection, options, out).await
+        }
+        Command::Masters { command: Some(MastersCommand::TakeIn(options)) } => {
+            carry::take_in(&connection, options, out).await
         }
         Command::Store(command) => store::run(&connection, command, out).await,
         Command::Capture(capture) => deploy::capture(&connection, capture, out).await,

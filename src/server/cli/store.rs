@@ -200,12 +200,12 @@ fn told_collected(words: Words, collected: &CollectedView, dry_run: bool) -> Str
     lines.join("\n")
 }
 
-fn lost(words: Words, error: Option<String>) -> CliError {
+pub(super) fn lost(words: Words, error: Option<String>) -> CliError {
     CliError::Refused(error.unwrap_or_else(|| words.say("store-given-up")))
 }
 
 /// Waits for the end of a job, and shows how far it is where a person looks.
-async fn follow(connection: &Connection, begun: &Value, out: Output) -> Result<Value, CliError> {
+pub(super) async fn follow(connection: &Connection, begun: &Value, out: Output) -> Result<Value, CliError> {
     let begun: JobView = understand(begun)?;
     let bar = (!out.json && std::io::stderr().is_terminal()).then(new_bar);
     loop {

@@ -74,10 +74,10 @@ pub async fn copy_version(
     let chunks = bring(&held_there, &manifest, &into.store, &intake, progress).await?;
     let stored_bytes = intake.finish().await.map_err(CopyError::Into)?.bytes;
 
-    let master = master::find_by_name(&from.db, &listed.name).await?;
     let origin = Origin {
         master: listed.name.clone(),
-        description: master.map(|master| master.description).unwrap_or_default(),
+        // Nobody signed it.
+        description: String::new(),
         computer: None,
         session: None,
         stored_bytes,
@@ -116,7 +116,11 @@ async fn bring(
     let needed_bytes = from.records_bytes(&wanted).map_err(CopyError::From)?;
     into.check_room(needed_bytes).await.map_err(CopyError::Into)?;
     let total = wanted.len() as u64;
-    let batches = stream::iter(wanted.chunks(CHUNK_LIST_MAX)).map(|ids| from.read_many(ids));
+    let batches: Vec<Vec<ChunkId>> = wanted.chunks(CHUNK_LIST_MAX).map(<[ChunkId]>::to_vec).collect();
+    let batches = stream::iter(batches).map(|ids| {
+        let from = from.clone();
+        async move { from.read_many(&ids).await }
+    });
     let mut batches = batches.buffered(READ_AHEAD).map_err(CopyError::From);
     let mut done = 0;
     progress(CopyProgress::Copying { done, total });

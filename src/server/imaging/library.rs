@@ -24,6 +24,20 @@ use crate::{
 const DATABASE: &str = "mimeo.db";
 const STORE: &str = "store";
 
+/// What of a library is written, its store's own folders included.
+const WRITTEN: [&str; 10] = [
+    LOCK,
+    DATABASE,
+    "mimeo.db-wal",
+    "mimeo.db-shm",
+    "mimeo.db-journal",
+    STORE,
+    "store/lock",
+    "store/packs",
+    "store/manifests",
+    "store/incoming",
+];
+
 /// FAT32 holds no file of 4 GiB, and a library may lie on it. A pack has its records and a footer that is shorter.
 const _: () = assert!((PACK_BYTES as u64) < 1 << 31 && (BYTES_MAX as u64) < 1 << 32);
 
@@ -42,6 +56,18 @@ impl Library {
             Content::Library => Self::claim(folder, DataDir::claim_as_is(folder), Expected::Any).await,
             Content::Nothing | Content::Else => Err(LibraryError::None { folder: folder.to_owned() }),
         }
+    }
+
+    /// Opens the library in `folder`, which must be one, and which somebody else may have prepared: nothing that is
+    /// written, cleared away or locked in it may lie elsewhere.
+    pub async fn open_foreign(folder: &Path) -> Result<Self, LibraryError> {
+        for name in WRITTEN {
+            let path = folder.join(name);
+            if path.is_symlink() {
+                return Err(LibraryError::Link { path });
+            }
+        }
+        Self::open(folder).await
     }
 
     /// Opens the library in `folder`, or makes one there: in a new folder or an empty one, which is then root's alone.
@@ -134,6 +160,8 @@ pub enum LibraryError {
     NotEmpty { folder: PathBuf },
     #[error("another program uses {} now", folder.display())]
     InUse { folder: PathBuf },
+    #[error("{} is a link, and nothing of a library from elsewhere may be one", path.display())]
+    Link { path: PathBuf },
     #[error("{}", path.display())]
     Folder { path: PathBuf, source: io::Error },
     #[error(transparent)]

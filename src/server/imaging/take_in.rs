@@ -73,17 +73,40 @@ pub async fn take_in(
     check_trust(&offers, into, trusted).await?;
     let mut taken = Vec::new();
     for offer in offers {
-        let note = |seen: CopyProgress| progress(&offer, seen);
-        let copied = copy_version(from, &offer.listed, offer.provenance.clone(), into, &note).await;
-        let copied =
-            copied.map_err(|source| TakeInError::Copy { version: offer.listed.reference(), source })?;
-        taken.push(Taken { offer, copied });
+        taken.push(carry(from, offer, into, progress).await?);
     }
     Ok(taken)
 }
 
-/// Whether every offer comes from here or from a library that is trusted.
-async fn check_trust(offers: &[Offer], into: &Shelf, trusted: &[Fingerprint]) -> Result<(), TakeInError> {
+/// Copies versions into a library that is to be carried away. Each takes its provenance along.
+pub async fn give(
+    from: &Shelf,
+    versions: Vec<ListedVersion>,
+    into: &Shelf,
+    progress: &(dyn Fn(&Offer, CopyProgress) + Send + Sync),
+) -> Result<Vec<Taken>, TakeInError> {
+    let mut given = Vec::new();
+    for listed in versions {
+        let provenance = provenance::provenance_of(from, &listed).await?;
+        given.push(carry(from, Offer { listed, provenance }, into, progress).await?);
+    }
+    Ok(given)
+}
+
+async fn carry(
+    from: &Shelf,
+    offer: Offer,
+    into: &Shelf,
+    progress: &(dyn Fn(&Offer, CopyProgress) + Send + Sync),
+) -> Result<Taken, TakeInError> {
+    let note = |seen: CopyProgress| progress(&offer, seen);
+    let copied = copy_version(from, &offer.listed, offer.provenance.clone(), into, &note).await;
+    let copied = copied.map_err(|source| TakeInError::Copy { version: offer.listed.reference(), source })?;
+    Ok(Taken { offer, copied })
+}
+
+/// Whether every offer comes from here or from a library that is trusted, now or from now on.
+pub async fn check_trust(offers: &[Offer], into: &Shelf, trusted: &[Fingerprint]) -> Result<(), TakeInError> {
     let own = into.key.verifying_key().to_bytes();
     for Offer { provenance, .. } in offers {
         if provenance.key == own || provenance::is_trusted(&into.db, &provenance.key).await? {
@@ -113,24 +136,4 @@ pub enum TakeInError {
     Copy { version: MasterRef, source: CopyError },
     #[error(transparent)]
     Master(#[from] MasterError),
-}
-
-/// Copies versions into a library that is to be carried away. Each takes its provenance along.
-pub async fn give(
-    from: &Shelf,
-    versions: Vec<ListedVersion>,
-    into: &Shelf,
-    progress: &(dyn Fn(&Offer, CopyProgress) + Send + Sync),
-) -> Result<Vec<Taken>, TakeInError> {
-    let mut given = Vec::new();
-    for listed in versions {
-        let provenance = provenance::provenance_of(from, &listed).await?;
-        let offer = Offer { listed, provenance };
-        let note = |seen: CopyProgress| progress(&offer, seen);
-        let copied = copy_version(from, &offer.listed, offer.provenance.clone(), into, &note).await;
-        let copied =
-            copied.map_err(|source| TakeInError::Copy { version: offer.listed.reference(), source })?;
-        given.push(Taken { offer, copied });
-    }
-    Ok(given)
 }

@@ -26,14 +26,14 @@ use super::house::{As, House};
 const MAC: MacAddr = MacAddr([0x52, 0x54, 0, 0, 0, 0xa]);
 const CHUNK_BYTES: usize = 128 << 10;
 
-fn content(number: u8) -> Vec<u8> {
+pub(super) fn content(number: u8) -> Vec<u8> {
     let mut bytes = vec![0; CHUNK_BYTES];
     blake3::Hasher::new().update(&[number]).finalize_xof().fill(&mut bytes);
     bytes
 }
 
 /// Lists a version with these chunks.
-async fn publish(house: &House, master: &str, numbers: &[u8]) {
+pub(super) async fn publish(house: &House, master: &str, numbers: &[u8]) {
     let services = &house.services;
     let length_bytes = (numbers.len() * CHUNK_BYTES) as u64;
     let ids = numbers.iter().map(|&number| ChunkId::of(&content(number))).collect();
@@ -72,7 +72,7 @@ async fn publish(house: &House, master: &str, numbers: &[u8]) {
 }
 
 /// Waits for the end of the job that was begun last.
-async fn end_of_job(house: &House, who: &As) -> Value {
+pub(super) async fn end_of_job(house: &House, who: &As) -> Value {
     let wait = async {
         loop {
             let job = house.get("/store/job", who).await.body;

@@ -257,6 +257,24 @@ async fn a_stick_that_is_full_gets_no_half_version() {
     assert_eq!(listed.1.as_array().map(Vec::len), Some(0), "{listed:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stick_whose_folders_lead_elsewhere_is_refused() {
+    let shop = shop_with_versions(false).await;
+    let (_, fingerprint) = copy(&shop, "stick", &["disk"]);
+    let elsewhere = shop.path("elsewhere");
+    fs::create_dir(&elsewhere).expect("a folder");
+    fs::write(Path::new(&elsewhere).join("letter"), "dear").expect("a file");
+    let incoming = shop.path("stick/store/incoming");
+    fs::remove_dir(&incoming).expect("it is empty");
+    std::os::unix::fs::symlink(&elsewhere, &incoming).expect("a link");
+    let (succeeded, _, error) = take_in(&shop, "stick", "other", &["--trust", &fingerprint]);
+    assert!(!succeeded && error.contains("link"), "{error}");
+    assert!(
+        Path::new(&elsewhere).join("letter").exists(),
+        "what is incoming is cleared away, and this is not"
+    );
+}
+
 /// How often a copy is killed, each time a little later.
 const KILLS: u32 = 24;
 const LATER: Duration = Duration::from_millis(40);

@@ -3,21 +3,21 @@
 use std::{future::Future, path::Path};
 
 use mimeo_core::causes::causes;
-use serde_json::{Value, json};
 
-use super::{make, open, session::Bar};
+use super::{make, open, session::Bar, unusable};
 use crate::{
+    api::carry::CarriedView,
     cli::{
         Output,
-        ask::Person,
+        carry::{ask_for_trust, tell},
         failure::CliError,
-        screen::{plain, print, print_json},
     },
     imaging::{
-        copy::{Copied, CopyProgress},
+        copy::CopyProgress,
+        library::Library,
         master::MasterRef,
         provenance::Fingerprint,
-        take_in::{self, Offer, TakeInError, Taken},
+        take_in::{self, Offer, TakeInError},
     },
 };
 
@@ -39,8 +39,8 @@ pub(super) async fn copy(
     let given = given?.map_err(|error| error_of(&error, store, out));
     // What was copied before something failed is whole, too.
     into.close().await;
-    tell(&given?, to, "carry-copied", out);
-    Ok(())
+    let given: Vec<CarriedView> = given?.into_iter().map(CarriedView::from).collect();
+    tell(&given, to, "carry-copied", out)
 }
 
 pub(super) async fn take_in(
@@ -50,7 +50,8 @@ pub(super) async fn take_in(
     mut trusted: Vec<Fingerprint>,
     out: Output,
 ) -> Result<(), CliError> {
-    let from = open(from_folder, out).await?;
+    let from = Library::open_foreign(from_folder).await;
+    let from = from.map_err(|error| unusable(error, from_folder, out))?;
     let failed = |error: TakeInError| error_of(&error, from_folder, out);
     let offers = take_in::look(&from.shelf, masters).await.map_err(failed)?;
     let into = make(store, out).await?;
@@ -70,8 +71,8 @@ pub(super) async fn take_in(
     };
     from.close().await;
     into.close().await;
-    tell(&taken, store, "carry-taken", out);
-    Ok(())
+    let taken: Vec<CarriedView> = taken.into_iter().map(CarriedView::from).collect();
+    tell(&taken, store, "carry-taken", out)
 }
 
 /// The outer error: somebody pressed Ctrl-C.
@@ -91,25 +92,6 @@ fn show(bar: &Bar, offer: &Offer, seen: CopyProgress, out: Output) {
     bar.show_count(done, total);
 }
 
-/// Shows the fingerprint, and asks the person who has to compare it.
-fn ask_for_trust(library: &str, fingerprint: Fingerprint, from: &Path, out: Output) -> Result<(), CliError> {
-    let words = out.words;
-    let (library, fingerprint, from) =
-        (plain(library), fingerprint.to_string(), plain(&from.display().to_string()));
-    let values = [("library", &*library), ("fingerprint", &*fingerprint), ("folder", &*from)];
-    let who = words.say_with("carry-untrusted", &values);
-    let mut person = Person::at_terminal(words);
-    if !person.is_there() {
-        let nobody = words.say_of("carry-nobody", "fingerprint", &fingerprint);
-        return Err(CliError::Refused(format!("{who} {nobody}")));
-    }
-    let yes = words.say("ask-yes");
-    match person.ask(&format!("{who}\n{} ", words.say_of("carry-trust", "word", &yes)))? {
-        Some(typed) if typed == yes => Ok(()),
-        _ => Err(CliError::Refused(words.say("ask-nothing-done"))),
-    }
-}
-
 fn error_of(error: &TakeInError, folder: &Path, out: Output) -> CliError {
     let folder = folder.display().to_string();
     CliError::Refused(match error {
@@ -124,59 +106,4 @@ fn error_of(error: &TakeInError, folder: &Path, out: Output) -> CliError {
         }
         error => causes(error),
     })
-}
-
-fn tell(done: &[Taken], folder: &Path, key: &str, out: Output) {
-    if out.json {
-        return print_json(&Value::Array(done.iter().map(taken_json).collect()));
-    }
-    let folder = folder.display().to_string();
-    for Taken { offer, copied } in done {
-        let number = match copied {
-            Copied::Listed { number, .. } | Copied::AlreadyThere { number } => *number,
-        };
-        let here = MasterRef { name: offer.listed.name.clone(), version: Some(number) }.to_string();
-        let version = offer.listed.reference().to_string();
-        let mut values = vec![("version", &*version), ("copy", &*here), ("folder", &*folder)];
-        let stored;
-        let key = match copied {
-            Copied::Listed { stored_bytes, .. } => {
-                stored = out.words.bytes(*stored_bytes);
-                values.push(("stored", &stored));
-                key
-            }
-            Copied::AlreadyThere { .. } => "carry-already",
-        };
-        print(&out.words.say_with(key, &values));
-    }
-    let mut told = Vec::new();
-    for Taken { offer: Offer { provenance, .. }, .. } in done {
-        if !told.contains(&provenance.key) {
-            told.push(provenance.key);
-            let (library, fingerprint) = (plain(&provenance.library), provenance.fingerprint().to_string());
-            let values = [("library", &*library), ("fingerprint", &*fingerprint)];
-            print(&out.words.say_with("carry-signed", &values));
-        }
-    }
-}
-
-fn taken_json(Taken { offer, copied }: &Taken) -> Value {
-    let mut value = json!({
-        "from": offer.listed.reference().to_string(), "master": offer.listed.name.as_str(),
-        "root": offer.listed.version.manifest_root,
-        "provenance": super::show::provenance_json(Some(&offer.provenance)),
-    });
-    match copied {
-        Copied::Listed { number, chunks, stored_bytes } => {
-            value["version"] = json!(number);
-            value["already_there"] = json!(false);
-            value["chunks"] = json!(chunks);
-            value["stored_bytes"] = json!(stored_bytes);
-        }
-        Copied::AlreadyThere { number } => {
-            value["version"] = json!(number);
-            value["already_there"] = json!(true);
-        }
-    }
-    value
 }

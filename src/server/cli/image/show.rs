@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::session::Ended;
 use crate::{
+    api::carry::ProvenanceView,
     cli::{
         Output,
         failure::CliError,
@@ -164,14 +165,8 @@ pub(super) fn list(versions: &[ListedVersion], provenances: &Provenances, out: O
     print(&format!("{}{unread}", out.words.table(&columns, &rows, "image-none")));
 }
 
-/// As the API says it.
-pub(super) fn provenance_json(provenance: Option<&Provenance>) -> Value {
-    provenance.map_or(Value::Null, |from| {
-        json!({
-            "library": from.library, "fingerprint": from.fingerprint().to_string(), "master": from.master.as_str(),
-            "version": from.number, "captured": from.captured_at,
-        })
-    })
+fn provenance_json(provenance: Option<&Provenance>) -> Value {
+    json!(provenance.map(ProvenanceView::from))
 }
 
 pub(super) fn info(

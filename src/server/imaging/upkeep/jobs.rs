@@ -2,13 +2,14 @@
 
 use std::{
     fmt,
+    future::Future,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use mimeo_core::causes::causes;
+use mimeo_core::{causes::causes, chunk::ChunkSize};
 use sqlx::SqlitePool;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -19,11 +20,15 @@ use super::{
 use crate::{
     clock::Timestamp,
     events::{Event, Events},
-    imaging::store::{
-        Store,
-        collect::{Collected, Sweep},
-        error::Damage,
-        pace::Pace,
+    imaging::{
+        copy::CopyProgress,
+        store::{
+            Store,
+            collect::{Collected, Sweep},
+            error::Damage,
+            pace::Pace,
+        },
+        take_in::Taken,
     },
 };
 
@@ -37,6 +42,10 @@ pub enum JobKind {
         recompress: bool,
     },
     Verify,
+    /// Copies versions into a library elsewhere.
+    Copy,
+    /// Takes versions of another library in.
+    TakeIn,
 }
 
 impl fmt::Display for JobKind {
@@ -44,7 +53,25 @@ impl fmt::Display for JobKind {
         f.write_str(match self {
             Self::Collect { .. } => "a collection",
             Self::Verify => "a verification",
+            Self::Copy => "a copy",
+            Self::TakeIn => "a take-in",
         })
+    }
+}
+
+/// What the jobs know to do by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreWork {
+    Collect { dry_run: bool, recompress: bool },
+    Verify,
+}
+
+impl From<StoreWork> for JobKind {
+    fn from(work: StoreWork) -> Self {
+        match work {
+            StoreWork::Collect { dry_run, recompress } => Self::Collect { dry_run, recompress },
+            StoreWork::Verify => Self::Verify,
+        }
     }
 }
 
@@ -53,6 +80,8 @@ impl fmt::Display for JobKind {
 pub enum Outcome {
     Collected(Collected),
     Audited(Audit),
+    /// Versions that were copied or taken in, or were there already.
+    Carried(Vec<Taken>),
     /// Why it did not come to its end, with its causes.
     Failed(String),
 }
@@ -92,8 +121,9 @@ struct Slot {
     _task: Option<AbortOnDropHandle<()>>,
 }
 
-#[derive(Default)]
-struct Progress {
+/// How far a job is.
+#[derive(Debug, Default)]
+pub struct Progress {
     done_bytes: AtomicU64,
     total_bytes: AtomicU64,
 }
@@ -125,8 +155,19 @@ impl StoreJobs {
         Self { shared: Arc::new(Shared { store, pool, events, last: Mutex::default() }) }
     }
 
-    /// Begins a job, unless one is under way.
-    pub fn start(&self, kind: JobKind, now: Timestamp) -> Result<Job, Busy> {
+    /// Begins a collection or a verification, unless a job is under way.
+    pub fn start(&self, work: StoreWork, now: Timestamp) -> Result<Job, Busy> {
+        let shared = self.shared.clone();
+        self.start_with(work.into(), now, |progress| async move { shared.run(work, &progress).await })
+    }
+
+    /// Begins a job of which somebody else knows what is to be done, unless one is under way.
+    pub fn start_with<F: Future<Output = Outcome> + Send + 'static>(
+        &self,
+        kind: JobKind,
+        now: Timestamp,
+        work: impl FnOnce(Arc<Progress>) -> F,
+    ) -> Result<Job, Busy> {
         let mut last = self.shared.last();
         if let Some(Slot { job: Job { kind, ended: None, .. }, .. }) = &*last {
             return Err(Busy(*kind));
@@ -134,12 +175,11 @@ impl StoreJobs {
         let id = last.as_ref().map_or(1, |slot| slot.job.id + 1);
         let job = Job { id, kind, began: now, done_bytes: 0, total_bytes: 0, ended: None };
         let progress = Arc::<Progress>::default();
-        let (shared, counted) = (self.shared.clone(), progress.clone());
+        let (shared, work) = (self.shared.clone(), work(progress.clone()));
         // It cannot end before its slot is filled: the lock is held.
         let task = tokio::spawn(async move {
             let mut end = End { shared, id, outcome: None };
-            let outcome = end.shared.run(kind, &counted).await;
-            end.outcome = Some(outcome);
+            end.outcome = Some(work.await);
         });
         *last = Some(Slot { job: job.clone(), progress, _task: Some(AbortOnDropHandle::new(task)) });
         Ok(job)
@@ -160,10 +200,10 @@ impl Shared {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn run(&self, kind: JobKind, progress: &Progress) -> Outcome {
+    async fn run(&self, work: StoreWork, progress: &Progress) -> Outcome {
         let Self { store, pool, events, .. } = self;
-        match kind {
-            JobKind::Collect { dry_run, recompress } => {
+        match work {
+            StoreWork::Collect { dry_run, recompress } => {
                 let sweep = Sweep { dry_run, recompress, pace: Pace::UNLIMITED };
                 let note = |seen: crate::imaging::store::collect::SweepProgress| {
                     progress.note(seen.done_bytes, seen.total_bytes);
@@ -177,7 +217,7 @@ impl Shared {
                     Err(error) => failed(&error),
                 }
             }
-            JobKind::Verify => match audit(store, pool, &|done, total| progress.note(done, total)).await {
+            StoreWork::Verify => match audit(store, pool, &|done, total| progress.note(done, total)).await {
                 Ok(found) => {
                     tell_damage(events, &found.damaged, &found.broken);
                     Outcome::Audited(found)
@@ -198,6 +238,13 @@ impl Progress {
     fn note(&self, done_bytes: u64, total_bytes: u64) {
         self.done_bytes.store(done_bytes, Ordering::Relaxed);
         self.total_bytes.store(total_bytes, Ordering::Relaxed);
+    }
+
+    /// Counts the chunks of a copy by the length that nearly all of them have.
+    pub fn note_copy(&self, seen: CopyProgress) {
+        let (CopyProgress::Copying { done, total } | CopyProgress::ReadingBack { done, total }) = seen;
+        let bytes = |chunks: u64| chunks.saturating_mul(ChunkSize::DEFAULT.bytes());
+        self.note(bytes(done), bytes(total));
     }
 }
 
