@@ -6,6 +6,8 @@
 mod changing_disk;
 #[path = "engine/lab.rs"]
 mod lab;
+#[path = "engine/lvm.rs"]
+mod lvm;
 #[path = "engine/memory_disk.rs"]
 mod memory_disk;
 #[path = "engine/memory_server.rs"]

@@ -20,6 +20,7 @@ failure-disk-too-small = The disk is too small: the master needs { $needed } ({ 
 failure-sector-size = The master was captured from a disk with sectors of { $master } bytes, this disk has sectors of { $target } bytes. Use a disk with sectors of { $master } bytes. Nothing was written.
 failure-disk-busy = The disk is in use by { $holder }. Restart the computer and try again.
 failure-source-table = The partition table of the disk cannot be read ({ $detail }). Repair the disk, then capture it again.
+source-in-volume = { $filesystem } in the volume { $volume }
 failure-hibernated = Windows sleeps in partition { $partition } ({ $filesystem }): hibernation or "fast startup" is on. Start Windows, run "powercfg /h off", shut it down, then capture again.
 failure-hibernated-linux = Linux sleeps: partition { $partition } ({ $filesystem }) holds the memory of a running system. Start it, shut it down instead of hibernating it, then capture again.
 failure-dirty = Partition { $partition } ({ $filesystem }) was not closed properly. Start the system on it, let it check its disk ("chkdsk /f" under Windows), shut it down, then capture again.
@@ -28,6 +29,8 @@ failure-journal-elsewhere = The file system of partition { $partition } ({ $file
 failure-journal-stays-elsewhere = The file system of partition { $partition } ({ $filesystem }) keeps its journal on another device, and could not be mounted without it. Save its files, make the file system anew with a journal of its own, put the files back, then capture again.
 failure-files-elsewhere = The file system of partition { $partition } ({ $filesystem }) keeps part of its files on another device, without which they would be lost. Save its files, make the file system anew on this partition alone, put the files back, then capture again.
 failure-several-devices = The file system of partition { $partition } ({ $filesystem }) also lies on other disks or partitions, without which it cannot be mounted. Bring it onto this partition alone: with it mounted, run "btrfs balance start -f -dconvert=single -mconvert=dup" and then "btrfs device remove" for every other device, then capture again.
+failure-group-elsewhere = Partition { $partition } belongs to the LVM volume group { $group }, of which parts lie on other disks or are missing: alone, it cannot be used. Bring the group onto this disk: run "pvmove" and then "vgreduce { $group }" for each physical volume elsewhere, or "vgreduce --removemissing { $group }" for one that is gone for good, then capture again.
+failure-group-nameless = Partition { $partition } belongs to an LVM volume group whose description lies on another disk: alone, it cannot be used. Bring the group onto this disk: run "pvmove" and then "vgreduce" for each physical volume elsewhere, then capture again.
 failure-source-damaged = The file system of partition { $partition } ({ $filesystem }) contradicts itself: { $detail }. Check it with its own tool, then capture again.
 failure-read = The disk cannot be read at byte { $offset } ({ $detail }). Replace the disk or save what is left on it.
 failure-write = The disk cannot be written at byte { $offset } ({ $detail }). Replace the disk, then deploy again.
