@@ -46,6 +46,12 @@ failure-client-silent = The computer started Mimeo's client { $boots } times in 
 failure-tool = The program { $name } failed: { $detail }.
 failure-internal = Mimeo made a mistake: { $detail }. Please report it with the log of this session.
 
+warning-place-partition = Partition { $partition }
+warning-place-disk = The whole disk
+warning-luks = { $place }: encrypted with LUKS. It is carried byte by byte, its free space included, and every computer that it is deployed to has the same key: whoever opens one opens all. Encrypt each anew after the deploy ("cryptsetup reencrypt").
+warning-bitlocker = { $place }: encrypted with BitLocker. It is carried byte by byte, its free space included, and every computer that it is deployed to has the same key. A volume that is sealed to a TPM asks for its recovery key on another computer: suspend BitLocker or switch it off, then capture again.
+warning-raid-member = { $place }: one member of a Linux RAID, carried byte by byte. Where it is deployed, the array has to be assembled from this member alone: it starts degraded, or does not start. Capture a disk that is no member of an array instead.
+
 dhcp-off = DHCP is off: machines boot only if another DHCP server sends them here.
 dhcp-cannot-listen = Listening on { $interface } is not possible ({ $error }). Run this as root.
 dhcp-nobody-answered = No other DHCP server answers.

@@ -46,6 +46,12 @@ failure-client-silent = L'ordinateur a lancé { $boots } fois de suite le client
 failure-tool = Le programme { $name } a échoué : { $detail }.
 failure-internal = Mimeo s'est trompé : { $detail }. Merci de le signaler avec le journal de cette session.
 
+warning-place-partition = Partition { $partition }
+warning-place-disk = Le disque entier
+warning-luks = { $place } : chiffrement LUKS. Tout est transporté octet par octet, espace libre compris, et chaque ordinateur déployé a la même clé : qui en ouvre un les ouvre tous. Chiffrez chacun de nouveau après le déploiement (« cryptsetup reencrypt »).
+warning-bitlocker = { $place } : chiffrement BitLocker. Tout est transporté octet par octet, espace libre compris, et chaque ordinateur déployé a la même clé. Un volume scellé par un TPM demande sa clé de récupération sur un autre ordinateur : suspendez ou désactivez BitLocker, puis recommencez la capture.
+warning-raid-member = { $place } : un seul membre d'un RAID Linux, transporté octet par octet. Là où il est déployé, la grappe doit être assemblée à partir de ce seul membre : elle démarre en mode dégradé, ou ne démarre pas. Capturez plutôt un disque qui n'appartient à aucune grappe.
+
 dhcp-off = DHCP est éteint : les machines ne démarrent que si un autre serveur DHCP les envoie ici.
 dhcp-cannot-listen = Impossible d'écouter sur { $interface } ({ $error }). Lancez cette commande en root.
 dhcp-nobody-answered = Aucun autre serveur DHCP ne répond.

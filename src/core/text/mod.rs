@@ -5,6 +5,7 @@
 
 pub mod failure;
 pub mod size;
+pub mod warning;
 
 use std::sync::LazyLock;
 

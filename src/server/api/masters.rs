@@ -1,7 +1,12 @@
 //! The masters and their versions.
 
 use axum::{Json, Router, extract::State, routing::get};
-use mimeo_core::ids::{ComputerId, MasterId, SessionId, VersionNumber};
+use mimeo_core::{
+    ids::{ComputerId, MasterId, SessionId, VersionNumber},
+    manifest::warning::Warning,
+    messages::Language,
+    text::{texts, warning},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -48,6 +53,42 @@ pub struct VersionView {
     /// Where it was captured, and by which session.
     pub computer: Option<ComputerId>,
     pub session: Option<SessionId>,
+    /// What whoever deploys it should know.
+    #[serde(default)]
+    pub warnings: Vec<WarningView>,
+}
+
+/// A warning about a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WarningView {
+    #[serde(flatten)]
+    pub warning: Warning,
+    /// A sentence for people, with what to do about it.
+    pub message: String,
+}
+
+impl From<Warning> for WarningView {
+    fn from(warning: Warning) -> Self {
+        let message = warning::sentence(texts(Language::En), &warning);
+        Self { warning, message }
+    }
+}
+
+impl MasterView {
+    /// Each warning once, and the versions that it is about, as people name them.
+    pub fn warned(&self) -> Vec<(String, &Warning)> {
+        let mut warned: Vec<(String, &Warning)> = Vec::new();
+        for version in &self.versions {
+            let name = format!("{}@{}", self.name, version.version);
+            for WarningView { warning, .. } in &version.warnings {
+                match warned.iter_mut().find(|(_, known)| *known == warning) {
+                    Some((names, _)) => *names = format!("{names}, {name}"),
+                    None => warned.push((name.clone(), warning)),
+                }
+            }
+        }
+        warned
+    }
 }
 
 async fn list(State(app): State<App>, _: Administrator) -> Result<Json<Vec<MasterView>>, ApiError> {
@@ -134,6 +175,7 @@ impl From<Version> for VersionView {
             stored_bytes: version.stored_bytes,
             computer: version.computer,
             session: version.session,
+            warnings: version.warnings.into_iter().map(WarningView::from).collect(),
         }
     }
 }

@@ -19,7 +19,12 @@ pub(super) async fn list(connection: &Connection, out: Output) -> Result<(), Cli
     let now = Timestamp::now();
     let rows: Vec<Vec<String>> = masters.iter().flat_map(|master| rows(out.words, master, now)).collect();
     let columns = ["column-master", "column-disk", "column-content", "column-stored", "column-captured"];
-    print(&out.words.table(&columns, &rows, "none-masters"));
+    let mut lines = out.words.table(&columns, &rows, "none-masters");
+    for (versions, warning) in masters.iter().flat_map(MasterView::warned) {
+        let values = [("versions", &*versions), ("warning", &*out.words.warning(warning))];
+        lines.push_str(&format!("\n! {}", out.words.say_with("masters-warning", &values)));
+    }
+    print(&lines);
     Ok(())
 }
 

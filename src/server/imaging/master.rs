@@ -9,7 +9,7 @@ use std::{fmt, str::FromStr};
 
 use mimeo_core::{
     ids::{ComputerId, MasterId, SessionId, VersionNumber},
-    manifest::ManifestRoot,
+    manifest::{ManifestRoot, warning::Warning},
 };
 use sqlx::{Row, SqliteConnection, SqlitePool, sqlite::SqliteRow};
 
@@ -122,6 +122,8 @@ pub struct Version {
     pub computer: Option<ComputerId>,
     /// The capture that made it; `None` for an import.
     pub session: Option<SessionId>,
+    /// What its manifest says that whoever deploys it should know.
+    pub warnings: Vec<Warning>,
 }
 
 /// A version before it has a number.
@@ -136,6 +138,7 @@ pub struct NewVersion {
     pub stored_bytes: u64,
     pub computer: Option<ComputerId>,
     pub session: Option<SessionId>,
+    pub warnings: Vec<Warning>,
 }
 
 /// Inserts a version, and its master where it is the first, in one transaction: either both are listed, or
@@ -170,7 +173,7 @@ pub async fn insert_version(
     .await?;
     sqlx::query(
         "INSERT INTO master_version (master_id, number, manifest_root, created_at, disk_bytes, carried_bytes, \
-         stored_bytes, computer_id, session_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+         stored_bytes, computer_id, session_id, warnings) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(master.0)
     .bind(number)
@@ -181,6 +184,7 @@ pub async fn insert_version(
     .bind(to_column(new.stored_bytes))
     .bind(new.computer.map(|computer| computer.0))
     .bind(new.session.map(|session| session.0))
+    .bind(warnings_to_column(&new.warnings))
     .execute(&mut *transaction)
     .await?;
     transaction.commit().await?;
@@ -194,6 +198,7 @@ pub async fn insert_version(
         stored_bytes: new.stored_bytes,
         computer: new.computer,
         session: new.session,
+        warnings: new.warnings.clone(),
     })
 }
 
@@ -395,6 +400,7 @@ fn version_of_row(row: &SqliteRow) -> Result<Version, MasterError> {
         stored_bytes: bytes("stored_bytes")?,
         computer: row.try_get::<Option<i64>, _>("computer_id")?.map(ComputerId),
         session: row.try_get::<Option<i64>, _>("session_id")?.map(SessionId),
+        warnings: warnings_of_column(row.try_get("warnings")?)?,
     })
 }
 
@@ -406,6 +412,14 @@ fn to_column(bytes: u64) -> i64 {
 fn bytes_of_column(row: &SqliteRow, column: &'static str) -> Result<u64, MasterError> {
     let bytes: i64 = row.try_get(column)?;
     u64::try_from(bytes).map_err(|_| MasterError::BadRow { column, found: bytes.to_string() })
+}
+
+fn warnings_to_column(warnings: &[Warning]) -> String {
+    serde_json::to_string(warnings).unwrap_or_else(|error| panic!("writing warnings as JSON: {error}"))
+}
+
+fn warnings_of_column(json: String) -> Result<Vec<Warning>, MasterError> {
+    serde_json::from_str(&json).map_err(|_| MasterError::BadRow { column: "warnings", found: json })
 }
 
 fn number_of_column(number: i64) -> Result<VersionNumber, MasterError> {

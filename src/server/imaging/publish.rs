@@ -105,6 +105,7 @@ pub async fn publish_version(
         stored_bytes: origin.stored_bytes,
         computer: origin.computer,
         session: origin.session,
+        warnings: manifest.warnings(),
     };
     // A commit goes on when nobody waits for it any more, and what is being listed must not be collected.
     let db = db.clone();

@@ -11,6 +11,7 @@ use mimeo_core::{
 use serde_json::{Value, json};
 
 use crate::{
+    api::masters::WarningView,
     cli::{
         Output,
         failure::CliError,
@@ -46,7 +47,12 @@ pub(super) fn captured(captured: &Captured, out: Output) {
         ("stored", &out.words.bytes(version.stored_bytes)),
         ("seconds", &format!("{seconds:.1}")),
     ];
-    print(&out.words.say_with("image-captured", &values));
+    print(&format!("{}{}", out.words.say_with("image-captured", &values), warnings(version, out)));
+}
+
+/// What is to be known of a version, a line each, below what was said before.
+fn warnings(version: &Version, out: Output) -> String {
+    version.warnings.iter().map(|warning| format!("\n! {}", out.words.warning(warning))).collect()
 }
 
 pub(super) struct Restored {
@@ -149,9 +155,10 @@ pub(super) fn info(master: &Master, version: &Version, manifest: &Manifest, out:
         ("root", &*version.manifest_root.to_string()),
     ];
     print(&format!(
-        "{}\n{}",
+        "{}\n{}{}",
         out.words.say_with("image-info", &values),
-        out.words.table(&columns, &rows, "image-none")
+        out.words.table(&columns, &rows, "image-none").trim_end(),
+        warnings(version, out)
     ));
 }
 
@@ -208,5 +215,6 @@ fn figures(name: &str, version: &Version) -> Value {
         "master": name, "version": version.number, "root": version.manifest_root, "created": version.created_at,
         "disk_bytes": version.disk_bytes, "carried_bytes": version.carried_bytes,
         "stored_bytes": version.stored_bytes,
+        "warnings": version.warnings.iter().cloned().map(WarningView::from).collect::<Vec<_>>(),
     })
 }

@@ -56,6 +56,7 @@ async fn publish(db: &SqlitePool, master: &str, number: u8, session: Option<Sess
         stored_bytes: GB,
         computer: None,
         session,
+        warnings: vec![],
     };
     insert_version(db, &new, T0).await.expect("inserted").number.0
 }

@@ -52,7 +52,7 @@ async fn database(computers: i64) -> SqlitePool {
         .execute(&pool)
         .await
         .expect("a master");
-    sqlx::query("INSERT INTO master_version VALUES (1, 3, ?1, 0, 0, 0, 0, NULL, NULL)")
+    sqlx::query("INSERT INTO master_version VALUES (1, 3, ?1, 0, 0, 0, 0, NULL, NULL, '[]')")
         .bind(ManifestRoot([9; 32]).to_string())
         .execute(&pool)
         .await
