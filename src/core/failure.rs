@@ -20,7 +20,8 @@ pub struct Failure {
     pub cause: FailureCause,
 }
 
-/// Why a session failed.
+/// Why a session failed. A file system of the source is in a partition, or in a `volume` of LVM in that partition, which
+/// is named `group/volume`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "cause", rename_all = "snake_case")]
 pub enum FailureCause {
@@ -37,15 +38,43 @@ pub enum FailureCause {
     /// The partition table of the source cannot be read.
     SourceTable { detail: String },
     /// A file system was not closed properly, or Windows sleeps in it: its content on disk is not whole.
-    SourceUnclean { partition: u32, filesystem: FileSystem, reason: UncleanReason },
+    SourceUnclean {
+        partition: u32,
+        filesystem: FileSystem,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        volume: Option<String>,
+        reason: UncleanReason,
+    },
     /// A file system contradicts itself.
-    SourceDamaged { partition: u32, filesystem: FileSystem, detail: String },
+    SourceDamaged {
+        partition: u32,
+        filesystem: FileSystem,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        volume: Option<String>,
+        detail: String,
+    },
     /// A file system keeps its journal on another device, without which it cannot be mounted.
-    SourceJournalElsewhere { partition: u32, filesystem: FileSystem },
+    SourceJournalElsewhere {
+        partition: u32,
+        filesystem: FileSystem,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        volume: Option<String>,
+    },
     /// A file system keeps files on another device, without which they are lost.
-    SourceFilesElsewhere { partition: u32, filesystem: FileSystem },
-    /// A file system spans several devices, and one of them alone is nothing.
-    SourceOnSeveralDevices { partition: u32, filesystem: FileSystem },
+    SourceFilesElsewhere {
+        partition: u32,
+        filesystem: FileSystem,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        volume: Option<String>,
+    },
+    /// A file system spans several devices, and one of them alone is nothing. Where it is LVM, the volume is the group,
+    /// whose name may be elsewhere too.
+    SourceOnSeveralDevices {
+        partition: u32,
+        filesystem: FileSystem,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        volume: Option<String>,
+    },
     /// The disk gave an error where it was read.
     ReadFailed { offset_bytes: u64, detail: String },
     /// The source has sectors in use that cannot be read: `found` by the time the capture gave up, the first of them at

@@ -5,6 +5,8 @@
 //! partition, each partition, and the gaps between them. A region is cut into chunks from its own start, so a
 //! partition that moves by a sector still yields the same chunks.
 
+pub mod warning;
+
 use std::fmt;
 
 use ed25519_dalek::{Signer, SigningKey, Verifier, VerifyingKey};

@@ -10,7 +10,7 @@ use mimeo_core::{
         filesystem::{self, FileSystem},
         layout,
         table::{Partition, PartitionTable},
-        used_blocks::{self, UsedBlocksError, UsedMap},
+        used_blocks::{self, UsedBlocksError, UsedMap, lvm},
     },
     failure::FailureCause,
     manifest::{Content, RegionKind},
@@ -55,8 +55,11 @@ impl Plan {
         let mut regions: Vec<_> =
             boot_area.map(|area| raw(area, RegionKind::BootArea, None)).into_iter().collect();
         regions.extend(layout.gaps.iter().map(|&gap| raw(gap, RegionKind::Gap, None)));
-        for partition in &layout.table.partitions {
-            regions.push(plan_partition(source, partition)?);
+        let parts = layout.table.partitions.iter().map(|partition| Part::look(source, partition));
+        let parts: Vec<_> = parts.collect::<Result<_, _>>()?;
+        let physical: Vec<_> = parts.iter().filter_map(|part| part.physical.clone()).collect();
+        for part in parts {
+            regions.push(part.plan(&physical)?);
         }
         regions.sort_by_key(|region| region.place.start_bytes);
         Ok(Self { chunk_size, table: layout.table, regions })
@@ -78,56 +81,112 @@ fn raw(place: Extent, kind: RegionKind, found: Option<FileSystem>) -> PlannedReg
     PlannedRegion { place, kind, content: Content::Raw { found }, used, zeroed: Vec::new() }
 }
 
-fn plan_partition(source: &SourceDisk, partition: &Partition) -> Result<PlannedRegion, FailureCause> {
-    let Partition { number, place, .. } = *partition;
-    let kind = RegionKind::Partition(number);
-    let read_failed = |error: &(dyn Error + 'static)| FailureCause::ReadFailed {
-        offset_bytes: place.start_bytes,
-        detail: format!("partition {number}: {}", causes(error)),
-    };
-    let volume = Window::new(source, place);
-    let Some(filesystem) = filesystem::detect(&volume).map_err(|error| read_failed(&error))? else {
-        tracing::info!(number, "no file system is recognised, the partition is carried raw");
-        return Ok(raw(place, kind, None));
-    };
-    match used_blocks::map(filesystem, &volume) {
-        // All but the first page of a swap area is dropped, for which its signature alone is too little.
-        Ok(_) if filesystem == FileSystem::Swap && !partition.kind.is_swap() => {
-            tracing::info!(number, "a swap area that the table does not call one is carried raw");
-            Ok(raw(place, kind, Some(filesystem)))
+/// A partition, and what it holds.
+struct Part<'a> {
+    source: &'a SourceDisk,
+    partition: &'a Partition,
+    filesystem: Option<FileSystem>,
+    /// A physical volume of LVM, whose group may have others on the same disk.
+    physical: Option<lvm::PhysicalVolume>,
+}
+
+impl<'a> Part<'a> {
+    fn look(source: &'a SourceDisk, partition: &'a Partition) -> Result<Self, FailureCause> {
+        let mut part = Self { source, partition, filesystem: None, physical: None };
+        part.filesystem = filesystem::detect(&part.volume()).map_err(|error| part.read_failed(&error))?;
+        if part.filesystem == Some(FileSystem::Lvm) {
+            part.physical = match lvm::PhysicalVolume::read(&part.volume()) {
+                Ok(physical) => Some(physical),
+                Err(UsedBlocksError::Unsupported { .. }) => None,
+                Err(error) => return Err(part.refusal(error, FileSystem::Lvm, None)),
+            };
         }
-        Ok(UsedMap { block_bytes, used_bytes, extents, zeroed }) => {
-            let zeroed_bytes: u64 = zeroed.iter().map(|extent| extent.length_bytes).sum();
-            tracing::info!(
-                number,
-                ?filesystem,
-                used_bytes,
-                zeroed_bytes,
-                extents = extents.len(),
-                "the partition is mapped"
-            );
-            let content = Content::Mapped { filesystem, block_bytes, used_bytes };
-            Ok(PlannedRegion { place, kind, content, used: extents, zeroed })
+        Ok(part)
+    }
+
+    fn volume(&self) -> Window<&'a SourceDisk> {
+        Window::new(self.source, self.partition.place)
+    }
+
+    fn plan(self, physical: &[lvm::PhysicalVolume]) -> Result<PlannedRegion, FailureCause> {
+        let Partition { number, place, .. } = *self.partition;
+        let kind = RegionKind::Partition(number);
+        let Some(filesystem) = self.filesystem else {
+            tracing::info!(number, "no file system is recognised, the partition is carried raw");
+            return Ok(raw(place, kind, None));
+        };
+        let map = match &self.physical {
+            Some(own) => lvm::map(&self.volume(), own, physical),
+            None => used_blocks::map(filesystem, &self.volume()),
+        };
+        match map {
+            // All but the first page of a swap area is dropped, for which its signature alone is too little.
+            Ok(_) if filesystem == FileSystem::Swap && !self.partition.kind.is_swap() => {
+                tracing::info!(number, "a swap area that the table does not call one is carried raw");
+                Ok(raw(place, kind, Some(filesystem)))
+            }
+            Ok(UsedMap { block_bytes, used_bytes, extents, zeroed }) => {
+                let zeroed_bytes: u64 = zeroed.iter().map(|extent| extent.length_bytes).sum();
+                let pieces = extents.len();
+                tracing::info!(
+                    number,
+                    ?filesystem,
+                    used_bytes,
+                    zeroed_bytes,
+                    pieces,
+                    "the partition is mapped"
+                );
+                let content = Content::Mapped { filesystem, block_bytes, used_bytes };
+                Ok(PlannedRegion { place, kind, content, used: extents, zeroed })
+            }
+            Err(UsedBlocksError::Unsupported { what }) => {
+                tracing::info!(number, ?filesystem, what, "the partition is carried raw");
+                Ok(raw(place, kind, Some(filesystem)))
+            }
+            Err(error) => Err(self.refusal(error, filesystem, None)),
         }
-        Err(UsedBlocksError::Unsupported { what }) => {
-            tracing::info!(number, ?filesystem, what, "the partition is carried raw");
-            Ok(raw(place, kind, Some(filesystem)))
+    }
+
+    /// Why what the partition holds, or a `volume` inside of it, is no source.
+    fn refusal(
+        &self,
+        error: UsedBlocksError,
+        filesystem: FileSystem,
+        volume: Option<String>,
+    ) -> FailureCause {
+        let partition = self.partition.number;
+        match error {
+            UsedBlocksError::InVolume { volume, filesystem, error } => {
+                self.refusal(*error, filesystem, Some(volume))
+            }
+            UsedBlocksError::Unclean { reason } => {
+                FailureCause::SourceUnclean { partition, filesystem, volume, reason }
+            }
+            UsedBlocksError::ExternalJournal => {
+                FailureCause::SourceJournalElsewhere { partition, filesystem, volume }
+            }
+            UsedBlocksError::FilesElsewhere => {
+                FailureCause::SourceFilesElsewhere { partition, filesystem, volume }
+            }
+            UsedBlocksError::SeveralDevices => {
+                FailureCause::SourceOnSeveralDevices { partition, filesystem, volume }
+            }
+            UsedBlocksError::GroupElsewhere { group } => {
+                FailureCause::SourceOnSeveralDevices { partition, filesystem, volume: group }
+            }
+            UsedBlocksError::Io(error) => self.read_failed(&error),
+            // What has no map is carried raw; that it comes here nevertheless would be a defect of this file.
+            error @ (UsedBlocksError::Damaged { .. } | UsedBlocksError::Unsupported { .. }) => {
+                let detail = error.to_string();
+                FailureCause::SourceDamaged { partition, filesystem, volume, detail }
+            }
         }
-        Err(UsedBlocksError::Unclean { reason }) => {
-            Err(FailureCause::SourceUnclean { partition: number, filesystem, reason })
-        }
-        Err(UsedBlocksError::Io(error)) => Err(read_failed(&error)),
-        Err(UsedBlocksError::ExternalJournal) => {
-            Err(FailureCause::SourceJournalElsewhere { partition: number, filesystem })
-        }
-        Err(UsedBlocksError::FilesElsewhere) => {
-            Err(FailureCause::SourceFilesElsewhere { partition: number, filesystem })
-        }
-        Err(UsedBlocksError::SeveralDevices) => {
-            Err(FailureCause::SourceOnSeveralDevices { partition: number, filesystem })
-        }
-        Err(damaged @ UsedBlocksError::Damaged { .. }) => {
-            Err(FailureCause::SourceDamaged { partition: number, filesystem, detail: damaged.to_string() })
+    }
+
+    fn read_failed(&self, error: &(dyn Error + 'static)) -> FailureCause {
+        FailureCause::ReadFailed {
+            offset_bytes: self.partition.place.start_bytes,
+            detail: format!("partition {}: {}", self.partition.number, causes(error)),
         }
     }
 }

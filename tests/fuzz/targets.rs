@@ -6,6 +6,7 @@ mod client_dhcp;
 mod cmdline;
 mod config;
 mod dhcp;
+mod lvm_image;
 mod manifest;
 mod messages;
 mod modalias;
@@ -18,7 +19,7 @@ mod volume_images;
 use crate::Target;
 
 /// Every target.
-pub static ALL: [Target; 20] = [
+pub static ALL: [Target; 21] = [
     dhcp::TARGET,
     tftp::TARGET,
     boot_http::TARGET,
@@ -33,6 +34,7 @@ pub static ALL: [Target; 20] = [
     volume::FAT,
     volume::EXFAT,
     volume::F2FS,
+    volume::LVM,
     volume::NTFS,
     volume::XFS,
     chunk_records::TARGET,

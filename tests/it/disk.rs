@@ -15,6 +15,10 @@ mod f2fs;
 mod fat;
 #[path = "disk/image.rs"]
 mod image;
+#[path = "disk/lvm.rs"]
+mod lvm;
+#[path = "disk/lvm_tools.rs"]
+pub(crate) mod lvm_tools;
 #[path = "disk/ntfs.rs"]
 mod ntfs;
 #[path = "disk/oracle.rs"]

@@ -10,6 +10,8 @@ mod changing_disk;
 mod delta;
 #[path = "engine/lab.rs"]
 mod lab;
+#[path = "engine/lvm.rs"]
+mod lvm;
 #[path = "engine/memory_disk.rs"]
 mod memory_disk;
 #[path = "engine/memory_server.rs"]

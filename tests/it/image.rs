@@ -13,9 +13,13 @@ use std::{
 };
 
 use clap::Parser;
-use mimeo_core::units::SectorSize;
+use mimeo_core::{manifest::warning::Warning, units::SectorSize};
 use mimeo_lab::{content, failing_file::FailingFile};
-use mimeo_server::cli::{self, Cli};
+use mimeo_server::{
+    cli::{self, Cli},
+    db,
+    imaging::master,
+};
 use tempfile::TempDir;
 
 /// Whether the command succeeded; exit status 0 is the only success.
@@ -151,6 +155,23 @@ async fn a_disk_goes_into_a_library_and_comes_out_bit_equal() {
         assert!(shop.image(&["info", reference]).await && shop.image(&["verify", reference]).await);
     }
     assert!(shop.image(&["ls"]).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_encrypted_is_listed_with_its_warning() {
+    let shop = Shop::new();
+    let (volume, key) = (shop.path("volume"), shop.path("key"));
+    fs::write(&key, "a secret").expect("a key");
+    run("truncate", &["-s", "20M", &volume]);
+    let format = ["luksFormat", "-q", "--type", "luks1", "--pbkdf-force-iterations", "1000", "--key-file"];
+    run("cryptsetup", &[&format[..], &[&key, &volume]].concat());
+    assert!(shop.image(&["capture", &volume, "--name", "secret"]).await);
+    assert!(shop.image(&["capture", &shop.disk(), "--name", "disk"]).await);
+    assert!(shop.image(&["info", "secret"]).await && shop.image(&["ls"]).await);
+    let list = db::open(Path::new(&shop.path("library/mimeo.db"))).await.expect("the list");
+    let listed = master::list_all_versions(&list).await.expect("versions");
+    let warnings: Vec<_> = listed.into_iter().map(|listed| listed.version.warnings).collect();
+    assert_eq!(warnings, [vec![Warning::Luks { partition: 0 }], vec![]]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,8 +13,10 @@ const PAGES_FRENCH: &str = include_str!("../../src/server/ui/fr.ftl");
 const TERMINAL_FRENCH: &str = include_str!("../../src/server/cli/fr.ftl");
 
 /// With what the keys begin of the sentences that are not the pages' own, and where they are asked for.
-const SHARED_BEGIN: [&str; 8] =
-    ["disk-", "phase-", "failure-", "report-", "console-", "trouble-", "dhcp-", "notice-"];
+const SHARED_BEGIN: [&str; 10] = [
+    "disk-", "phase-", "source-", "failure-", "report-", "warning-", "console-", "trouble-", "dhcp-",
+    "notice-",
+];
 const SHARED_ASKED_IN: [&str; 4] =
     ["src/core/text", "initramfs/client", "src/server/boot", "src/server/doctor"];
 

@@ -8,9 +8,11 @@ mod machine;
 mod person;
 
 use mimeo_core::{
+    disk::filesystem::FileSystem,
     failure::{Failure, FailureCause},
     ids::MacAddr,
     machine::{DiskReport, disk_facts::DiskFacts},
+    manifest::RegionKind,
     messages::{Orders, Phase},
     units::SectorSize,
 };
@@ -22,9 +24,10 @@ use mimeo_server::{
     clock::Timestamp,
 };
 use reqwest::StatusCode;
+use serde_json::json;
 
 use self::{
-    machine::{GIB, MAC, MASTER_BYTES, Machine, disk, publish, workstation},
+    machine::{GIB, MAC, MASTER_BYTES, Machine, disk, publish, publish_with, workstation},
     person::{Person, encode, field},
 };
 use crate::api::house::{House, PASSWORD};
@@ -153,6 +156,47 @@ async fn versions_are_removed_behind_a_page_that_names_them() {
     assert!(
         person.read("/masters/remove?master=debian-12@2").await.contains("Supprimer debian-12@2\u{202f}?")
     );
+}
+
+#[tokio::test]
+async fn what_is_encrypted_says_so_wherever_a_version_is_shown() {
+    let house = House::start().await;
+    let machine =
+        Machine::boot(&house, MAC, workstation(MAC, "4XK2LM3", vec![disk(Some("S1"), 512 * GIB)])).await;
+    let partition = |number| RegionKind::Partition(number);
+    publish(&house, "windows").await;
+    for _ in 0..2 {
+        publish_with(&house, "windows", partition(3), Some(FileSystem::BitLocker)).await;
+    }
+    publish_with(&house, "debian", partition(0), Some(FileSystem::Luks)).await;
+    publish_with(&house, "server", partition(2), Some(FileSystem::LinuxRaid)).await;
+    publish_with(&house, "group", partition(2), Some(FileSystem::Lvm)).await;
+
+    let mut person = Person::administrator(&house, "en").await;
+    let page = person.read("/masters").await;
+    let count = |page: &str, text: &str| page.matches(text).count();
+    // Once for all versions that it is about.
+    assert_eq!(count(&page, "Partition 3: encrypted with BitLocker."), 1, "{page}");
+    assert!(page.contains("<strong>windows@3, windows@2</strong>"), "{page}");
+    assert_eq!(count(&page, "The whole disk: encrypted with LUKS."), 1, "{page}");
+    assert_eq!(count(&page, "Partition 2: one member of a Linux RAID"), 1, "{page}");
+    let page = person.read(&format!("/computers/{}/deploy", machine.computer)).await;
+    assert_eq!(count(&page, "asks for its recovery key on another computer"), 2, "{page}");
+    person.speak("fr");
+    assert!(person.read("/masters").await.contains("Partition 3\u{a0}: chiffrement BitLocker."));
+
+    let program = house.program().await;
+    let value = house.get("/masters", &program).await.body;
+    let warnings = |name: &str| {
+        let master = value.as_array().and_then(|all| all.iter().find(|master| master["name"] == name));
+        master.expect("the master")["versions"][0]["warnings"].clone()
+    };
+    let windows = warnings("windows");
+    let bitlocker = &windows[0];
+    assert_eq!((&bitlocker["warning"], &bitlocker["partition"]), (&json!("bit_locker"), &json!(3)));
+    assert_eq!(windows.as_array().map(Vec::len), Some(1), "{windows}");
+    assert!(bitlocker["message"].as_str().expect("a sentence").contains("recovery key"), "{bitlocker}");
+    assert_eq!(warnings("group"), json!([]));
 }
 
 #[tokio::test]

@@ -55,10 +55,23 @@ pub fn detect(volume: &dyn ReadAt) -> io::Result<Option<FileSystem>> {
     if let Some(found) = container(&head) {
         return Ok(Some(found));
     }
-    let btrfs = has_at(volume, BTRFS_AT + 64, b"_BHRfS_M")?.then_some(FileSystem::Btrfs);
-    let other = file_system(&head).or(btrfs);
-    let fat = BootSector::parse(&head).ok().map(|boot| boot.kind().filesystem());
+    let (other, fat) = file_systems(volume, &head)?;
     Ok(if other.is_some() && fat.is_some() { None } else { other.or(fat) })
+}
+
+/// Whether the start of any file system stands in `volume`, be it beside the label of a container.
+pub(super) fn shows_file_system(volume: &dyn ReadAt) -> io::Result<bool> {
+    let mut head = vec![0; HEAD_BYTES.min(volume.length_bytes()) as usize];
+    volume.read_exact_at(&mut head, 0)?;
+    let (other, fat) = file_systems(volume, &head)?;
+    Ok(other.is_some() || fat.is_some())
+}
+
+/// What is found in `volume` beside FAT, and FAT.
+fn file_systems(volume: &dyn ReadAt, head: &[u8]) -> io::Result<(Option<FileSystem>, Option<FileSystem>)> {
+    let btrfs = has_at(volume, BTRFS_AT + 64, b"_BHRfS_M")?.then_some(FileSystem::Btrfs);
+    let fat = BootSector::parse(head).ok().map(|boot| boot.kind().filesystem());
+    Ok((file_system(head).or(btrfs), fat))
 }
 
 fn container(head: &[u8]) -> Option<FileSystem> {

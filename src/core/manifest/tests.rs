@@ -3,11 +3,14 @@ use proptest::prelude::{any, prop, proptest};
 
 use super::{
     ChunkContent, Content, DiskGeometry, Manifest, ManifestError, ManifestRoot, Region, RegionKind, Run,
-    SignedManifest,
+    SignedManifest, warning::Warning,
 };
 use crate::{
     chunk::{ChunkId, ChunkSize},
-    disk::table::{PartitionTable, Scheme},
+    disk::{
+        filesystem::FileSystem,
+        table::{PartitionTable, Scheme},
+    },
     units::{Extent, MIB, SectorSize},
 };
 
@@ -143,6 +146,36 @@ fn unread_parts_are_in_order_inside_the_disk_and_few() {
     }
     let many: Vec<_> = (0..=super::UNREAD_MAX).map(|index| (index * 512, 512)).collect();
     assert!(matches!(with(&many), Err(ManifestError::TooMany { what: "unread parts", count: 4097, .. })));
+}
+
+#[test]
+fn what_is_encrypted_or_one_of_several_is_warned_of_once_each_in_order() {
+    let raw = |number, found| Region {
+        place: Extent { start_bytes: u64::from(number) * MIB, length_bytes: MIB },
+        kind: RegionKind::Partition(number),
+        content: Content::Raw { found },
+        runs: vec![],
+    };
+    let mapped = Content::Mapped { filesystem: FileSystem::Luks, block_bytes: 512, used_bytes: 0 };
+    let manifest = Manifest {
+        regions: vec![
+            Region { kind: RegionKind::Gap, ..raw(1, Some(FileSystem::Luks)) },
+            raw(4, Some(FileSystem::LinuxRaid)),
+            raw(2, Some(FileSystem::Luks)),
+            raw(5, None),
+            raw(6, Some(FileSystem::Ext)),
+            Region { content: mapped, ..raw(7, None) },
+            raw(3, Some(FileSystem::BitLocker)),
+        ],
+        ..example()
+    };
+    let expected = [
+        Warning::RaidMember { partition: 4 },
+        Warning::Luks { partition: 2 },
+        Warning::BitLocker { partition: 3 },
+    ];
+    assert_eq!(manifest.warnings(), expected);
+    assert_eq!(example().warnings(), []);
 }
 
 #[test]

@@ -24,25 +24,30 @@ pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
         }
         FailureCause::DiskBusy { holder } => say("failure-disk-busy", &[("holder", holder)]),
         FailureCause::SourceTable { detail } => say("failure-source-table", &[("detail", detail)]),
-        FailureCause::SourceUnclean { partition, filesystem, reason } => {
-            of_source(texts, unclean_key(*filesystem, *reason), *partition, *filesystem)
+        FailureCause::SourceUnclean { partition, filesystem, volume, reason } => {
+            let place = (*partition, *filesystem, volume.as_deref());
+            of_source(texts, unclean_key(*filesystem, *reason), place)
         }
-        FailureCause::SourceDamaged { partition, filesystem, detail } => say(
+        FailureCause::SourceDamaged { partition, filesystem, volume, detail } => say(
             "failure-source-damaged",
             &[
                 ("partition", &partition.to_string()),
-                ("filesystem", filesystem_name(*filesystem)),
+                ("filesystem", &found(texts, *filesystem, volume.as_deref())),
                 ("detail", detail),
             ],
         ),
-        FailureCause::SourceJournalElsewhere { partition, filesystem } => {
-            of_source(texts, journal_elsewhere_key(*filesystem), *partition, *filesystem)
+        FailureCause::SourceJournalElsewhere { partition, filesystem, volume } => {
+            let place = (*partition, *filesystem, volume.as_deref());
+            of_source(texts, journal_elsewhere_key(*filesystem), place)
         }
-        FailureCause::SourceFilesElsewhere { partition, filesystem } => {
-            of_source(texts, "failure-files-elsewhere", *partition, *filesystem)
+        FailureCause::SourceFilesElsewhere { partition, filesystem, volume } => {
+            of_source(texts, "failure-files-elsewhere", (*partition, *filesystem, volume.as_deref()))
         }
-        FailureCause::SourceOnSeveralDevices { partition, filesystem } => {
-            of_source(texts, "failure-several-devices", *partition, *filesystem)
+        FailureCause::SourceOnSeveralDevices { partition, filesystem: FileSystem::Lvm, volume } => {
+            group_elsewhere(texts, *partition, volume.as_deref())
+        }
+        FailureCause::SourceOnSeveralDevices { partition, filesystem, volume } => {
+            of_source(texts, "failure-several-devices", (*partition, *filesystem, volume.as_deref()))
         }
         FailureCause::ReadFailed { offset_bytes, detail } => {
             say("failure-read", &[("offset", &offset_bytes.to_string()), ("detail", detail)])
@@ -117,9 +122,32 @@ fn unreadable(
 }
 
 /// What is wrong with a file system that was to be captured, where nothing but its name belongs into the sentence.
-fn of_source(texts: &Texts, key: &str, partition: u32, filesystem: FileSystem) -> String {
-    let values = [("partition", &*partition.to_string()), ("filesystem", filesystem_name(filesystem))];
-    texts.say_with(key, &values)
+fn of_source(
+    texts: &Texts,
+    key: &str,
+    (partition, filesystem, volume): (u32, FileSystem, Option<&str>),
+) -> String {
+    let (partition, found) = (partition.to_string(), found(texts, filesystem, volume));
+    texts.say_with(key, &[("partition", &partition), ("filesystem", &found)])
+}
+
+/// A file system, and the volume of LVM that it is in, if any.
+fn found(texts: &Texts, filesystem: FileSystem, volume: Option<&str>) -> String {
+    let name = filesystem_name(filesystem);
+    match volume {
+        Some(volume) => texts.say_with("source-in-volume", &[("filesystem", name), ("volume", volume)]),
+        None => name.to_owned(),
+    }
+}
+
+fn group_elsewhere(texts: &Texts, partition: u32, group: Option<&str>) -> String {
+    let partition = partition.to_string();
+    match group {
+        Some(group) => {
+            texts.say_with("failure-group-elsewhere", &[("partition", &partition), ("group", group)])
+        }
+        None => texts.say_with("failure-group-nameless", &[("partition", &partition)]),
+    }
 }
 
 fn unclean_key(filesystem: FileSystem, reason: UncleanReason) -> &'static str {
@@ -208,8 +236,11 @@ mod tests {
             size_bytes: 512_110_190_592,
             logical_sector: SectorSize::B512,
         };
+        let (partition, volume) = (3, None);
+        let of_ntfs = FileSystem::Ntfs;
         let unclean =
-            |reason| FailureCause::SourceUnclean { partition: 3, filesystem: FileSystem::Ntfs, reason };
+            |reason| FailureCause::SourceUnclean { partition, filesystem: of_ntfs, volume: None, reason };
+        let in_volume = || Some(String::from("debian/root"));
         let detail = || String::from("the detail");
         let unreadable = |found, tolerated| FailureCause::SourceUnreadable {
             offset_bytes: 4096,
@@ -230,15 +261,31 @@ mod tests {
             unclean(UncleanReason::Dirty),
             unclean(UncleanReason::JournalNotEmpty),
             FailureCause::SourceUnclean {
-                partition: 3,
+                partition,
                 filesystem: FileSystem::Swap,
+                volume: in_volume(),
                 reason: UncleanReason::Hibernated,
             },
-            FailureCause::SourceJournalElsewhere { partition: 3, filesystem: FileSystem::Ext },
-            FailureCause::SourceJournalElsewhere { partition: 3, filesystem: FileSystem::Xfs },
-            FailureCause::SourceFilesElsewhere { partition: 3, filesystem: FileSystem::Xfs },
-            FailureCause::SourceOnSeveralDevices { partition: 3, filesystem: FileSystem::Btrfs },
-            FailureCause::SourceDamaged { partition: 3, filesystem: FileSystem::Ext, detail: detail() },
+            FailureCause::SourceJournalElsewhere {
+                partition,
+                filesystem: FileSystem::Ext,
+                volume: in_volume(),
+            },
+            FailureCause::SourceJournalElsewhere { partition, filesystem: FileSystem::Xfs, volume: None },
+            FailureCause::SourceFilesElsewhere { partition, filesystem: FileSystem::Xfs, volume: None },
+            FailureCause::SourceOnSeveralDevices { partition, filesystem: FileSystem::Btrfs, volume },
+            FailureCause::SourceOnSeveralDevices {
+                partition,
+                filesystem: FileSystem::Lvm,
+                volume: Some("debian".into()),
+            },
+            FailureCause::SourceOnSeveralDevices { partition, filesystem: FileSystem::Lvm, volume: None },
+            FailureCause::SourceDamaged {
+                partition,
+                filesystem: FileSystem::Ext,
+                volume: in_volume(),
+                detail: detail(),
+            },
             FailureCause::ReadFailed { offset_bytes: 4096, detail: detail() },
             unreadable(1, 0),
             unreadable(9, 8),
@@ -268,6 +315,24 @@ mod tests {
                 );
                 assert!(sentence.ends_with('.'), "{cause:?}: {sentence}");
             }
+        }
+    }
+
+    #[test]
+    fn a_technician_reads_which_volume_is_meant() {
+        let cause = |volume: Option<&str>| FailureCause::SourceUnclean {
+            partition: 2,
+            filesystem: FileSystem::Ext,
+            volume: volume.map(str::to_owned),
+            reason: UncleanReason::JournalNotEmpty,
+        };
+        for (language, expected) in [
+            (Language::En, "Partition 2 (ext4 in the volume debian/root)"),
+            (Language::Fr, "La partition 2 (ext4 dans le volume debian/root)"),
+        ] {
+            let sentence = |volume| sentence(texts(language), &cause(volume));
+            assert!(sentence(Some("debian/root")).starts_with(expected), "{}", sentence(Some("debian/root")));
+            assert!(!sentence(None).contains("volume"), "{}", sentence(None));
         }
     }
 

@@ -6,6 +6,7 @@
 pub mod failure;
 pub mod report;
 pub mod size;
+pub mod warning;
 
 use std::sync::LazyLock;
 

@@ -1,7 +1,12 @@
 //! The masters and their versions.
 
 use axum::{Json, Router, extract::State, routing::get};
-use mimeo_core::ids::{ComputerId, MasterId, SessionId, VersionNumber};
+use mimeo_core::{
+    ids::{ComputerId, MasterId, SessionId, VersionNumber},
+    manifest::warning::Warning,
+    messages::Language,
+    text::{texts, warning},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -56,6 +61,42 @@ pub struct VersionView {
     /// Where it was captured that came from another library.
     #[serde(default)]
     pub provenance: Option<ProvenanceView>,
+    /// What whoever deploys it should know.
+    #[serde(default)]
+    pub warnings: Vec<WarningView>,
+}
+
+/// A warning about a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WarningView {
+    #[serde(flatten)]
+    pub warning: Warning,
+    /// A sentence for people, with what to do about it.
+    pub message: String,
+}
+
+impl From<Warning> for WarningView {
+    fn from(warning: Warning) -> Self {
+        let message = warning::sentence(texts(Language::En), &warning);
+        Self { warning, message }
+    }
+}
+
+impl MasterView {
+    /// Each warning once, and the versions that it is about, as people name them.
+    pub fn warned(&self) -> Vec<(String, &Warning)> {
+        let mut warned: Vec<(String, &Warning)> = Vec::new();
+        for version in &self.versions {
+            let name = format!("{}@{}", self.name, version.version);
+            for WarningView { warning, .. } in &version.warnings {
+                match warned.iter_mut().find(|(_, known)| *known == warning) {
+                    Some((names, _)) => *names = format!("{names}, {name}"),
+                    None => warned.push((name.clone(), warning)),
+                }
+            }
+        }
+        warned
+    }
 }
 
 async fn list(State(app): State<App>, _: Administrator) -> Result<Json<Vec<MasterView>>, ApiError> {
@@ -150,6 +191,7 @@ impl From<Version> for VersionView {
             computer: version.computer,
             session: version.session,
             provenance: None,
+            warnings: version.warnings.into_iter().map(WarningView::from).collect(),
         }
     }
 }

@@ -41,6 +41,7 @@ column-used = USED
 column-provenance = FROM
 none-computers = There are no computers yet: start one from the network and choose "register this computer".
 none-masters = There are no masters yet: make one with "mimeo capture COMPUTER --name NAME".
+masters-warning = { $versions }: { $warning }
 none-sessions = There are no sessions. Begin one with "mimeo capture" or "mimeo deploy".
 none-phases = It has not begun.
 none-notices = Nothing is known to keep a machine from booting.

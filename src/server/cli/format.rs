@@ -5,10 +5,11 @@ use std::fmt::Write;
 use mimeo_core::{
     failure::Failure,
     machine::PartitionReport,
+    manifest::warning::Warning,
     messages::{DiskPin, Phase},
     text::{
         failure::{self, filesystem_name},
-        size,
+        size, warning,
     },
 };
 use serde::Serialize;
@@ -76,6 +77,11 @@ impl Words {
 
     pub(super) fn phase(&self, phase: Phase) -> String {
         failure::phase(self.shared(), phase)
+    }
+
+    /// What to know of a version, and what to do about it.
+    pub(super) fn warning(&self, warning: &Warning) -> String {
+        plain(&warning::sentence(self.shared(), warning))
     }
 
     /// What went wrong and what to do next.

@@ -41,6 +41,7 @@ column-used = UTILISÉ
 column-provenance = PROVENANCE
 none-computers = Aucun ordinateur encore : démarrez-en un sur le réseau et choisissez « Enregistrer cet ordinateur ».
 none-masters = Aucun master encore : créez-en un avec « mimeo capture ORDINATEUR --name NOM ».
+masters-warning = { $versions } : { $warning }
 none-sessions = Aucune session. Commencez-en une avec « mimeo capture » ou « mimeo deploy ».
 none-phases = Elle n'a pas commencé.
 none-notices = Rien ne semble empêcher une machine de démarrer.

@@ -27,7 +27,6 @@ pub(super) async fn list(connection: &Connection, out: Output) -> Result<(), Cli
             out.words.unread(&of(version), version.unread_sectors, version.unread_bytes)
         })
     });
-    let unread: Vec<String> = unread.map(|sentence| format!("\n{sentence}")).collect();
     let columns = [
         "column-master",
         "column-disk",
@@ -36,7 +35,15 @@ pub(super) async fn list(connection: &Connection, out: Output) -> Result<(), Cli
         "column-captured",
         "column-provenance",
     ];
-    print(&format!("{}{}", out.words.table(&columns, &rows, "none-masters"), unread.concat()));
+    let mut lines = out.words.table(&columns, &rows, "none-masters");
+    let warnings = masters.iter().flat_map(MasterView::warned).map(|(versions, warning)| {
+        let values = [("versions", &*versions), ("warning", &*out.words.warning(warning))];
+        out.words.say_with("masters-warning", &values)
+    });
+    for sentence in warnings.chain(unread) {
+        lines.push_str(&format!("\n! {sentence}"));
+    }
+    print(&lines);
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use std::{fmt, str::FromStr};
 
 use mimeo_core::{
     ids::{ComputerId, MasterId, SessionId, VersionNumber},
-    manifest::ManifestRoot,
+    manifest::{ManifestRoot, warning::Warning},
 };
 use sqlx::{Row, SqliteConnection, SqlitePool, sqlite::SqliteRow};
 
@@ -126,6 +126,8 @@ pub struct Version {
     pub computer: Option<ComputerId>,
     /// The capture that made it; `None` for an import.
     pub session: Option<SessionId>,
+    /// What its manifest says that whoever deploys it should know.
+    pub warnings: Vec<Warning>,
 }
 
 /// A version before it has a number.
@@ -144,6 +146,7 @@ pub struct NewVersion {
     pub session: Option<SessionId>,
     /// Where it was captured, if not here.
     pub provenance: Option<Provenance>,
+    pub warnings: Vec<Warning>,
 }
 
 /// Inserts a version, and its master where it is the first, in one transaction: either both are listed, or
@@ -178,8 +181,8 @@ pub async fn insert_version(
     .await?;
     sqlx::query(
         "INSERT INTO master_version (master_id, number, manifest_root, created_at, disk_bytes, carried_bytes, \
-         stored_bytes, computer_id, session_id, unread_bytes, unread_sectors) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+         stored_bytes, computer_id, session_id, unread_bytes, unread_sectors, warnings) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(master.0)
     .bind(number)
@@ -192,6 +195,7 @@ pub async fn insert_version(
     .bind(new.session.map(|session| session.0))
     .bind(to_column(new.unread_bytes))
     .bind(to_column(new.unread_sectors))
+    .bind(warnings_to_column(&new.warnings))
     .execute(&mut *transaction)
     .await?;
     if let Some(provenance) = &new.provenance {
@@ -210,6 +214,7 @@ pub async fn insert_version(
         unread_sectors: new.unread_sectors,
         computer: new.computer,
         session: new.session,
+        warnings: new.warnings.clone(),
     })
 }
 
@@ -427,6 +432,7 @@ fn version_of_row(row: &SqliteRow) -> Result<Version, MasterError> {
         unread_sectors: bytes("unread_sectors")?,
         computer: row.try_get::<Option<i64>, _>("computer_id")?.map(ComputerId),
         session: row.try_get::<Option<i64>, _>("session_id")?.map(SessionId),
+        warnings: warnings_of_column(row.try_get("warnings")?)?,
     })
 }
 
@@ -438,6 +444,14 @@ fn to_column(bytes: u64) -> i64 {
 fn bytes_of_column(row: &SqliteRow, column: &'static str) -> Result<u64, MasterError> {
     let bytes: i64 = row.try_get(column)?;
     u64::try_from(bytes).map_err(|_| MasterError::BadRow { column, found: bytes.to_string() })
+}
+
+fn warnings_to_column(warnings: &[Warning]) -> String {
+    serde_json::to_string(warnings).unwrap_or_else(|error| panic!("writing warnings as JSON: {error}"))
+}
+
+fn warnings_of_column(json: String) -> Result<Vec<Warning>, MasterError> {
+    serde_json::from_str(&json).map_err(|_| MasterError::BadRow { column: "warnings", found: json })
 }
 
 fn number_of_column(number: i64) -> Result<VersionNumber, MasterError> {

@@ -249,6 +249,7 @@ mod tests {
             session: None,
             unread_bytes: 0,
             unread_sectors: 0,
+            warnings: vec![],
         };
         ListedVersion { name: "debian".parse().expect("a name"), version }
     }

@@ -111,6 +111,7 @@ pub async fn publish_version(
         computer: origin.computer,
         session: origin.session,
         provenance: origin.provenance.clone(),
+        warnings: manifest.warnings(),
     };
     // A commit goes on when nobody waits for it any more, and what is being listed must not be collected.
     let db = db.clone();

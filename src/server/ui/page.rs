@@ -4,6 +4,7 @@ use askama::Template;
 use axum::response::Html;
 use mimeo_core::{
     failure::FailureCause,
+    manifest::warning::Warning,
     messages::{DiskPin, Phase},
     text::size,
 };
@@ -58,6 +59,10 @@ impl Page {
 
     pub fn failure(&self, cause: &FailureCause) -> String {
         self.words.failure(cause)
+    }
+
+    pub fn warning(&self, warning: &Warning) -> String {
+        self.words.warning(warning)
     }
 
     /// A text, or a dash where there is none.

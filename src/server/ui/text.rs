@@ -5,8 +5,9 @@ use std::{fmt, sync::LazyLock};
 use askama::filters::HtmlSafe;
 use mimeo_core::{
     failure::FailureCause,
+    manifest::warning::Warning,
     messages::{DiskPin, Language, Phase},
-    text::{Texts, failure, size, texts},
+    text::{Texts, failure, size, texts, warning},
 };
 
 use crate::{
@@ -71,6 +72,10 @@ impl Words {
 
     pub fn failure(&self, cause: &FailureCause) -> String {
         failure::sentence(self.shared(), cause)
+    }
+
+    pub fn warning(&self, warning: &Warning) -> String {
+        warning::sentence(self.shared(), warning)
     }
 
     pub fn notice(&self, notice: &Notice) -> String {

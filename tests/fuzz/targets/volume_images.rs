@@ -29,6 +29,13 @@ pub(super) fn ext() -> Vec<Vec<u8>> {
     kinds.map(make).into()
 }
 
+/// An ext4 of 4 MiB.
+pub(super) fn small_ext4() -> Vec<u8> {
+    let image = Image::of_bytes(4 * MIB);
+    image.run("mke2fs", &["-q", "-F", "-t", "ext4", "-b", "1024", "-N", "64", "-g", "1024"]);
+    image.bytes()
+}
+
 /// The smallest that mkfs makes, one for each checksum, with files: nodes of 4 KiB, data and metadata in the same
 /// chunks.
 pub(super) fn btrfs() -> Vec<Vec<u8>> {

@@ -110,7 +110,8 @@ fn a_file_system_whose_journal_is_elsewhere_is_refused_with_that_cause() {
     let image = ext4(folder.path(), 20 * MIB, 4_000_000);
     run("debugfs", &["-w", "-R", "set_super_value journal_inum 0", &text(&image)]);
     let refused = failure(capture(&MemoryServer::new(), &source_with(&image, folder.path())));
-    let cause = FailureCause::SourceJournalElsewhere { partition: 1, filesystem: FileSystem::Ext };
+    let cause =
+        FailureCause::SourceJournalElsewhere { partition: 1, filesystem: FileSystem::Ext, volume: None };
     assert_eq!(refused, (Phase::Prepare, cause));
 }
 
@@ -124,7 +125,8 @@ fn an_xfs_whose_files_are_elsewhere_is_refused_with_that_cause() {
     let mkfs = ["TEST_DIR=1", "TEST_DEV=1", "QA_CHECK_FS=1", "mkfs.xfs", "-q", "-r"];
     run("env", &[&mkfs[..], &[&format!("rtdev={}", text(&device)), &text(&image)]].concat());
     let refused = failure(capture(&MemoryServer::new(), &source_with(&image, folder.path())));
-    let cause = FailureCause::SourceFilesElsewhere { partition: 1, filesystem: FileSystem::Xfs };
+    let cause =
+        FailureCause::SourceFilesElsewhere { partition: 1, filesystem: FileSystem::Xfs, volume: None };
     assert_eq!(refused, (Phase::Prepare, cause));
 }
 
@@ -137,7 +139,8 @@ fn one_device_of_a_file_system_on_several_is_refused_with_that_cause() {
     }
     run("mkfs.btrfs", &["-q", "-M", "-d", "single", "-m", "single", &text(&images[0]), &text(&images[1])]);
     let refused = failure(capture(&MemoryServer::new(), &source_with(&images[0], folder.path())));
-    let cause = FailureCause::SourceOnSeveralDevices { partition: 1, filesystem: FileSystem::Btrfs };
+    let cause =
+        FailureCause::SourceOnSeveralDevices { partition: 1, filesystem: FileSystem::Btrfs, volume: None };
     assert_eq!(refused, (Phase::Prepare, cause));
 }
 
@@ -150,7 +153,8 @@ fn a_swap_area_in_which_a_system_sleeps_is_refused() {
     fs::write(&image, bytes).unwrap();
     let refused = failure(capture(&MemoryServer::new(), &source_with(&image, folder.path())));
     let (filesystem, reason) = (FileSystem::Swap, UncleanReason::Hibernated);
-    assert_eq!(refused, (Phase::Prepare, FailureCause::SourceUnclean { partition: 1, filesystem, reason }));
+    let cause = FailureCause::SourceUnclean { partition: 1, filesystem, volume: None, reason };
+    assert_eq!(refused, (Phase::Prepare, cause));
 }
 
 /// A computer in which the disk's name passes to another disk right after the first look.

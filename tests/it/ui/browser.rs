@@ -98,7 +98,12 @@ async fn obey(house: &House, machine: &Machine, other: &Machine, line: &str) {
             let orders = other.orders(house).await;
             let Orders::Capture(order) = orders else { panic!("a capture waits: {orders:?}") };
             let reason = UncleanReason::Hibernated;
-            let cause = FailureCause::SourceUnclean { partition: 3, filesystem: FileSystem::Ntfs, reason };
+            let cause = FailureCause::SourceUnclean {
+                partition: 3,
+                filesystem: FileSystem::Ntfs,
+                volume: None,
+                reason,
+            };
             other.fail(house, order.session, Failure { phase: Phase::Prepare, cause }).await;
         }
         _ => panic!("the walk said {line:?}"),

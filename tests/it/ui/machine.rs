@@ -151,6 +151,11 @@ pub(super) fn disk(serial: Option<&str>, size_bytes: u64) -> DiskReport {
 
 /// Lists a version of a master in which nothing but a few zeros is in use.
 pub(super) async fn publish(house: &House, master: &str) {
+    publish_with(house, master, RegionKind::BootArea, None).await;
+}
+
+/// As [`publish`], of a disk whose one region is `kind` and is carried byte by byte though it was recognised.
+pub(super) async fn publish_with(house: &House, master: &str, kind: RegionKind, found: Option<FileSystem>) {
     let services = &house.services;
     let length_bytes = MASTER_BYTES - (1 << 20);
     let manifest = Manifest {
@@ -166,8 +171,8 @@ pub(super) async fn publish(house: &House, master: &str) {
         },
         regions: vec![Region {
             place: Extent { start_bytes: 0, length_bytes },
-            kind: RegionKind::BootArea,
-            content: Content::Raw { found: None },
+            kind,
+            content: Content::Raw { found },
             runs: vec![
                 Run::Zero(8),
                 Run::DontCare((length_bytes / u64::from(ChunkSize::DEFAULT.bytes_u32())) as u32 - 8),

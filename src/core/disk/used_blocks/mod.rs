@@ -9,6 +9,7 @@ pub mod ext;
 pub mod extents;
 pub mod f2fs;
 pub mod fat;
+pub mod lvm;
 pub mod ntfs;
 pub mod swap;
 pub mod xfs;
@@ -51,6 +52,17 @@ pub enum UsedBlocksError {
     /// The rest of the file system is on other devices, and what is here is nothing without it.
     #[error("the file system spans several devices")]
     SeveralDevices,
+    /// Parts of a volume group of LVM are on other disks; without a name where its description is there too.
+    #[error("the volume group {} is not on this disk as a whole", group.as_deref().unwrap_or("of the physical volume"))]
+    GroupElsewhere { group: Option<String> },
+    /// A logical volume of LVM, named `group/volume`, cannot be carried.
+    #[error("in the volume {volume}")]
+    InVolume {
+        volume: String,
+        filesystem: FileSystem,
+        #[source]
+        error: Box<Self>,
+    },
     /// The file system contradicts itself.
     #[error("{what} at byte {offset}: expected {expected}, found {actual}")]
     Damaged { offset: u64, expected: u64, actual: u64, what: &'static str },
@@ -58,7 +70,8 @@ pub enum UsedBlocksError {
     Io(#[from] io::Error),
 }
 
-/// Maps what is in use on `volume`, which holds `filesystem`.
+/// Maps what is in use on `volume`, which holds `filesystem`. A physical volume of LVM is taken for the only one of its
+/// disk; [`lvm::map`] knows of others.
 pub fn map(filesystem: FileSystem, volume: &dyn ReadAt) -> Result<UsedMap, UsedBlocksError> {
     match filesystem {
         FileSystem::Btrfs => btrfs::map(volume),
@@ -67,9 +80,13 @@ pub fn map(filesystem: FileSystem, volume: &dyn ReadAt) -> Result<UsedMap, UsedB
         FileSystem::Fat12 | FileSystem::Fat16 | FileSystem::Fat32 => fat::map(volume),
         FileSystem::F2fs => f2fs::map(volume),
         FileSystem::Ntfs => ntfs::map(volume),
+        FileSystem::Lvm => {
+            let own = lvm::PhysicalVolume::read(volume)?;
+            lvm::map(volume, &own, std::slice::from_ref(&own))
+        }
         FileSystem::Swap => swap::map(volume),
         FileSystem::Xfs => xfs::map(volume),
-        FileSystem::Lvm | FileSystem::LinuxRaid | FileSystem::Luks | FileSystem::BitLocker => {
+        FileSystem::LinuxRaid | FileSystem::Luks | FileSystem::BitLocker => {
             Err(UsedBlocksError::Unsupported { what: format!("{filesystem:?} is not read yet") })
         }
     }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::session::Ended;
 use crate::{
-    api::carry::ProvenanceView,
+    api::{carry::ProvenanceView, masters::WarningView},
     cli::{
         Output,
         failure::CliError,
@@ -52,10 +52,18 @@ pub(super) fn captured(captured: &Captured, out: Output) {
         ("stored", &out.words.bytes(version.stored_bytes)),
         ("seconds", &format!("{seconds:.1}")),
     ];
-    print(&out.words.say_with("image-captured", &values));
-    if let Some(unread) = unread(name.as_str(), version, out.words) {
-        print(&unread);
-    }
+    print(&format!(
+        "{}{}",
+        out.words.say_with("image-captured", &values),
+        warnings(name.as_str(), version, out)
+    ));
+}
+
+/// What is to be known of a version, a line each, below what was said before.
+fn warnings(name: &str, version: &Version, out: Output) -> String {
+    let warnings = version.warnings.iter().map(|warning| out.words.warning(warning));
+    let all = warnings.chain(unread(name, version, out.words));
+    all.map(|sentence| format!("\n! {sentence}")).collect()
 }
 
 pub(super) struct Restored {
@@ -207,9 +215,8 @@ pub(super) fn info(
         ];
         lines.push(out.words.say_with("image-provenance", &values));
     }
-    lines.push(out.words.table(&columns, &rows, "image-none"));
-    lines.extend(unread(name.as_str(), version, out.words));
-    print(&lines.join("\n"));
+    lines.push(out.words.table(&columns, &rows, "image-none").trim_end().to_owned());
+    print(&format!("{}{}", lines.join("\n"), warnings(name.as_str(), version, out)));
 }
 
 fn unread(name: &str, version: &Version, words: Words) -> Option<String> {
@@ -270,5 +277,6 @@ fn figures(name: &str, version: &Version) -> Value {
         "disk_bytes": version.disk_bytes, "carried_bytes": version.carried_bytes,
         "stored_bytes": version.stored_bytes, "unread_bytes": version.unread_bytes,
         "unread_sectors": version.unread_sectors,
+        "warnings": version.warnings.iter().cloned().map(WarningView::from).collect::<Vec<_>>(),
     })
 }

@@ -1,6 +1,6 @@
 use mimeo_core::{
     ids::{ComputerId, SessionId, VersionNumber},
-    manifest::ManifestRoot,
+    manifest::{ManifestRoot, warning::Warning},
 };
 use sqlx::SqlitePool;
 
@@ -27,6 +27,7 @@ fn new(master: &str, root: u8, session: Option<i64>) -> NewVersion {
         computer: Some(ComputerId(7)),
         session: session.map(SessionId),
         provenance: None,
+        warnings: vec![Warning::Luks { partition: 2 }, Warning::RaidMember { partition: 3 }],
     }
 }
 
@@ -90,8 +91,17 @@ async fn versions_count_from_one_in_each_master() {
 
     let versions = list_versions(&db, masters[0].id).await.expect("versions");
     assert_eq!(versions.iter().map(|version| version.number.0).collect::<Vec<_>>(), [2, 1]);
-    let NewVersion { manifest_root, disk_bytes, carried_bytes, stored_bytes, computer, session, .. } =
-        new("debian", 3, Some(3));
+    let NewVersion {
+        manifest_root,
+        disk_bytes,
+        carried_bytes,
+        stored_bytes,
+        computer,
+        session,
+        warnings,
+        ..
+    } = new("debian", 3, Some(3));
+    assert_eq!(versions[0].warnings, warnings);
     assert_eq!(versions[0].manifest_root, manifest_root);
     assert_eq!((versions[0].computer, versions[0].session), (computer, session));
     assert_eq!(

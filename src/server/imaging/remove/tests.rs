@@ -59,6 +59,7 @@ async fn publish(db: &SqlitePool, master: &str, number: u8, session: Option<Sess
         computer: None,
         session,
         provenance: None,
+        warnings: vec![],
     };
     insert_version(db, &new, T0).await.expect("inserted").number.0
 }
