@@ -12,6 +12,7 @@ pub mod content;
 pub mod dhcp_load;
 pub mod hardware;
 pub mod images;
+pub mod main_jobs;
 pub mod network;
 pub mod process;
 pub mod qmp;
