@@ -5,6 +5,8 @@
 mod btrfs;
 #[path = "disk/btrfs_refusals.rs"]
 mod btrfs_refusals;
+#[path = "disk/everywhere.rs"]
+mod everywhere;
 #[path = "disk/exfat.rs"]
 mod exfat;
 #[path = "disk/ext.rs"]
@@ -15,6 +17,8 @@ mod f2fs;
 mod fat;
 #[path = "disk/image.rs"]
 mod image;
+#[path = "disk/matrix.rs"]
+mod matrix;
 #[path = "disk/ntfs.rs"]
 mod ntfs;
 #[path = "disk/oracle.rs"]
