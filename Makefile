@@ -20,7 +20,8 @@ FUZZ_TEST_SECONDS := 5
 help: ## Says what each target does
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
-demo: artefacts masters ## Plays the main job with virtual PCs: capture one, deploy to two, boot them
+demo: artefacts ## Plays the main job with virtual PCs: capture one, deploy to two, boot them
+	$(SUDO) masters/debian-12/build.sh debian-12
 	$(BUILD)
 	$(SUDO) $(TARGET)/debug/demo
 

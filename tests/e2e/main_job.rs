@@ -4,62 +4,73 @@ use std::{fs, path::Path, process::Command};
 
 use mimeo_lab::{
     classroom::{ALONE, Classroom},
-    hardware::{Bus, Disk, Firmware},
-    images, process,
+    hardware::Disk,
+    images,
+    main_jobs::{self, MainJob},
+    process,
 };
 
 use crate::support::{
-    DEBIAN, Outcome, QUICKEST, WINDOWS, capture, deploy, first_disk, holds_the_master, own_disk_boots, pc,
-    source, target,
+    Outcome, QUICKEST, TARGET_BYTES, capture, deploy, first_disk, holds_the_master, own_disk_boots, pc,
 };
 
-fn main_job(label: &str, firmware: Firmware) -> Outcome {
-    let classroom = Classroom::open(label, ALONE)?;
-    let mut source = source(&classroom, DEBIAN, firmware)?;
-    capture(&classroom, &mut source, DEBIAN)?;
+fn main_job(job: &MainJob) -> Outcome {
+    let held = main_jobs::volumes(&images::master(job.master)?)?;
+    assert_eq!(held, job.volumes, "{} is not what is said of it", job.master);
+    let classroom = Classroom::open(job.name, ALONE)?;
+    let image = classroom.master_disk("source.raw", job.master)?;
+    let disk = Disk { bus: job.buses[0], ..Disk::new(&image, "SOURCE-DISK") };
+    // What starts no system does not care about the firmware that it is captured under.
+    let firmware = if job.starts { job.firmware } else { QUICKEST };
+    let mut source = pc(&classroom, "source", 1, firmware, vec![disk])?;
+    capture(&classroom, &mut source, job.master)?;
     source.cut_power();
-    let mut target = target(&classroom, "target", 2, firmware)?;
-    deploy(&classroom, &mut target, DEBIAN)?;
-    holds_the_master(&target, DEBIAN)?;
-    target.resume()?;
-    own_disk_boots(&mut target)
+
+    let image = classroom.blank_disk("target.raw", TARGET_BYTES)?;
+    let disk = Disk { bus: job.buses[1], ..Disk::new(&image, "TARGET-DISK") };
+    let mut target = pc(&classroom, "target", 2, job.firmware, vec![disk])?;
+    deploy(&classroom, &mut target, job.master)?;
+    holds_the_master(&target, job.master)?;
+    if job.starts {
+        target.resume()?;
+        return own_disk_boots(&mut target);
+    }
+    target.cut_power();
+    let listing = fs::read_to_string(images::master(job.master)?.with_extension("files"))?;
+    assert!(listing.lines().count() > 4000, "the listing of the master is too short to prove anything");
+    assert!(windows_tree(first_disk(&target), classroom.folder())? == listing, "the tree differs");
+    Ok(())
 }
 
 #[test]
 fn main_job_bios() -> Outcome {
-    main_job("bios", Firmware::Bios)
+    main_job(&main_jobs::BIOS)
 }
 
 #[test]
 fn main_job_uefi() -> Outcome {
-    main_job("uefi", Firmware::Uefi)
+    main_job(&main_jobs::UEFI)
 }
 
 #[test]
 fn main_job_secure_boot() -> Outcome {
-    main_job("sb", Firmware::UefiSecureBoot)
+    main_job(&main_jobs::SECURE_BOOT)
 }
 
-/// ESP, MSR, NTFS and recovery partition, from a SATA disk to an NVMe disk.
+/// From a SATA disk to an NVMe disk.
 #[test]
 fn main_job_windows_layout() -> Outcome {
-    let classroom = Classroom::open("windows", ALONE)?;
-    let image = classroom.master_disk("source.raw", WINDOWS)?;
-    let disk = Disk { bus: Bus::Ahci, ..Disk::new(&image, "SATA-DISK") };
-    let mut source = pc(&classroom, "source", 1, QUICKEST, vec![disk])?;
-    capture(&classroom, &mut source, WINDOWS)?;
-    source.cut_power();
+    main_job(&main_jobs::WINDOWS_LAYOUT)
+}
 
-    let image = classroom.blank_disk("target.raw", 2 << 30)?;
-    let disk = Disk { bus: Bus::Nvme, ..Disk::new(&image, "NVME-DISK") };
-    let mut target = pc(&classroom, "target", 2, Firmware::Uefi, vec![disk])?;
-    deploy(&classroom, &mut target, WINDOWS)?;
-    holds_the_master(&target, WINDOWS)?;
-    target.cut_power();
-    let listing = fs::read_to_string(images::master(WINDOWS)?.with_extension("files"))?;
-    assert!(listing.lines().count() > 4000, "the listing of the master is too short to prove anything");
-    assert!(windows_tree(first_disk(&target), classroom.folder())? == listing, "the tree differs");
-    Ok(())
+#[test]
+fn main_job_lvm() -> Outcome {
+    main_job(&main_jobs::LVM)
+}
+
+#[test]
+fn main_job_btrfs() -> Outcome {
+    main_job(&main_jobs::BTRFS)
 }
 
 /// Lists the tree of the Windows volume of a disk (its third partition) as the recipe of the master does, with ntfs-3g.

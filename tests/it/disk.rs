@@ -5,6 +5,8 @@
 mod btrfs;
 #[path = "disk/btrfs_refusals.rs"]
 mod btrfs_refusals;
+#[path = "disk/everywhere.rs"]
+mod everywhere;
 #[path = "disk/exfat.rs"]
 mod exfat;
 #[path = "disk/ext.rs"]
@@ -19,6 +21,8 @@ mod image;
 mod lvm;
 #[path = "disk/lvm_tools.rs"]
 pub(crate) mod lvm_tools;
+#[path = "disk/matrix.rs"]
+mod matrix;
 #[path = "disk/ntfs.rs"]
 mod ntfs;
 #[path = "disk/oracle.rs"]

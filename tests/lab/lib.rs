@@ -13,6 +13,7 @@ pub mod dhcp_load;
 pub mod failing_file;
 pub mod hardware;
 pub mod images;
+pub mod main_jobs;
 pub mod network;
 pub mod process;
 pub mod qmp;

@@ -13,7 +13,8 @@ use mimeo_core::{
 };
 
 use super::{
-    image::{Image, add_unix_oddities, age, hashes, run, run_any},
+    image::{Image, add_unix_oddities, age, fill_and_halve, hashes, run, run_any},
+    matrix::{Case, Group, case},
     oracle,
 };
 
@@ -26,14 +27,28 @@ pub(super) fn mkfs(megabytes: u64, arguments: &[&str]) -> Image {
     image
 }
 
-/// Makes a file system by the arguments, fills and ages it, and checks its map in every way there is.
-fn check(name: &str, megabytes: u64, arguments: &[&str], options: &str) {
-    let image = mkfs(megabytes, arguments);
+const CHECKER: [&str; 4] = ["btrfs", "check", "--readonly", "--check-data-csum"];
+
+/// What partclone says is held against the map where everything is kept once ([`check_partclone`]).
+const AGED: Group = Group {
+    kind: FileSystem::Btrfs,
+    mkfs: "mkfs.btrfs",
+    life: "new; aged by Linux, with subvolumes, snapshots, shared and compressed extents",
+    account: "btrfs inspect-internal",
+    partclone: None,
+    checker: &CHECKER,
+    content: "every file's hash, `btrfs scrub`",
+    cases: &[],
+};
+
+/// Makes a file system, fills and ages it, and checks its map in every way there is.
+fn check(_: &Group, case: &Case) {
+    let (name, image) = (case.name, mkfs(case.bytes / MIB, case.mkfs));
     check_map(name, &image);
-    fill(&image, options, 10 * MIB);
+    fill(&image, if case.mount.is_empty() { "defaults" } else { case.mount }, 10 * MIB);
     check_map(name, &image);
     check_restored(name, &image);
-    if arguments.starts_with(&["-m", "single", "-d", "single"]) {
+    if case.mkfs.starts_with(&["-m", "single", "-d", "single"]) {
         check_partclone(name, &image);
     }
 }
@@ -164,56 +179,99 @@ fn merged(mut extents: Vec<Extent>) -> Vec<Extent> {
     extents
 }
 
+pub(super) fn check_sound(name: &str, image: &Image) {
+    let (code, text) = run_any(CHECKER[0], &[&CHECKER[1..], &[image.str()]].concat());
+    assert_eq!(code, Some(0), "{name}: btrfs check\n{text}");
+}
+
 /// What was restored from the map alone passes the checker and the scrub, and has every file.
 fn check_restored(name: &str, image: &Image) {
     let restored = image.restored(&image.map(FileSystem::Btrfs));
     let expected = hashes(&image.mount("loop,ro").at);
     assert!(expected.len() > 20, "{name}: too few files to prove anything");
-    let (code, text) = run_any("btrfs", &["check", "--readonly", "--check-data-csum", restored.str()]);
-    assert_eq!(code, Some(0), "{name}: btrfs check\n{text}");
+    check_sound(name, &restored);
     let mounted = restored.mount("loop");
     assert_eq!(hashes(&mounted.at), expected, "{name}");
     let text = run("btrfs", &["scrub", "start", "-B", mounted.at.to_str().expect("UTF-8")]);
     assert!(text.contains("no errors found"), "{name}: btrfs scrub\n{text}");
 }
 
+pub(super) const PROFILES: Group = Group {
+    cases: &[
+        case("as installers make it", 160, &[]),
+        case("everything once", 160, &["-m", "single", "-d", "single", "-n", "4096"]),
+        case("everything twice", 250, &["-m", "dup", "-d", "dup"]),
+        case("mixed", 100, &["-M"]),
+        case("mixed twice", 160, &["-M", "-m", "dup", "-d", "dup"]),
+        case("stripes over one device", 160, &["-m", "single", "-d", "raid0"]),
+    ],
+    ..AGED
+};
+
 #[test]
 fn profiles_of_one_device() {
-    check("as installers make it", 160, &[], "defaults");
-    check("everything once", 160, &["-m", "single", "-d", "single", "-n", "4096"], "defaults");
-    check("everything twice", 250, &["-m", "dup", "-d", "dup"], "defaults");
-    check("mixed", 100, &["-M"], "defaults");
-    check("mixed twice", 160, &["-M", "-m", "dup", "-d", "dup"], "defaults");
-    check("stripes over one device", 160, &["-m", "single", "-d", "raid0"], "defaults");
+    PROFILES.each(check);
 }
+
+pub(super) const NODES: Group = Group {
+    cases: &[
+        case("nodes of 4k, xxhash", 160, &["-n", "4096", "--csum", "xxhash"]),
+        case("nodes of 64k, sha256", 160, &["-n", "65536", "--csum", "sha256"]),
+        case("nodes of 32k, blake2", 160, &["-n", "32768", "--csum", "blake2"]),
+    ],
+    ..AGED
+};
 
 #[test]
 fn sizes_of_nodes_and_checksums() {
-    check("nodes of 4k, xxhash", 160, &["-n", "4096", "--csum", "xxhash"], "defaults");
-    check("nodes of 64k, sha256", 160, &["-n", "65536", "--csum", "sha256"], "defaults");
-    check("nodes of 32k, blake2", 160, &["-n", "32768", "--csum", "blake2"], "defaults");
+    NODES.each(check);
 }
+
+pub(super) const FEATURES: Group = Group {
+    cases: &[
+        case(
+            "as of 2012",
+            160,
+            &["-n", "4096", "-O", "^no-holes,^skinny-metadata,^extref", "-R", "^free-space-tree"],
+        )
+        .mounted("space_cache=v1"),
+        case("zstd", 160, &[]).mounted("compress-force=zstd"),
+        case("lzo, no cache", 160, &["-R", "^free-space-tree"]).mounted("compress=lzo,nospace_cache"),
+        case("zlib, quotas", 160, &["-R", "quota"]).mounted("compress=zlib"),
+    ],
+    ..AGED
+};
 
 #[test]
 fn features_old_and_new() {
-    let old = "^no-holes,^skinny-metadata,^extref";
-    check("as of 2012", 160, &["-n", "4096", "-O", old, "-R", "^free-space-tree"], "space_cache=v1");
-    check("zstd", 160, &[], "compress-force=zstd");
-    check("lzo, no cache", 160, &["-R", "^free-space-tree"], "compress=lzo,nospace_cache");
-    check("zlib, quotas", 160, &["-R", "quota"], "compress=zlib");
+    FEATURES.each(check);
     // What Debian 12's mkfs.btrfs does not know yet.
     let known = run("mkfs.btrfs", &["-O", "list-all"]);
-    for feature in ["block-group-tree", "squota"].into_iter().filter(|feature| known.contains(feature)) {
-        check(feature, 160, &["-O", feature], "defaults");
+    let newer: [(&str, &[&str]); 2] =
+        [("block-group-tree", &["-O", "block-group-tree"]), ("squota", &["-O", "squota"])];
+    for (feature, arguments) in newer.into_iter().filter(|(feature, _)| known.contains(feature)) {
+        check(&AGED, &case(feature, 160, arguments));
     }
+}
+
+pub(super) const FULL: Group =
+    Group { life: "full, then half emptied by Linux", cases: &[case("DUP metadata", 200, &[])], ..AGED };
+
+#[test]
+fn a_btrfs_that_was_full() {
+    FULL.each(|_, case| {
+        let image = mkfs(case.bytes / MIB, case.mkfs);
+        fill_and_halve(&image.mount("loop").at, 7);
+        check_map(case.name, &image);
+        check_restored(case.name, &image);
+    });
 }
 
 #[test]
 fn sectors_larger_than_a_page() {
     let image = mkfs(256, &["-s", "65536", "-n", "65536", "--rootdir", "/usr/share/perl5"]);
     check_map("sectors of 64k", &image);
-    let restored = image.restored(&image.map(FileSystem::Btrfs));
-    run("btrfs", &["check", "--readonly", "--check-data-csum", restored.str()]);
+    check_sound("sectors of 64k", &image.restored(&image.map(FileSystem::Btrfs)));
 }
 
 #[test]

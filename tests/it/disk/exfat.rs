@@ -14,18 +14,19 @@ use mimeo_core::{
 
 use super::{
     image::{Image, age, hashes, run, run_any},
+    matrix::{Case, Group, case},
     oracle,
 };
 
 const MIB: u64 = 1 << 20;
 
-fn mkfs(bytes: u64, arguments: &[&str]) -> Image {
+pub(super) fn mkfs(bytes: u64, arguments: &[&str]) -> Image {
     let image = Image::of_bytes(bytes);
     run("mkfs.exfat", &[arguments, &[image.str()]].concat());
     image
 }
 
-fn content(image: &Image) -> BTreeMap<PathBuf, (u64, blake3::Hash)> {
+pub(super) fn content(image: &Image) -> BTreeMap<PathBuf, (u64, blake3::Hash)> {
     hashes(&image.mount_as("exfat-fuse", "ro").at)
 }
 
@@ -61,6 +62,12 @@ impl Geometry {
     }
 }
 
+fn check_case(_: &Group, case: &Case) {
+    // Every file takes a cluster.
+    let bytes = if case.mkfs.contains(&"32M") { MIB } else { case.bytes / 12 };
+    check(case.name, &mkfs(case.bytes, case.mkfs), bytes);
+}
+
 fn check(name: &str, image: &Image, bytes: u64) {
     let cluster_bytes = geometry(image).cluster_bytes;
     {
@@ -76,7 +83,7 @@ fn check(name: &str, image: &Image, bytes: u64) {
     }
     let map = image.map(FileSystem::ExFat);
     check_counts(name, image, map.used_bytes);
-    let missing = oracle::uncovered(&map, &oracle::partclone("partclone.exfat", image));
+    let missing = oracle::uncovered(&map, &oracle::partclone(PARTCLONE, image));
     assert_eq!(missing, [], "{name}: used for partclone");
 
     let restored = image.restored(&map);
@@ -100,8 +107,11 @@ fn check_counts(name: &str, image: &Image, used_bytes: u64) {
     assert_eq!(used_bytes, geometry.heap_at + used * geometry.cluster_bytes, "{name}: {used} clusters");
 }
 
-fn check_clean(name: &str, image: &Image) {
-    let (code, text) = run_any("fsck.exfat", &["-n", image.str()]);
+const PARTCLONE: &str = "partclone.exfat";
+const CHECKER: [&str; 2] = ["fsck.exfat", "-n"];
+
+pub(super) fn check_clean(name: &str, image: &Image) {
+    let (code, text) = run_any(CHECKER[0], &[CHECKER[1], image.str()]);
     assert!(code == Some(0) && text.contains(": clean."), "{name}: fsck.exfat: {code:?}\n{text}");
 }
 
@@ -120,17 +130,37 @@ fn put_right_checksums(image: &Image) {
     image.write(11 * 512, &sum.to_le_bytes().repeat(128));
 }
 
+pub(super) const SMALL: Group = Group {
+    kind: FileSystem::ExFat,
+    mkfs: "mkfs.exfat",
+    life: "aged by exfat-fuse",
+    account: "dump.exfat",
+    partclone: Some(PARTCLONE),
+    checker: &CHECKER,
+    content: "every file's hash",
+    cases: &[
+        case("sectors as clusters", 0, &["-c", "512"]).of_bytes(100 * MIB + 512),
+        case("clusters of 4 KiB", 200, &["-c", "4K"]),
+        case("bitmap beside the FAT", 200, &["-c", "32K", "--pack-bitmap"]),
+    ],
+};
+
 #[test]
 fn exfat_with_small_clusters() {
-    check("sectors as clusters", &mkfs(100 * MIB + 512, &["-c", "512"]), 8 * MIB);
-    check("clusters of 4 KiB", &mkfs(200 * MIB, &["-c", "4K"]), 16 * MIB);
-    check("bitmap beside the FAT", &mkfs(200 * MIB, &["-c", "32K", "--pack-bitmap"]), 16 * MIB);
+    SMALL.each(check_case);
 }
+
+pub(super) const LARGE: Group = Group {
+    cases: &[
+        case("clusters of 128 KiB", 300, &["-c", "128K", "-b", "16M"]),
+        case("clusters of 32 MiB", 2048, &["-c", "32M"]),
+    ],
+    ..SMALL
+};
 
 #[test]
 fn exfat_with_large_clusters() {
-    check("clusters of 128 KiB", &mkfs(300 * MIB, &["-c", "128K", "-b", "16M"]), 24 * MIB);
-    check("clusters of 32 MiB", &mkfs(2 << 30, &["-c", "32M"]), MIB);
+    LARGE.each(check_case);
 }
 
 #[test]

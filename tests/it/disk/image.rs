@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::Write,
+    io::{ErrorKind, Write},
     os::unix::fs::{FileExt, MetadataExt, symlink},
     path::{Path, PathBuf},
     process::Command,
@@ -248,6 +248,27 @@ pub(super) fn age(root: &Path, bytes: u64, seed: u64) {
             }
         }
     }
+}
+
+/// Writes files until no more fits, and deletes every other one of them.
+pub(super) fn fill_and_halve(root: &Path, seed: u64) {
+    let mut random = StdRng::seed_from_u64(seed);
+    let folders = ["a", "b", "c", "d", "e"].map(|name| root.join(name));
+    folders.iter().for_each(|folder| fs::create_dir(folder).expect("a directory"));
+    let mut written = Vec::new();
+    loop {
+        let longest = 1 << random.random_range(9..20);
+        let mut content = vec![0; random.random_range(1..=longest)];
+        random.fill_bytes(&mut content);
+        let path = folders[written.len() % folders.len()].join(written.len().to_string());
+        match fs::write(&path, content) {
+            Ok(()) => written.push(path),
+            Err(error) if error.kind() == ErrorKind::StorageFull => break,
+            Err(error) => panic!("{}: {error}", path.display()),
+        }
+    }
+    assert!(written.len() > 100, "{} files fill nothing", written.len());
+    written.iter().step_by(2).for_each(|path| fs::remove_file(path).expect("deleting a file"));
 }
 
 /// What only file systems of Unix hold: holes, links, many small files.

@@ -1,6 +1,6 @@
 //! NTFS as mkntfs and ntfs-3g make it, in every cluster size.
 
-use std::{fs, io::Write};
+use std::{fs, io::Write, path::Path};
 
 use mimeo_core::{
     disk::{
@@ -13,7 +13,8 @@ use mimeo_core::{
 };
 
 use super::{
-    image::{Image, age, hashes, run, run_any},
+    image::{Image, age, fill_and_halve, hashes, run, run_any},
+    matrix::{Case, Group, case},
     oracle,
 };
 
@@ -25,29 +26,43 @@ pub(super) fn mkntfs(megabytes: u64, cluster_bytes: u64) -> Image {
     image
 }
 
-fn check(megabytes: u64, cluster_bytes: u64) {
-    let name = format!("clusters of {cluster_bytes}");
-    let image = mkntfs(megabytes, cluster_bytes);
-    {
-        let mounted = image.mount_ntfs("big_writes");
+const PARTCLONE: &str = "partclone.ntfs";
+const CHECKER: [&str; 2] = ["ntfsfix", "-n"];
+
+pub(super) fn check_sound(name: &str, image: &Image) {
+    let (code, text) = run_any(CHECKER[0], &[CHECKER[1], image.str()]);
+    assert_eq!(code, Some(0), "{name}: ntfsfix\n{text}");
+}
+
+fn cluster_bytes(case: &Case) -> u64 {
+    case.mkfs[1].parse().expect("a number")
+}
+
+fn check(_: &Group, case: &Case) {
+    let cluster_bytes = cluster_bytes(case);
+    check_after(case, |root| {
         // Small files take a cluster each.
-        let bytes = if cluster_bytes > 65_536 { 6 * MIB } else { megabytes * MIB / 12 };
-        age(&mounted.at, bytes, cluster_bytes);
+        let bytes = if cluster_bytes > 65_536 { 6 * MIB } else { case.bytes / 12 };
+        age(root, bytes, cluster_bytes);
         // A directory whose index needs blocks of its own, the root among them.
         for number in 0..400 {
-            fs::write(mounted.at.join(format!("{number:080}")), [3; 10]).expect("a small file");
+            fs::write(root.join(format!("{number:080}")), [3; 10]).expect("a small file");
         }
-    }
-    check_map(&name, &image, cluster_bytes);
+    });
+}
+
+fn check_after(case: &Case, fill: impl Fn(&Path)) {
+    let (name, cluster_bytes) = (case.name, cluster_bytes(case));
+    let image = mkntfs(case.bytes / MIB, cluster_bytes);
+    fill(&image.mount_ntfs("big_writes").at);
+    check_map(name, &image, cluster_bytes);
 
     let restored = image.restored(&image.map(FileSystem::Ntfs));
-    let (code, text) = run_any("ntfsfix", &["-n", restored.str()]);
-    assert_eq!(code, Some(0), "{name}: ntfsfix\n{text}");
+    check_sound(name, &restored);
     let expected = hashes(&image.mount_ntfs("ro").at);
-    assert!(expected.len() > 400, "{name}");
+    assert!(expected.len() > 50, "{name}: {} files", expected.len());
     assert_eq!(hashes(&restored.mount_ntfs("ro").at), expected, "{name}");
-    let missing =
-        oracle::uncovered(&image.map(FileSystem::Ntfs), &oracle::partclone("partclone.ntfs", &image));
+    let missing = oracle::uncovered(&image.map(FileSystem::Ntfs), &oracle::partclone(PARTCLONE, &image));
     assert_eq!(missing, [], "{name}: used for partclone");
 }
 
@@ -71,17 +86,56 @@ fn check_map(name: &str, image: &Image, cluster_bytes: u64) {
     assert_eq!(image.read(bytes - 512, 512), image.read(0, 512), "{name}: mkntfs puts the backup there");
 }
 
+pub(super) const SMALL: Group = Group {
+    kind: FileSystem::Ntfs,
+    mkfs: "mkntfs -Q",
+    life: "aged by ntfs-3g",
+    account: "ntfscat $Bitmap",
+    partclone: Some(PARTCLONE),
+    checker: &CHECKER,
+    content: "every file's hash",
+    cases: &[
+        case("clusters of 512 bytes", 128, &["-c", "512"]),
+        case("clusters of 1 KiB", 128, &["-c", "1024"]),
+        case("clusters of 2 KiB", 128, &["-c", "2048"]),
+        case("clusters of 4 KiB", 256, &["-c", "4096"]),
+        case("clusters of 8 KiB", 256, &["-c", "8192"]),
+    ],
+};
+
 #[test]
 fn ntfs_with_small_clusters() {
-    check(128, 512);
-    check(128, 1024);
-    check(256, 4096);
+    SMALL.each(check);
 }
+
+pub(super) const LARGE: Group = Group {
+    cases: &[
+        case("clusters of 16 KiB", 256, &["-c", "16384"]),
+        case("clusters of 32 KiB", 256, &["-c", "32768"]),
+        case("clusters of 64 KiB", 256, &["-c", "65536"]),
+        case("clusters of 128 KiB", 256, &["-c", "131072"]),
+        case("clusters of 256 KiB", 512, &["-c", "262144"]),
+        case("clusters of 512 KiB", 512, &["-c", "524288"]),
+        case("clusters of 1 MiB", 768, &["-c", "1048576"]),
+        case("clusters of 2 MiB", 1024, &["-c", "2097152"]),
+    ],
+    ..SMALL
+};
 
 #[test]
 fn ntfs_with_large_clusters() {
-    check(256, 65_536);
-    check(1024, 2 << 20);
+    LARGE.each(check);
+}
+
+pub(super) const FULL: Group = Group {
+    life: "full, then half emptied by ntfs-3g",
+    cases: &[case("clusters of 4 KiB", 128, &["-c", "4096"])],
+    ..SMALL
+};
+
+#[test]
+fn an_ntfs_that_was_full() {
+    FULL.each(|_, case| check_after(case, |root| fill_and_halve(root, 8)));
 }
 
 #[test]

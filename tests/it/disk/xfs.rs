@@ -7,7 +7,7 @@ mod damaged;
 #[path = "xfs/refused.rs"]
 mod refused;
 #[path = "xfs/unmounted.rs"]
-mod unmounted;
+pub(super) mod unmounted;
 
 use std::{fs, path::Path};
 
@@ -20,16 +20,19 @@ use mimeo_core::{
 };
 
 use super::{
-    image::{Image, add_unix_oddities, age, hashes, run, run_any},
+    image::{Image, add_unix_oddities, age, fill_and_halve, hashes, run, run_any},
+    matrix::{Case, Group, case},
     oracle,
 };
 
 const MIB: u64 = 1 << 20;
 
+const PARTCLONE: &str = "partclone.xfs";
+
 /// mkfs.xfs makes volumes below 300 MiB only for the tests of its authors, which name themselves so.
 const SMALL: [&str; 3] = ["TEST_DIR=1", "TEST_DEV=1", "QA_CHECK_FS=1"];
 
-fn mkfs(megabytes: u64, arguments: &[&str]) -> Image {
+pub(super) fn mkfs(megabytes: u64, arguments: &[&str]) -> Image {
     let image = Image::of_bytes(megabytes * MIB);
     run("env", &[&SMALL[..], &["mkfs.xfs", "-q", "-f"], arguments, &[image.str()]].concat());
     image
@@ -80,7 +83,7 @@ fn check_map(name: &str, image: &Image) -> UsedMap {
     assert_eq!(oracle::covered_bytes_in(&map, &free), listed, "{name}: free for xfs_db");
     let used: u64 = used.iter().map(|extent| extent.length_bytes).sum();
     assert_eq!(map.used_bytes, used + listed, "{name}");
-    let missing = oracle::uncovered(&map, &oracle::partclone("partclone.xfs", image));
+    let missing = oracle::uncovered(&map, &oracle::partclone(PARTCLONE, image));
     assert_eq!(missing, [], "{name}: used for partclone");
     map
 }
@@ -92,9 +95,13 @@ fn refusal(image: &Image) -> UsedBlocksError {
 /// What was restored from the map alone passes xfs_repair.
 fn restore(name: &str, image: &Image, map: &UsedMap) -> Image {
     let restored = image.restored(map);
-    let (code, text) = run_any("xfs_repair", &["-n", restored.str()]);
-    assert_eq!(code, Some(0), "{name}: xfs_repair\n{text}");
+    check_sound(name, &restored);
     restored
+}
+
+pub(super) fn check_sound(name: &str, image: &Image) {
+    let (code, text) = run_any(CHECKER[0], &[&CHECKER[1..], &[image.str()]].concat());
+    assert_eq!(code, Some(0), "{name}: xfs_repair\n{text}");
 }
 
 /// What was restored passes xfs_repair and has every file.
@@ -105,20 +112,36 @@ fn check_restored(name: &str, image: &Image) {
     assert_eq!(hashes(&restored.mount("loop,ro").at), expected, "{name}");
 }
 
-/// Makes a file system by the arguments, fills and ages it, and checks its map in every way there is.
-fn check(name: &str, megabytes: u64, arguments: &[&str]) {
-    let image = mkfs(megabytes, arguments);
-    check_map(name, &image);
-    {
-        let mounted = image.mount("loop");
-        age(&mounted.at, megabytes * MIB / 10, 1);
-        add_unix_oddities(&mounted.at);
-        if !arguments.iter().any(|argument| argument.contains("reflink=0")) {
-            share(&mounted.at);
+const CHECKER: [&str; 2] = ["xfs_repair", "-n"];
+
+const AGED: Group = Group {
+    kind: FileSystem::Xfs,
+    mkfs: "mkfs.xfs",
+    life: "new; aged by Linux, with shared extents",
+    account: "xfs_db",
+    partclone: Some(PARTCLONE),
+    checker: &CHECKER,
+    content: "every file's hash",
+    cases: &[],
+};
+
+/// Makes a file system, fills and ages it, and checks its map in every way there is.
+fn check(_: &Group, case: &Case) {
+    check_after(case, |root| {
+        age(root, (case.bytes / 10).min(32 * MIB), 1);
+        add_unix_oddities(root);
+        if !case.mkfs.iter().any(|argument| argument.contains("reflink=0")) {
+            share(root);
         }
-    }
-    check_map(name, &image);
-    check_restored(name, &image);
+    });
+}
+
+fn check_after(case: &Case, fill: impl Fn(&Path)) {
+    let image = mkfs(case.bytes / MIB, case.mkfs);
+    check_map(case.name, &image);
+    fill(&image.mount("loop").at);
+    check_map(case.name, &image);
+    check_restored(case.name, &image);
 }
 
 /// Copies that share their blocks, one of them changed in the middle.
@@ -134,27 +157,42 @@ fn share(root: &Path) {
     fs::remove_file(original).expect("deleting the original");
 }
 
+pub(super) const ORDINARY: Group = Group {
+    cases: &[
+        case("as installers make it", 320, &[]),
+        case("with reverse mappings", 96, &["-m", "rmapbt=1"]),
+        case(
+            "as early version 5",
+            96,
+            &["-m", "reflink=0,finobt=0,inobtcount=0,bigtime=0", "-i", "sparse=0", "-n", "size=8k"],
+        ),
+    ],
+    ..AGED
+};
+
 #[test]
 fn xfs_with_ordinary_options() {
-    check("as installers make it", 320, &[]);
-    check("with reverse mappings", 96, &["-m", "rmapbt=1"]);
-    check(
-        "as early version 5",
-        96,
-        &["-m", "reflink=0,finobt=0,inobtcount=0,bigtime=0", "-i", "sparse=0", "-n", "size=8k"],
-    );
+    ORDINARY.each(check);
 }
+
+pub(super) const UNUSUAL: Group = Group {
+    cases: &[
+        case(
+            "many small groups, 1k, wide counts",
+            112,
+            &["-b", "size=1k", "-d", "agsize=16m", "-m", "rmapbt=1", "-i", "nrext64=1"],
+        ),
+        case("sectors of 4k", 96, &["-s", "size=4096", "-i", "size=2048"]),
+        case("2k blocks, striped log", 192, &["-b", "size=2k", "-l", "su=256k", "-d", "su=64k,sw=4"]),
+        case("log in the first group", 96, &["-l", "agnum=0"]),
+        case("64 groups", 1024, &["-d", "agcount=64", "-m", "rmapbt=1"]),
+    ],
+    ..AGED
+};
 
 #[test]
 fn xfs_with_unusual_options() {
-    check(
-        "many small groups, 1k, wide counts",
-        112,
-        &["-b", "size=1k", "-d", "agsize=16m", "-m", "rmapbt=1", "-i", "nrext64=1"],
-    );
-    check("sectors of 4k", 96, &["-s", "size=4096", "-i", "size=2048"]);
-    check("2k blocks, striped log", 192, &["-b", "size=2k", "-l", "su=256k", "-d", "su=64k,sw=4"]);
-    check("log in the first group", 96, &["-l", "agnum=0"]);
+    UNUSUAL.each(check);
 }
 
 /// The tools of Debian 12 do not make these; where they are at hand, the kernel mounts them.
@@ -168,13 +206,24 @@ fn xfs_with_what_newer_tools_add() {
     let any = Image::of_bytes(320 * MIB);
     for (name, arguments) in features {
         match run_any("mkfs.xfs", &[&["-N", "-f"], arguments, &[any.str()]].concat()) {
-            (Some(0), _) => check(name, 160, arguments),
+            (Some(0), _) => check(&AGED, &case(name, 160, arguments)),
             (_, text) => {
                 assert!(text.contains("unknown option"), "{name}: {text}");
                 eprintln!("{name}: not tested, this mkfs.xfs does not know it");
             }
         }
     }
+}
+
+pub(super) const FULL: Group = Group {
+    life: "full, then half emptied by Linux",
+    cases: &[case("reverse mappings, small groups", 128, &["-m", "rmapbt=1", "-d", "agsize=16m"])],
+    ..AGED
+};
+
+#[test]
+fn an_xfs_that_was_full() {
+    FULL.each(|_, case| check_after(case, |root| fill_and_halve(root, 6)));
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::{fmt::Write as _, fs};
 
 use mimeo_core::disk::ReadAt as _;
 
-use super::{Extent, Image, SMALL, check_map, fields, oracle, restore, run, run_any};
+use super::{
+    AGED, Case, Extent, Group, Image, SMALL, case, check_map, fields, oracle, restore, run, run_any,
+};
 
 const FILES: u32 = 600;
 
@@ -13,9 +15,16 @@ fn content(number: u32) -> Vec<u8> {
     number.to_le_bytes().repeat(128 * (1 + number as usize * 7 % 40) - 3)
 }
 
+const HALVED: Group = Group {
+    life: "filled by mkfs.xfs; a third deleted by xfs_repair",
+    content: "every file's bytes in their place",
+    ..AGED
+};
+
 /// Makes a file system with files in it, deletes every third, and checks its map.
-fn check(name: &str, megabytes: u64, arguments: &[&str]) {
-    let image = filled(megabytes, arguments);
+fn check(_: &Group, case: &Case) {
+    let name = case.name;
+    let image = filled(case.bytes >> 20, case.mkfs);
     check_map(name, &image);
     delete_every_third(&image);
     let map = check_map(name, &image);
@@ -90,20 +99,31 @@ fn xfs_db_at_each(
     run("xfs_db", &[options, &commands, &[image.str()]].concat())
 }
 
+pub(in crate::disk) const VERSION_4: Group = Group {
+    cases: &[
+        case("version 4", 64, &["-m", "crc=0"]),
+        case("version 4, blocks of 512 bytes", 48, &["-m", "crc=0", "-b", "size=512", "-d", "agsize=16m"]),
+        case(
+            "version 4 of old",
+            64,
+            &["-m", "crc=0", "-l", "version=1,lazy-count=0", "-n", "ftype=0", "-i", "attr=1"],
+        ),
+        case("version 4, sectors of 4k", 64, &["-m", "crc=0", "-s", "size=4096", "-l", "su=64k"]),
+    ],
+    ..HALVED
+};
+
 #[test]
 fn xfs_version_4() {
-    check("version 4", 64, &["-m", "crc=0"]);
-    check("version 4, blocks of 512 bytes", 48, &["-m", "crc=0", "-b", "size=512", "-d", "agsize=16m"]);
-    check(
-        "version 4 of old",
-        64,
-        &["-m", "crc=0", "-l", "version=1,lazy-count=0", "-n", "ftype=0", "-i", "attr=1"],
-    );
-    check("version 4, sectors of 4k", 64, &["-m", "crc=0", "-s", "size=4096", "-l", "su=64k"]);
+    VERSION_4.each(check);
 }
+
+pub(in crate::disk) const LARGE_BLOCKS: Group = Group {
+    cases: &[case("16k", 256, &["-b", "size=16k", "-s", "size=4096"]), case("64k", 256, &["-b", "size=64k"])],
+    ..HALVED
+};
 
 #[test]
 fn blocks_larger_than_a_page() {
-    check("16k", 256, &["-b", "size=16k", "-s", "size=4096"]);
-    check("64k", 256, &["-b", "size=64k"]);
+    LARGE_BLOCKS.each(check);
 }
