@@ -43,7 +43,12 @@ struct Kind {
 }
 
 const KINDS: [Kind; 2] = [
-    Kind { name: "ext4", partclone: "partclone.ext4", fill: "mkfs.ext4 -q -F -d \"$2\" \"$1\"" },
+    Kind {
+        name: "ext4",
+        partclone: "partclone.ext4",
+        fill: "mkfs.ext4 -q -F -d \"$2\" \"$1\"",
+        mount: "mount -o loop \"$1\" \"$2\"",
+    },
     Kind {
         name: "ntfs",
         partclone: "partclone.ntfs",
@@ -98,7 +103,7 @@ fn print_lines(kind: Kind, used_megabytes: f64, ours: &[Figures], peers: &[Figur
     let tool = kind.partclone;
     let (out, back) = (format!("{tool} -c | zstd -1 -T0"), format!("zstd -d | {tool} -r"));
     let (out_again, back_again) = (format!("{out}, all of it again"), format!("{back}, all of it again"));
-    let mut speed = |part: &str, our: fn(&Figures) -> Cost, peer: fn(&Figures) -> Cost, is: &str| {
+    let speed = |part: &str, our: fn(&Figures) -> Cost, peer: fn(&Figures) -> Cost, is: &str| {
         let per_second = |cost: Cost| used_megabytes / cost.seconds;
         let (ours, peers) =
             (move |run: &Figures| per_second(our(run)), move |run: &Figures| per_second(peer(run)));
