@@ -28,14 +28,9 @@ pub fn sentence(texts: &Texts, cause: &FailureCause) -> String {
             let place = (*partition, *filesystem, volume.as_deref());
             of_source(texts, unclean_key(*filesystem, *reason), place)
         }
-        FailureCause::SourceDamaged { partition, filesystem, volume, detail } => say(
-            "failure-source-damaged",
-            &[
-                ("partition", &partition.to_string()),
-                ("filesystem", &found(texts, *filesystem, volume.as_deref())),
-                ("detail", detail),
-            ],
-        ),
+        FailureCause::SourceDamaged { partition, filesystem, volume, detail } => {
+            damaged(texts, (*partition, *filesystem, volume.as_deref()), detail)
+        }
         FailureCause::SourceJournalElsewhere { partition, filesystem, volume } => {
             let place = (*partition, *filesystem, volume.as_deref());
             of_source(texts, journal_elsewhere_key(*filesystem), place)
@@ -119,6 +114,16 @@ fn unreadable(
         ("detail", detail),
     ];
     texts.say_with(key, &values)
+}
+
+fn damaged(
+    texts: &Texts,
+    (partition, filesystem, volume): (u32, FileSystem, Option<&str>),
+    detail: &str,
+) -> String {
+    let filesystem = found(texts, filesystem, volume);
+    let values = [("partition", &*partition.to_string()), ("filesystem", &*filesystem), ("detail", detail)];
+    texts.say_with("failure-source-damaged", &values)
 }
 
 /// What is wrong with a file system that was to be captured, where nothing but its name belongs into the sentence.
