@@ -17,7 +17,7 @@ pub const LOCK: &str = "lock";
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl DataDir {
@@ -35,7 +35,7 @@ impl DataDir {
         let lock =
             File::options().create(true).write(true).truncate(false).open(path.join(LOCK)).map_err(failed)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), lock }),
             Err(TryLockError::WouldBlock) => Err(DataDirError::InUse { path: path.to_owned() }),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
@@ -52,6 +52,14 @@ impl DataDir {
 
     pub fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+}
+
+impl Drop for DataDir {
+    /// Closing would not do: a program that is being started has every file of this process until it runs.
+    fn drop(&mut self) {
+        // Closed right after, which lets go of it too, if later.
+        let _let_go = self.lock.unlock();
     }
 }
 

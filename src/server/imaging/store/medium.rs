@@ -40,7 +40,7 @@ pub(super) trait Medium: fmt::Debug + Send + Sync {
 pub(super) struct LocalFolder {
     root: PathBuf,
     /// Two servers on one folder would clear away each other's incoming files.
-    _lock: File,
+    lock: File,
 }
 
 impl LocalFolder {
@@ -61,7 +61,15 @@ impl LocalFolder {
         if let Some(parent) = root.parent() {
             sync(parent).map_err(failed)?;
         }
-        Ok(Self { root, _lock: lock })
+        Ok(Self { root, lock })
+    }
+}
+
+impl Drop for LocalFolder {
+    /// Closing would not do: a program that is being started has every file of this process until it runs.
+    fn drop(&mut self) {
+        // Closed right after, which lets go of it too, if later.
+        let _let_go = self.lock.unlock();
     }
 }
 
