@@ -37,7 +37,11 @@ pub(crate) fn fetch_into(
     fetch_each(link, &ids, |sealed| {
         match places.get_mut(&sealed.id).filter(|place| place.len() == sealed.plain_bytes as usize) {
             Some(place) => chunk::open_into(sealed, place)?,
-            None => unfit = unfit.or(Some(sealed.id)),
+            None => {
+                // Its length may have been damaged on the way: then it is fetched once more.
+                chunk::prove(sealed)?;
+                unfit = unfit.or(Some(sealed.id));
+            }
         }
         Ok(())
     })?;

@@ -135,10 +135,16 @@ impl Source {
     }
 }
 
-/// A chunk of a span, compressed with time.
+/// A chunk of a span, compressed with time. It was proved a moment ago: what goes wrong with that is no damage of its.
 fn densified((located, found): Found) -> Found {
-    let dense = |sealed: SealedChunk| chunk::densify(&sealed).map_err(|error| error.to_string());
-    (located, found.and_then(dense))
+    let dense = |sealed: SealedChunk| match chunk::densify(&sealed) {
+        Ok(dense) => dense,
+        Err(error) => {
+            tracing::warn!(chunk = %sealed.id, %error, "store: a chunk is kept as it was, compressing it again failed");
+            sealed
+        }
+    };
+    (located, found.map(dense))
 }
 
 fn is_wasteful(bytes: u64, live_bytes: u64) -> bool {

@@ -14,7 +14,7 @@ pub(super) const FOLDER: &str = "manifests";
 const SUFFIX: &str = ".manifest";
 
 impl Store {
-    /// Writes a manifest and gives its name. Durable once this returns; writing the same twice is no harm.
+    /// Writes a manifest, reads it back and gives its name. Durable once this returns; writing the same twice is no harm.
     ///
     /// The caller has made every chunk that it names durable before, and lists it nowhere until after. The caller has
     /// a [`Hold`](super::hold::Hold) from before until it is listed; without one, the next collection takes it.
@@ -23,8 +23,13 @@ impl Store {
         let _not_while_it_is_removed = self.shared.names.clone().read_owned().await;
         let tick = self.index().tick();
         self.held_manifests().insert(root, tick);
-        self.put_durable(&object(root), manifest.to_bytes().into()).await?;
-        Ok(root)
+        let (object, bytes) = (object(root), manifest.to_bytes());
+        // Also where it is there already: it may have been put by one who died before its name was durable.
+        self.put_durable(&object, bytes.clone().into()).await?;
+        match self.reads_back_as(&object, &bytes).await? {
+            true => Ok(root),
+            false => Err(StoreError::ReadBackDiffers { object }),
+        }
     }
 
     /// The names of all manifests that lie in the store.

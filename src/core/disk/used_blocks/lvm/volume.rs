@@ -14,6 +14,10 @@ use crate::disk::used_blocks::UsedBlocksError;
 /// What may be said of a volume that is nothing but its segments. Whatever else is said of one (that it moves, that it
 /// is locked, that it is part of something) makes it one that is carried byte by byte.
 const PLAIN: [&[u8]; 5] = [b"READ", b"WRITE", b"VISIBLE", b"FIXED_MINOR", b"ACTIVATION_SKIP"];
+/// More stripes than LVM makes (`MAX_STRIPES` of its `lib/metadata/metadata-exported.h`) are carried raw: each place of
+/// each file in them would be looked for in all of them.
+const STRIPES_MAX: usize = 128;
+
 /// The keys of a segment that is nothing but stripes.
 const STRIPED: [&[u8]; 7] =
     [b"start_extent", b"extent_count", b"type", b"tags", b"stripe_count", b"stripe_size", b"stripes"];
@@ -122,6 +126,7 @@ impl Context<'_> {
             let (first, count) = (segment.number("start_extent")?, segment.number("extent_count")?);
             places.push((first, count));
             let (areas, is_striped) = self.areas(segment, count)?;
+            let is_striped = is_striped && areas.len() <= STRIPES_MAX;
             let stripe_bytes = is_striped.then(|| self.stripe_bytes(segment, &areas)).flatten();
             match (stripe_bytes, &mut stripes) {
                 (Some(stripe_bytes), Some(stripes)) => {

@@ -208,7 +208,11 @@ impl Index {
             Some(entries) => self.places_in(name, entries),
             None => self.find_places_in(name),
         };
-        if !places.is_empty() || self.pins(name, floor) {
+        // A spare copy is no longer among the places. Where the one that it was a spare of was lost meanwhile, it is the last.
+        let is_last =
+            |entry: &PackEntry| self.damaged.get(&entry.id).is_some_and(|lost| lost.promised >= floor);
+        let holds_a_last = entries.is_some_and(|entries| entries.iter().any(is_last));
+        if !places.is_empty() || holds_a_last || self.pins(name, floor) {
             return false;
         }
         if let Some(number) = self.numbers.remove(&name)
