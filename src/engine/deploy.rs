@@ -1,7 +1,8 @@
 //! Deploy: a version of a master becomes the content of a disk.
 //!
 //! Everything that can be checked is checked before the first write. Then the old partition table goes, the content
-//! is placed and, unless the order says otherwise, read back, and the new table comes last: cut at any point before that, the disk holds no system,
+//! is placed and, unless the order says otherwise, read back, and the new table comes last: cut at any point before
+//! that, the disk holds no system,
 //! and the same deploy takes up what is already in place.
 
 use ed25519_dalek::VerifyingKey;

@@ -50,7 +50,8 @@ const SAMPLES_SPREAD: usize = 48;
 /// How much is discarded at once: a disk may take a second for it, and a stop is to be heeded in between.
 const DISCARD_BYTES: u64 = 64 << 30;
 
-/// Finds out what the target holds, after its ends were zeroed. A disk that holds nothing of the master is discarded, where it can be:
+/// Finds out what the target holds, after its ends were zeroed. A disk that holds nothing of the master is discarded,
+/// where it can be:
 /// a solid-state disk writes faster when it knows that nothing has to be kept.
 pub(crate) fn survey(manifest: &Manifest, link: &Link<'_>, disk: &mut ExclusiveDisk) -> Result<Ground, Halt> {
     let [head, tail] = boot_table::ends(disk.size_bytes());

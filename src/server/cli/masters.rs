@@ -12,6 +12,16 @@ use crate::{
     clock::Timestamp,
 };
 
+/// What is said of each version, wherever versions are listed.
+pub(super) const COLUMNS: [&str; 6] = [
+    "column-master",
+    "column-disk",
+    "column-content",
+    "column-stored",
+    "column-captured",
+    "column-provenance",
+];
+
 pub(super) async fn list(connection: &Connection, out: Output) -> Result<(), CliError> {
     let answer = connection.get("/masters").await?;
     if out.json {
@@ -27,15 +37,7 @@ pub(super) async fn list(connection: &Connection, out: Output) -> Result<(), Cli
             out.words.unread(&of(version), version.unread_sectors, version.unread_bytes)
         })
     });
-    let columns = [
-        "column-master",
-        "column-disk",
-        "column-content",
-        "column-stored",
-        "column-captured",
-        "column-provenance",
-    ];
-    let mut lines = out.words.table(&columns, &rows, "none-masters");
+    let mut lines = out.words.table(&COLUMNS, &rows, "none-masters");
     let warnings = masters.iter().flat_map(MasterView::warned).map(|(versions, warning)| {
         let values = [("versions", &*versions), ("warning", &*out.words.warning(warning))];
         out.words.say_with("masters-warning", &values)

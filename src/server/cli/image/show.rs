@@ -20,6 +20,7 @@ use crate::{
         Output,
         failure::CliError,
         format::word,
+        masters,
         screen::{plain, print, print_json},
         words::Words,
     },
@@ -158,19 +159,11 @@ pub(super) fn list(versions: &[ListedVersion], provenances: &Provenances, out: O
         ]
     };
     let rows: Vec<Vec<String>> = versions.iter().map(row).collect();
-    let columns = [
-        "column-master",
-        "column-disk",
-        "column-content",
-        "column-stored",
-        "column-captured",
-        "column-provenance",
-    ];
     let unread = versions.iter().filter_map(|listed| {
         Some(format!("\n{}", unread(listed.name.as_str(), &listed.version, out.words)?))
     });
     let unread: String = unread.collect();
-    print(&format!("{}{unread}", out.words.table(&columns, &rows, "image-none")));
+    print(&format!("{}{unread}", out.words.table(&masters::COLUMNS, &rows, "image-none")));
 }
 
 fn provenance_json(provenance: Option<&Provenance>) -> Value {

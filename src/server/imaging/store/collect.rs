@@ -364,7 +364,7 @@ impl Sweeping<'_> {
     /// Whether a pack that was retired is not worth a copy, or has to stay for what is lost in it.
     fn stays(&self, source: &Source) -> bool {
         let Collection { store, floor, .. } = &self.collection;
-        let may_shrink = self.recompress && source.live.iter().any(Located::is_loose);
+        let may_shrink = self.recompress && source.live.iter().any(|located| located.place.is_loose());
         let is_worth_it = may_shrink || is_wasteful(source.bytes, source.live_bytes());
         !is_worth_it || store.index().pins(source.name, *floor)
     }

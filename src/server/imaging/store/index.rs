@@ -38,6 +38,11 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Whether compressing the chunk again may make it smaller.
+    pub(super) fn is_loose(&self) -> bool {
+        self.codec == Codec::Zstd
+    }
+
     /// Length of the chunk's record, its header included.
     pub(super) fn record_bytes(&self) -> u64 {
         HEADER_BYTES as u64 + u64::from(self.frame_bytes)
@@ -53,11 +58,6 @@ pub(super) struct Located {
 }
 
 impl Located {
-    /// Whether compressing the chunk again may make it smaller.
-    pub(super) fn is_loose(&self) -> bool {
-        self.place.codec == Codec::Zstd
-    }
-
     /// As the pack's footer says it.
     pub(super) fn entry(&self) -> PackEntry {
         let Place { offset, plain_bytes, frame_bytes, codec, .. } = self.place;
@@ -207,6 +207,11 @@ impl Index {
     /// The length of a chunk's record.
     pub(super) fn stored_bytes(&self, id: ChunkId) -> Option<u64> {
         self.places.get(&id).map(|place| HEADER_BYTES as u64 + u64::from(place.frame_bytes))
+    }
+
+    /// Whether any chunk may take less room once it is compressed again.
+    pub(super) fn may_shrink(&self) -> bool {
+        self.places.values().any(Place::is_loose)
     }
 
     pub(super) fn is_proved(&self, id: ChunkId) -> bool {

@@ -199,7 +199,7 @@ impl Store {
 
     /// Whether anything in it may take less room once it is compressed again.
     pub fn may_shrink(&self) -> bool {
-        self.index().pack_uses(0).iter().any(|pack| pack.loose_chunks > 0)
+        self.index().may_shrink()
     }
 
     /// Counts what the store holds.

@@ -2,10 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use mimeo_core::{
-    chunk::{ChunkId, Codec},
-    messages::records::HEADER_BYTES,
-};
+use mimeo_core::{chunk::ChunkId, messages::records::HEADER_BYTES};
 
 use super::{Index, Located, Place, is_same_place, place_of};
 use crate::imaging::store::pack::{ENTRY_BYTES, PackEntry, PackName, TRAILER_BYTES};
@@ -110,7 +107,7 @@ impl Index {
                 }
                 pack.live_bytes += (HEADER_BYTES + ENTRY_BYTES) as u64 + u64::from(place.frame_bytes);
                 pack.live_chunks += 1;
-                pack.loose_chunks += u64::from(place.codec == Codec::Zstd);
+                pack.loose_chunks += u64::from(place.is_loose());
             }
         }
         let mut uses: Vec<_> = uses.into_values().collect();
