@@ -202,7 +202,9 @@ impl Drop for Namespace {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::net::{SocketAddr, UdpSocket};
+    use std::process::Stdio;
 
     use super::*;
 
@@ -251,7 +253,12 @@ mod tests {
         assert!(dead.wait().unwrap().success());
         let left = Namespace::create(format!("{PREFIX}-{pid}-left")).unwrap();
         let name = left.name.clone();
-        let mut stray = left.command("sleep").arg("600").spawn().unwrap();
+        let mut shell = left.command("sh");
+        let mut stray =
+            shell.args(["-c", "echo inside; exec sleep 600"]).stdout(Stdio::piped()).spawn().unwrap();
+        // Until then `ip` is on its way into the namespace, and a sweep does not know that it belongs there.
+        let mut said = [0; 6];
+        stray.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
         std::mem::forget(left);
         sweep().unwrap();
         assert!(!namespaces().contains(&name));
