@@ -8,7 +8,8 @@
 //! a disk it may lack,
 //! [`disk`] how a source disk is understood, [`appliance`] and [`machine`] what an appliance
 //! tells its clients and what a booted computer says of itself,
-//! [`messages`] the conversation between client and server, [`failure`] how it may end badly,
+//! [`messages`] the conversation between client and server, [`multicast`] the packets of a channel that many hear,
+//! [`failure`] how it may end badly,
 //! [`text`] what a person reads of all this, [`causes`] what a log line tells of an error, [`wire`] the packets of
 //! other protocols that both ends read.
 
@@ -22,6 +23,7 @@ pub mod ids;
 pub mod machine;
 pub mod manifest;
 pub mod messages;
+pub mod multicast;
 pub mod text;
 pub mod units;
 pub mod wire;
