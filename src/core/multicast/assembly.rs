@@ -31,7 +31,7 @@ const NOTHING: u16 = u16::MAX;
 /// It has room for as many symbols as restore the block, and no more: a source symbol lies at its own place, and parity lies
 /// at the place of a source symbol that has not come; if that comes later, the parity makes way to another such place.
 pub struct Assembly {
-    shape: BlockShape,
+    sources: SourceCount,
     /// One place for each source symbol.
     places: Vec<Symbol>,
     /// Which symbol lies at each place.
@@ -53,37 +53,37 @@ pub enum Added {
 }
 
 impl Assembly {
-    /// Room for a block of this shape, none of which came yet.
-    pub fn new(shape: BlockShape) -> Self {
+    /// Room for a block of so many source symbols, of which nothing came yet.
+    pub fn new(sources: SourceCount) -> Self {
         let mut assembly =
-            Self { shape, places: Vec::new(), holds: Vec::new(), seen: [0; SEEN_WORDS], held: 0 };
-        assembly.begin(shape);
+            Self { sources, places: Vec::new(), holds: Vec::new(), seen: [0; SEEN_WORDS], held: 0 };
+        assembly.begin(sources);
         assembly
     }
 
     /// Forgets what came and begins another block in the same memory, which grows where that one is longer.
-    pub fn begin(&mut self, shape: BlockShape) {
-        let sources = usize::from(shape.sources().get());
-        self.shape = shape;
-        self.places.resize(sources, [0; SYMBOL_BYTES]);
+    pub fn begin(&mut self, sources: SourceCount) {
+        let places = usize::from(sources.get());
+        self.sources = sources;
+        self.places.resize(places, [0; SYMBOL_BYTES]);
         self.holds.clear();
-        self.holds.resize(sources, NOTHING);
+        self.holds.resize(places, NOTHING);
         self.seen = [0; SEEN_WORDS];
         self.held = 0;
     }
 
-    pub fn shape(&self) -> BlockShape {
-        self.shape
+    pub fn sources(&self) -> SourceCount {
+        self.sources
     }
 
     /// How many symbols are missing, any that have not come.
     pub fn missing(&self) -> u16 {
-        self.shape.sources().get() - self.held
+        self.sources.get() - self.held
     }
 
     /// Takes a symbol, in any order.
     pub fn add(&mut self, number: SymbolNumber, symbol: &Symbol) -> Result<Added, CodingError> {
-        let symbols = self.shape.symbols();
+        let symbols = self.sources.symbols();
         if number.0 >= symbols {
             return Err(CodingError::Foreign { number, symbols });
         }
@@ -128,14 +128,19 @@ impl Assembly {
         (0..).zip(&self.holds).all(|(own, &held)| held == own)
     }
 
-    /// The block, once no symbol is missing. Where all source symbols came, this costs nothing.
-    pub fn restore(&mut self, decoder: &mut Decoder) -> Result<&[u8], CodingError> {
+    /// The block, once no symbol is missing. Where all source symbols came, this costs nothing. The shape is what the table
+    /// says; a packet that lies about the number of source symbols shows here at the latest.
+    pub fn restore(&mut self, shape: BlockShape, decoder: &mut Decoder) -> Result<&[u8], CodingError> {
+        if shape.sources() != self.sources {
+            let (expected, found) = (shape.sources().get(), self.sources.get());
+            return Err(CodingError::OtherShape { expected, found });
+        }
         match self.missing() {
             0 if self.is_plain() => {}
             0 => self.decode(&mut decoder.decoder)?,
             missing => return Err(CodingError::Incomplete { missing }),
         }
-        Ok(&self.places.as_flattened()[..self.shape.bytes()])
+        Ok(&self.places.as_flattened()[..shape.bytes()])
     }
 
     fn decode(&mut self, decoder: &mut ReedSolomonDecoder) -> Result<(), CodingError> {
@@ -166,7 +171,10 @@ mod tests {
         test_runner::Config,
     };
 
-    use super::{Added, Assembly, BlockShape, CodingError, Decoder, PARITY_MOST, SYMBOL_BYTES, SymbolNumber};
+    use super::{
+        Added, Assembly, BlockShape, CodingError, Decoder, PARITY_MOST, SYMBOL_BYTES, SourceCount,
+        SymbolNumber,
+    };
     use crate::multicast::coding::{Encoder, SourceBlock};
 
     fn noise(length: usize, seed: u8) -> Vec<u8> {
@@ -180,27 +188,34 @@ mod tests {
         let (mut encoder, mut decoder) = (Encoder::new().unwrap(), Decoder::new().unwrap());
         let bytes = noise(5000, 1);
         let mut block = SourceBlock::new(bytes.clone()).unwrap();
-        let mut assembly = Assembly::new(block.shape());
+        let mut assembly = Assembly::new(block.shape().sources());
         for number in [3, 0, 2, 1].map(SymbolNumber) {
-            assert!(matches!(assembly.restore(&mut decoder), Err(CodingError::Incomplete { .. })));
+            assert!(matches!(
+                assembly.restore(block.shape(), &mut decoder),
+                Err(CodingError::Incomplete { .. })
+            ));
             let symbol = *block.symbol(number, &mut encoder).unwrap();
             assert_eq!(assembly.add(number, &symbol), Ok(Added::Kept));
             assert_eq!(assembly.add(number, &symbol), Ok(Added::Repeated));
         }
         assert_eq!(assembly.add(SymbolNumber(4), &[0; SYMBOL_BYTES]), Ok(Added::Surplus));
         assert!(!assembly.needs_decoding());
-        assert_eq!(assembly.restore(&mut decoder), Ok(bytes.as_slice()));
+        assert_eq!(assembly.restore(block.shape(), &mut decoder), Ok(bytes.as_slice()));
     }
 
     #[test]
     fn a_block_of_one_symbol_comes_from_any_parity() {
         let (mut encoder, mut decoder) = (Encoder::new().unwrap(), Decoder::new().unwrap());
         let mut block = SourceBlock::new(vec![7; 100]).unwrap();
-        let mut assembly = Assembly::new(block.shape());
+        let mut assembly = Assembly::new(block.shape().sources());
         for number in (1..=PARITY_MOST).map(SymbolNumber) {
-            assembly.begin(block.shape());
+            assembly.begin(block.shape().sources());
             assembly.add(number, block.symbol(number, &mut encoder).unwrap()).unwrap();
-            assert_eq!(assembly.restore(&mut decoder), Ok([7; 100].as_slice()), "parity {number}");
+            assert_eq!(
+                assembly.restore(block.shape(), &mut decoder),
+                Ok([7; 100].as_slice()),
+                "parity {number}"
+            );
         }
     }
 
@@ -209,20 +224,20 @@ mod tests {
         let (mut encoder, mut decoder) = (Encoder::new().unwrap(), Decoder::new().unwrap());
         let bytes = noise(4 * SYMBOL_BYTES, 2);
         let mut block = SourceBlock::new(bytes.clone()).unwrap();
-        let mut assembly = Assembly::new(block.shape());
+        let mut assembly = Assembly::new(block.shape().sources());
         for number in [5, 9, 0, 1].map(SymbolNumber) {
             assert_eq!(assembly.add(number, block.symbol(number, &mut encoder).unwrap()), Ok(Added::Kept));
         }
         assert!(assembly.needs_decoding());
         for _ in 0..2 {
-            assert_eq!(assembly.restore(&mut decoder), Ok(bytes.as_slice()));
+            assert_eq!(assembly.restore(block.shape(), &mut decoder), Ok(bytes.as_slice()));
             assert!(!assembly.needs_decoding());
         }
     }
 
     #[test]
     fn foreign_numbers_are_errors() {
-        let mut assembly = Assembly::new(BlockShape::new(2000).unwrap());
+        let mut assembly = Assembly::new(SourceCount::new(2).unwrap());
         for number in [2 + PARITY_MOST, 1000, u16::MAX].map(SymbolNumber) {
             let expected = CodingError::Foreign { number, symbols: 2 + PARITY_MOST };
             assert_eq!(assembly.add(number, &[0; SYMBOL_BYTES]), Err(expected));
@@ -230,10 +245,18 @@ mod tests {
         assert_eq!(assembly.missing(), 2);
     }
 
+    #[test]
+    fn a_block_of_another_number_of_symbols_than_the_table_says_is_refused() {
+        let mut assembly = Assembly::new(SourceCount::new(1).unwrap());
+        assembly.add(SymbolNumber(0), &[0; SYMBOL_BYTES]).unwrap();
+        let restored = assembly.restore(BlockShape::new(2000).unwrap(), &mut Decoder::new().unwrap());
+        assert_eq!(restored, Err(CodingError::OtherShape { expected: 2, found: 1 }));
+    }
+
     /// A block's length, and all of its symbols in any order.
     fn deliveries(bytes: impl Strategy<Value = u32>) -> impl Strategy<Value = (u32, Vec<u16>)> {
         bytes.prop_flat_map(|bytes| {
-            let symbols = BlockShape::new(bytes).unwrap().symbols();
+            let symbols = BlockShape::new(bytes).unwrap().sources().symbols();
             (Just(bytes), Just((0..symbols).collect::<Vec<_>>()).prop_shuffle())
         })
     }
@@ -244,9 +267,9 @@ mod tests {
         let mut block = SourceBlock::new(plain.clone()).unwrap();
         let sources = block.shape().sources().get();
         // Memory of another block, with what came of it.
-        let mut assembly = Assembly::new(BlockShape::new(700_000 / (u32::from(seed) + 1) + 1).unwrap());
+        let mut assembly = Assembly::new(SourceCount::new(700 / (u16::from(seed) + 1) + 1).unwrap());
         assembly.add(SymbolNumber(0), &[1; SYMBOL_BYTES]).unwrap();
-        assembly.begin(block.shape());
+        assembly.begin(block.shape().sources());
         for (&number, missing) in order.iter().zip((1..=sources).rev()) {
             assert_eq!(assembly.missing(), missing);
             let number = SymbolNumber(number);
@@ -255,7 +278,10 @@ mod tests {
             assert!(assembly.add(number, &symbol) == Ok(Added::Repeated));
         }
         assert_eq!(assembly.missing(), 0);
-        assert!(assembly.restore(&mut decoder) == Ok(plain.as_slice()), "{bytes} bytes from {order:?}");
+        assert!(
+            assembly.restore(block.shape(), &mut decoder) == Ok(plain.as_slice()),
+            "{bytes} bytes from {order:?}"
+        );
     }
 
     proptest! {
@@ -278,16 +304,16 @@ mod tests {
         #[test]
         fn every_number_is_taken_or_refused(numbers in prop::collection::vec(any::<u16>(), 0..2000), bytes in 1u32..=BlockShape::BYTES_MOST) {
             let shape = BlockShape::new(bytes).unwrap();
-            let mut assembly = Assembly::new(shape);
+            let mut assembly = Assembly::new(shape.sources());
             for number in numbers {
                 let before = assembly.missing();
                 let added = assembly.add(SymbolNumber(number), &[number as u8; SYMBOL_BYTES]);
-                assert_eq!(added.is_err(), number >= shape.symbols());
+                assert_eq!(added.is_err(), number >= shape.sources().symbols());
                 assert_eq!(before - assembly.missing(), u16::from(added == Ok(Added::Kept)));
             }
             // Whatever lies there, nothing breaks.
             let missing = assembly.missing();
-            let restored = assembly.restore(&mut Decoder::new().unwrap()).map(<[u8]>::len);
+            let restored = assembly.restore(shape, &mut Decoder::new().unwrap()).map(<[u8]>::len);
             assert_eq!(restored.is_ok(), missing == 0);
         }
     }

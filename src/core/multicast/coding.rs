@@ -67,7 +67,7 @@ impl SourceBlock {
         if self.parity.is_empty() && parity_at < usize::from(PARITY_MOST) {
             encoder.encode(sources, &mut self.parity)?;
         }
-        let foreign = CodingError::Foreign { number, symbols: self.shape.symbols() };
+        let foreign = CodingError::Foreign { number, symbols: self.shape.sources().symbols() };
         self.parity.get(parity_at).ok_or(foreign)
     }
 
@@ -86,6 +86,8 @@ pub enum CodingError {
     Foreign { number: SymbolNumber, symbols: u16 },
     #[error("a block lacks {missing} symbols")]
     Incomplete { missing: u16 },
+    #[error("expected a block of {expected} source symbols, found one of {found}")]
+    OtherShape { expected: u16, found: u16 },
     /// Does not happen: what is handed to the code was counted and measured before.
     #[error("the code refuses a block: {0}")]
     Refused(#[from] reed_solomon_simd::Error),

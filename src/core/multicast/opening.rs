@@ -91,12 +91,16 @@ mod tests {
 
     use super::{Cipher, Content, Opener, PacketError};
     use crate::multicast::{
-        block::{BlockNumber, SYMBOL_BYTES, SymbolNumber},
+        block::{BlockNumber, SYMBOL_BYTES, SourceCount, SymbolNumber},
         packet::{ChannelNumber, Epoch, PACKET_BYTES, Sequence},
         sealing::{Batch, FreshSecret, PACKETS_PER_EPOCH, SenderKey},
     };
 
     const CHANNEL: ChannelNumber = ChannelNumber(7);
+
+    fn sources() -> SourceCount {
+        SourceCount::new(280).unwrap()
+    }
 
     fn sender(cipher: Cipher) -> SenderKey {
         SenderKey::new(cipher, CHANNEL, FreshSecret::from_random([5; 32]))
@@ -110,7 +114,7 @@ mod tests {
     fn packet(key: &mut SenderKey, byte: u8) -> Vec<u8> {
         let mut batch = Batch::new(1);
         let number = SymbolNumber(u16::from(byte));
-        batch.add_symbol(key, BlockNumber(3), number, &[byte; SYMBOL_BYTES]).unwrap();
+        batch.add_symbol(key, BlockNumber(3), number, sources(), &[byte; SYMBOL_BYTES]).unwrap();
         batch.bytes().to_vec()
     }
 
@@ -124,7 +128,7 @@ mod tests {
                 assert!(batch.is_empty());
                 for number in 0..3u8 {
                     let (block, symbol) = (BlockNumber(u32::from(turn)), SymbolNumber(u16::from(number)));
-                    batch.add_symbol(&mut key, block, symbol, &[number; SYMBOL_BYTES]).unwrap();
+                    batch.add_symbol(&mut key, block, symbol, sources(), &[number; SYMBOL_BYTES]).unwrap();
                 }
                 batch.add_probe(&mut key).unwrap();
                 assert!(batch.is_full() && batch.add_probe(&mut key).is_err());
@@ -140,8 +144,9 @@ mod tests {
                     let (content, byte) = match at {
                         3 => (Content::Probe, 0),
                         _ => {
-                            let symbol = SymbolNumber(u16::from(at));
-                            (Content::Symbol(BlockNumber(u32::from(turn)), symbol), at)
+                            let block = BlockNumber(u32::from(turn));
+                            let number = SymbolNumber(u16::from(at));
+                            (Content::Symbol { block, number, sources: sources() }, at)
                         }
                     };
                     assert_eq!((opened.content, opened.symbol), (content, &[byte; SYMBOL_BYTES]));
@@ -167,14 +172,14 @@ mod tests {
         let mut key = sender(Cipher::Aes128Gcm);
         let mut opener = receiver(&key);
         let genuine = packet(&mut key, 9);
-        for length in [0, 1, 19, 20, 36, PACKET_BYTES - 1, PACKET_BYTES + 1] {
+        for length in [0, 1, 21, 22, 38, PACKET_BYTES - 1, PACKET_BYTES + 1] {
             let mut cut = genuine.clone();
             cut.resize(length, 0);
             assert_eq!(opener.open(&mut cut), Err(PacketError::WrongLength { actual: length }));
         }
         // A far number from a stranger, who knows all but the key.
         let mut far = genuine.clone();
-        far[14..20].fill(0xff);
+        far[16..22].fill(0xff);
         let sequence = Sequence::new(Sequence::END - 1).unwrap();
         assert_eq!(opener.open(&mut far), Err(PacketError::NotGenuine { sequence }));
         let mut other =
@@ -252,7 +257,7 @@ mod tests {
             let mut opener = receiver(&key);
             let mut bytes = bytes;
             if known {
-                bytes[..8].copy_from_slice(&[1, 0, 0, 0, 7, 0, 0, 0]);
+                bytes[..16].copy_from_slice(&[1, 0, 0, 0, 7, 0, 0, 0, 1, 0, 0, 0, 1, 0, 9, 0]);
             }
             assert!(opener.open(&mut bytes).is_err());
         }

@@ -3,7 +3,7 @@
 use zeroize::Zeroize;
 
 use super::{
-    block::{BlockNumber, SYMBOL_BYTES, Symbol, SymbolNumber},
+    block::{BlockNumber, SYMBOL_BYTES, SourceCount, Symbol, SymbolNumber},
     cipher::{Cipher, GroupSecret, PacketBytes, PacketKey, SealError},
     packet::{ChannelNumber, Content, Epoch, HEADER_BYTES, Header, PACKET_BYTES, Sequence},
 };
@@ -126,9 +126,10 @@ impl Batch {
         key: &mut SenderKey,
         block: BlockNumber,
         number: SymbolNumber,
+        sources: SourceCount,
         symbol: &Symbol,
     ) -> Result<Sequence, SealError> {
-        self.add(key, Content::Symbol(block, number), symbol)
+        self.add(key, Content::Symbol { block, number, sources }, symbol)
     }
 
     /// Seals a probe into the batch.

@@ -1,7 +1,7 @@
 //! Packets of a multicast channel, as anybody on the network can send them.
 
 use mimeo_core::multicast::{
-    block::{BlockNumber, SYMBOL_BYTES, SymbolNumber},
+    block::{BlockNumber, SYMBOL_BYTES, SourceCount, SymbolNumber},
     cipher::Cipher,
     opening::Opener,
     packet::{ChannelNumber, Content, Epoch, HEADER_BYTES, Header, PACKET_BYTES, PacketError, Sequence},
@@ -22,7 +22,8 @@ pub(super) const TARGET: Target = Target {
 };
 
 const CHANNEL: ChannelNumber = ChannelNumber(7);
-const PLACE: (BlockNumber, SymbolNumber) = (BlockNumber(5), SymbolNumber(300));
+const BLOCK: BlockNumber = BlockNumber(5);
+const NUMBER: SymbolNumber = SymbolNumber(300);
 const SYMBOL: [u8; SYMBOL_BYTES] = [0x5a; SYMBOL_BYTES];
 
 /// Three ways to read the input: as it is from the network, as changes to a genuine packet, and as the numbers of genuine
@@ -64,10 +65,9 @@ fn check_changed(input: &[u8]) {
     }
     let same = changed == genuine;
     assert_eq!(opener.open(&mut changed).is_ok(), same);
-    let (content, symbol) = (Content::Symbol(PLACE.0, PLACE.1), &SYMBOL);
     let mut first = genuine.clone();
     match opener.open(&mut first) {
-        Ok(opened) => assert_eq!((opened.content, opened.symbol), (content, symbol)),
+        Ok(opened) => assert_eq!((opened.content, opened.symbol), (content(), &SYMBOL)),
         Err(error) => assert!(same && matches!(error, PacketError::Stale(_)), "{error}"),
     }
     assert!(matches!(opener.open(&mut genuine.clone()), Err(PacketError::Stale(_))), "let in twice");
@@ -91,11 +91,19 @@ fn check_numbers(input: &[u8]) {
     assert!(reception.lost_per_million() <= 1_000_000);
 }
 
+fn sources() -> SourceCount {
+    SourceCount::new(280).expect("a usual number")
+}
+
+fn content() -> Content {
+    Content::Symbol { block: BLOCK, number: NUMBER, sources: sources() }
+}
+
 /// A genuine packet, and a receiver that has not seen it.
 fn channel() -> (Vec<u8>, Opener) {
     let mut key = SenderKey::new(Cipher::Aes128Gcm, CHANNEL, FreshSecret::from_random([3; 32]));
     let mut batch = Batch::new(1);
-    batch.add_symbol(&mut key, PLACE.0, PLACE.1, &SYMBOL).expect("room for one packet");
+    batch.add_symbol(&mut key, BLOCK, NUMBER, sources(), &SYMBOL).expect("room for one packet");
     let opener = Opener::new(key.cipher(), key.channel(), key.epoch(), key.secret());
     (batch.bytes().to_vec(), opener)
 }
@@ -117,10 +125,10 @@ fn seeds() -> Vec<Vec<u8>> {
         genuine[..PACKET_BYTES - 1].to_vec(),
         batch.bytes().to_vec(),
         head(Content::Probe),
-        head(Content::Symbol(PLACE.0, PLACE.1)),
+        head(content()),
         vec![0, 0],
         vec![0, 0, 14, 0, 1],
-        vec![0xa3, 5, 0, 0, 0],
+        vec![0xa5, 5, 0, 0, 0],
         [[1, 0, 0, 0, 0, 0], [3, 0, 0, 0, 0, 0], [2, 0, 0, 0, 0, 0], [0, 0, 0, 0, 1, 0]].concat(),
     ]
 }
