@@ -76,7 +76,7 @@ fn check_changed(input: &[u8]) {
 /// The window takes any numbers, each once, and loses no more than were sent.
 fn check_numbers(input: &[u8]) {
     let mut window = Window::default();
-    let mut newest = None;
+    let mut newest: Option<u64> = None;
     let (numbers, _) = input.as_chunks();
     for &[a, b, c, d, e, f] in numbers {
         let number = u64::from_le_bytes([a, b, c, d, e, f, 0, 0]);
