@@ -60,10 +60,7 @@ impl SourceBlock {
     pub fn symbol(&mut self, number: SymbolNumber, encoder: &mut Encoder) -> Result<&Symbol, CodingError> {
         let (sources, _) = self.padded.as_chunks::<SYMBOL_BYTES>();
         let at = usize::from(number.0);
-        let parity_at = match at.checked_sub(sources.len()) {
-            None => return Ok(&sources[at]),
-            Some(parity_at) => parity_at,
-        };
+        let Some(parity_at) = at.checked_sub(sources.len()) else { return Ok(&sources[at]) };
         if self.parity.is_empty() && parity_at < usize::from(PARITY_MOST) {
             encoder.encode(sources, &mut self.parity)?;
         }
