@@ -4,6 +4,16 @@
 //! receiver that has as many different symbols of a block as the block has source symbols has the block, whichever they
 //! are: what is sent again is new parity, and one packet mends another loss at each receiver.
 //!
-//! Reading order: [`block`] are the words.
+//! Reading order: [`block`] are the words; [`table`] says which chunks a block holds; [`coding`] makes its symbols and
+//! [`assembly`] makes the block of them again; [`packet`] is what a symbol travels in, [`cipher`] how that is encrypted,
+//! [`sealing`] and [`opening`] the two ends of it, and [`window`] what a receiver knows from the packets' numbers.
 
+pub mod assembly;
 pub mod block;
+pub mod cipher;
+pub mod coding;
+pub mod opening;
+pub mod packet;
+pub mod sealing;
+pub mod table;
+pub mod window;

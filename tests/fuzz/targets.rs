@@ -10,6 +10,8 @@ mod lvm_image;
 mod manifest;
 mod messages;
 mod modalias;
+mod multicast_packet;
+mod multicast_table;
 mod pack;
 mod partition_table;
 mod tftp;
@@ -19,7 +21,7 @@ mod volume_images;
 use crate::Target;
 
 /// Every target.
-pub static ALL: [Target; 21] = [
+pub static ALL: [Target; 23] = [
     dhcp::TARGET,
     tftp::TARGET,
     boot_http::TARGET,
@@ -39,6 +41,8 @@ pub static ALL: [Target; 21] = [
     volume::XFS,
     chunk_records::TARGET,
     manifest::TARGET,
+    multicast_packet::TARGET,
+    multicast_table::TARGET,
     pack::TARGET,
     config::TARGET,
 ];
