@@ -1,7 +1,7 @@
 //! What a session moves between this computer and the server.
 
 use mimeo_core::{
-    chunk::{ChunkId, ChunkSize, NamedChunk, SealedChunk},
+    chunk::{ChunkId, ChunkSize, Effort, NamedChunk, SealedChunk},
     ids::SessionId,
     manifest::{self, ManifestRoot, SignedManifest},
     messages::{
@@ -54,9 +54,9 @@ impl SessionServer for SessionTransfer {
         Ok(missing.ids)
     }
 
-    fn hand_in(&self, chunks: &[NamedChunk<'_>]) -> Result<u64, ServerError> {
+    fn hand_in(&self, chunks: &[NamedChunk<'_>], effort: Effort) -> Result<u64, ServerError> {
         let mut sealed = Vec::new();
-        chunks.iter().for_each(|chunk| records::append(&chunk.seal(), &mut sealed));
+        chunks.iter().for_each(|chunk| records::append(&chunk.seal(effort), &mut sealed));
         self.upload(&sealed)?;
         Ok(sealed.len() as u64)
     }

@@ -151,6 +151,15 @@ pub struct SealedChunk {
     pub frame: Vec<u8>,
 }
 
+/// How much time compressing a chunk may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// As little as is worth it: the processor is what everybody waits for.
+    Hurried,
+    /// Four times as long, where the processor waits for others.
+    Thorough,
+}
+
 /// Bytes of a chunk with their name.
 #[derive(Debug, Clone, Copy)]
 pub struct NamedChunk<'a> {
@@ -172,13 +181,13 @@ impl<'a> NamedChunk<'a> {
     ///
     /// # Panics
     /// As [`seal`].
-    pub fn seal(self) -> SealedChunk {
+    pub fn seal(self, effort: Effort) -> SealedChunk {
         let Self { id, plain } = self;
         let plain_bytes =
             u32::try_from(plain.len()).ok().filter(|&bytes| u64::from(bytes) <= ChunkSize::LARGEST.bytes());
         let plain_bytes = plain_bytes.unwrap_or_else(|| panic!("a chunk of {} bytes was cut", plain.len()));
         let frame_bytes_max = plain.len() - plain.len() / WORTHWHILE_SAVING;
-        match workshop::compress(plain, frame_bytes_max) {
+        match workshop::compress(plain, frame_bytes_max, effort) {
             Some(frame) => SealedChunk { id, codec: Codec::Zstd, plain_bytes, frame },
             None => SealedChunk { id, codec: Codec::Raw, plain_bytes, frame: plain.to_vec() },
         }
@@ -186,8 +195,8 @@ impl<'a> NamedChunk<'a> {
 
     /// Compresses it and sees that it opens to the same bytes. They are at hand, so they are compared and not hashed: four
     /// times as fast.
-    pub fn seal_proved(self) -> Result<ProvedChunk, OpenChunkError> {
-        let sealed = self.seal();
+    pub fn seal_proved(self, effort: Effort) -> Result<ProvedChunk, OpenChunkError> {
+        let sealed = self.seal(effort);
         let same = workshop::with_plain(self.plain.len(), |opened| {
             decode_into(&sealed, opened)?;
             Ok(opened == self.plain)
@@ -221,12 +230,12 @@ impl ProvedChunk {
 /// chunk costs nothing.
 const WORTHWHILE_SAVING: usize = 20;
 
-/// Names and compresses a chunk.
+/// Names and compresses a chunk, in a hurry.
 ///
 /// # Panics
 /// Where `plain` is larger than [`ChunkSize::LARGEST`]: callers cut disks at a [`ChunkSize`].
 pub fn seal(plain: &[u8]) -> SealedChunk {
-    NamedChunk::of(plain).seal()
+    NamedChunk::of(plain).seal(Effort::Hurried)
 }
 
 /// Gives back the plain bytes of a sealed chunk, proved to be the ones its id names.
@@ -317,8 +326,8 @@ mod tests {
     use proptest::prelude::{any, prop, proptest};
 
     use super::{
-        ChunkId, ChunkSize, Codec, NamedChunk, OpenChunkError, ProvedChunk, SealedChunk, densify, open,
-        open_into, prove, seal,
+        ChunkId, ChunkSize, Codec, Effort, NamedChunk, OpenChunkError, ProvedChunk, SealedChunk, densify,
+        open, open_into, prove, seal,
     };
 
     #[test]
@@ -353,6 +362,16 @@ mod tests {
         assert_eq!(densify(&seal(b"raw")).expect("it opens").codec, Codec::Raw);
         let damaged = SealedChunk { id: ChunkId([1; 32]), ..loose };
         assert!(densify(&damaged).is_err());
+    }
+
+    #[test]
+    fn what_is_compressed_thoroughly_is_smaller_and_opens_to_the_same() {
+        let plain = include_bytes!("chunk.rs");
+        let [hurried, thorough] =
+            [Effort::Hurried, Effort::Thorough].map(|effort| NamedChunk::of(plain).seal(effort));
+        assert_eq!((thorough.id, thorough.codec), (hurried.id, Codec::Zstd));
+        assert!(thorough.frame.len() < hurried.frame.len());
+        assert_eq!(open(&thorough).as_deref(), Ok(plain.as_slice()));
     }
 
     #[test]
@@ -396,7 +415,7 @@ mod tests {
             let sealed = seal(&plain);
             assert_eq!(sealed.id, ChunkId::of(&plain));
             assert_eq!(prove(&sealed), Ok(()));
-            let proved = NamedChunk::of(&plain).seal_proved();
+            let proved = NamedChunk::of(&plain).seal_proved(Effort::Hurried);
             assert_eq!(proved.as_ref().map(ProvedChunk::sealed), Ok(&sealed));
             assert_eq!(ProvedChunk::prove(sealed.clone()), proved);
             assert_eq!(open(&sealed), Ok(plain));

@@ -7,7 +7,7 @@ use std::{
 };
 
 use mimeo_core::{
-    chunk::{ChunkId, NamedChunk},
+    chunk::{ChunkId, Effort, NamedChunk},
     disk::ReadAt,
     failure::FailureCause,
     manifest::{ChunkContent, Manifest, ManifestRoot, Region},
@@ -78,9 +78,9 @@ impl Capture<'_> {
         let regions = &self.plan.regions;
         let builder = |region: &PlannedRegion| RunBuilder::new(&region.zeroed, self.plan.chunk_size);
         let mut runs: Vec<RunBuilder> = regions.iter().map(builder).collect();
-        let handed_in = Mutex::new(HashSet::new());
+        let asked = Mutex::new(Asked::default());
         let jobs = batches(self.plan.chunks_in_use(), self.plan.chunk_size).map(|batch| self.load(batch));
-        let work = |loaded| self.name_and_hand_in(loaded, &handed_in);
+        let work = |loaded| self.name_and_hand_in(loaded, &asked);
         pipeline::run(self.width, jobs, work, |named: Vec<(ChunkInUse, ChunkContent)>| {
             let used_bytes: u64 = named.iter().map(|(chunk, _)| chunk.used_bytes()).sum();
             for (chunk, content) in named {
@@ -139,7 +139,7 @@ impl Capture<'_> {
     fn name_and_hand_in(
         &self,
         Loaded { chunks, slots }: Loaded<'_>,
-        handed_in: &Mutex<HashSet<ChunkId>>,
+        asked: &Mutex<Asked>,
     ) -> Result<Vec<(ChunkInUse, ChunkContent)>, Halt> {
         let mut fresh = HashMap::new();
         let mut named = Vec::with_capacity(chunks.len());
@@ -148,7 +148,7 @@ impl Capture<'_> {
             let content = match name(plain) {
                 None => ChunkContent::Zero,
                 Some(name) => {
-                    if handed_in.lock().unwrap_or_else(PoisonError::into_inner).insert(name.id()) {
+                    if asked.lock().unwrap_or_else(PoisonError::into_inner).ids.insert(name.id()) {
                         fresh.insert(name.id(), name);
                     }
                     ChunkContent::Data(name.id())
@@ -161,16 +161,17 @@ impl Capture<'_> {
             let missing = self.link.ask(|server| server.missing(&ids))?;
             // What the server did not get asked about it cannot get.
             let missing: Vec<_> = missing.iter().filter_map(|id| fresh.get(id).copied()).collect();
-            self.hand_in(&missing)?;
+            let effort = asked.lock().unwrap_or_else(PoisonError::into_inner).effort_after(missing.len());
+            self.hand_in(&missing, effort)?;
         }
         Ok(named)
     }
 
-    fn hand_in(&self, chunks: &[NamedChunk<'_>]) -> Result<(), Halt> {
+    fn hand_in(&self, chunks: &[NamedChunk<'_>], effort: Effort) -> Result<(), Halt> {
         if chunks.is_empty() {
             return Ok(());
         }
-        let bytes = self.link.ask(|server| server.hand_in(chunks))?;
+        let bytes = self.link.ask(|server| server.hand_in(chunks, effort))?;
         self.link.board.update(|progress| progress.sent_bytes += bytes);
         Ok(())
     }
@@ -243,13 +244,56 @@ impl Capture<'_> {
                 }
                 again.push(name);
             }
-            self.hand_in(&again)
+            self.hand_in(&again, Effort::Hurried)
         };
         pipeline::run(self.width, jobs, work, |()| Ok(()))
+    }
+}
+
+/// What a capture has asked the store about.
+#[derive(Default)]
+struct Asked {
+    ids: HashSet<ChunkId>,
+    lacked: usize,
+}
+
+/// After so many chunks, 32 MiB, it shows whether the store has most of a disk already, ...
+const JUDGED_CHUNKS: usize = 256;
+/// ... which is where it lacks at most one in so many: at four times the time for each, they take no longer to compress than
+/// a disk of which nothing is known.
+const LACKED_PART: usize = 4;
+
+impl Asked {
+    /// How much time the next chunks may take to compress, now that the store lacks `lacked` more.
+    fn effort_after(&mut self, lacked: usize) -> Effort {
+        self.lacked += lacked;
+        let has_most = self.ids.len() >= JUDGED_CHUNKS && self.lacked * LACKED_PART <= self.ids.len();
+        if has_most { Effort::Thorough } else { Effort::Hurried }
     }
 }
 
 /// A chunk with its name; `None` for one of zeros, which a manifest does not name.
 fn name(plain: &[u8]) -> Option<NamedChunk<'_>> {
     plain.iter().any(|&byte| byte != 0).then(|| NamedChunk::of(plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use mimeo_core::chunk::{ChunkId, Effort};
+
+    use super::Asked;
+
+    #[test]
+    fn there_is_time_to_compress_where_the_store_has_most() {
+        let mut asked = Asked::default();
+        let mut ask = |count: u32, lacked| {
+            let first = asked.ids.len() as u32;
+            asked.ids.extend((first..first + count).map(|number| ChunkId::of(&number.to_le_bytes())));
+            asked.effort_after(lacked)
+        };
+        assert_eq!(ask(64, 0), Effort::Hurried, "too early to say");
+        assert_eq!(ask(192, 64), Effort::Thorough);
+        assert_eq!(ask(64, 64), Effort::Hurried, "128 of 320");
+        assert_eq!(ask(192, 0), Effort::Thorough, "128 of 512");
+    }
 }

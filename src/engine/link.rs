@@ -6,7 +6,7 @@ use std::{
 };
 
 use mimeo_core::{
-    chunk::{ChunkId, NamedChunk, SealedChunk},
+    chunk::{ChunkId, Effort, NamedChunk, SealedChunk},
     failure::FailureCause,
     manifest::{ManifestRoot, SignedManifest},
     messages::{Heartbeat, HeartbeatReply, VersionReply},
@@ -24,7 +24,7 @@ pub trait SessionServer: Sync {
 
     /// Seals chunks (at most `CHUNK_LIST_MAX`) and hands them in, and gives how many bytes that moved. They are durable
     /// only once a version that names them is published.
-    fn hand_in(&self, chunks: &[NamedChunk<'_>]) -> Result<u64, ServerError>;
+    fn hand_in(&self, chunks: &[NamedChunk<'_>], effort: Effort) -> Result<u64, ServerError>;
 
     /// The chunks of these ids (at most `CHUNK_LIST_MAX`), in the order asked; what they hold is not proved yet.
     fn fetch(&self, ids: &[ChunkId]) -> Result<Vec<SealedChunk>, ServerError>;

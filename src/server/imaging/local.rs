@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use ed25519_dalek::SigningKey;
 use mimeo_core::{
     causes::causes,
-    chunk::{ChunkId, NamedChunk, OpenChunkError, ProvedChunk, SealedChunk},
+    chunk::{ChunkId, Effort, NamedChunk, OpenChunkError, ProvedChunk, SealedChunk},
     failure::FailureCause,
     manifest::{Manifest, ManifestRoot, SignedManifest},
     messages::{CHUNK_LIST_MAX, ChunkList, Heartbeat, HeartbeatReply, VersionReply, records::HEADER_BYTES},
@@ -103,9 +103,10 @@ impl SessionServer for LocalServer<'_> {
         self.runtime.block_on(self.intake()?.missing(ids)).map_err(of_store)
     }
 
-    fn hand_in(&self, chunks: &[NamedChunk<'_>]) -> Result<u64, ServerError> {
-        let seal =
-            |chunk: &NamedChunk<'_>| chunk.seal_proved().map_err(|error| of_sealing(chunk.id(), &error));
+    fn hand_in(&self, chunks: &[NamedChunk<'_>], effort: Effort) -> Result<u64, ServerError> {
+        let seal = |chunk: &NamedChunk<'_>| {
+            chunk.seal_proved(effort).map_err(|error| of_sealing(chunk.id(), &error))
+        };
         let proved = chunks.iter().map(seal).collect::<Result<Vec<ProvedChunk>, _>>()?;
         let bytes =
             proved.iter().map(|chunk| HEADER_BYTES + chunk.sealed().frame.len()).sum::<usize>() as u64;

@@ -10,7 +10,7 @@ use std::{
 
 use ed25519_dalek::SigningKey;
 use mimeo_core::{
-    chunk::{ChunkId, NamedChunk, SealedChunk},
+    chunk::{ChunkId, Effort, NamedChunk, SealedChunk},
     failure::FailureCause,
     ids::{SessionId, VersionNumber},
     manifest::{Manifest, ManifestRoot, SignedManifest},
@@ -122,12 +122,12 @@ impl SessionServer for MemoryServer {
         Ok(ids.iter().filter(|id| !chunks.contains_key(id)).copied().collect())
     }
 
-    fn hand_in(&self, chunks: &[NamedChunk<'_>]) -> Result<u64, ServerError> {
+    fn hand_in(&self, chunks: &[NamedChunk<'_>], effort: Effort) -> Result<u64, ServerError> {
         self.answers()?;
         assert!(!chunks.is_empty() && chunks.len() <= CHUNK_LIST_MAX);
         let mut bytes = 0;
         for chunk in chunks {
-            let sealed = chunk.seal();
+            let sealed = chunk.seal(effort);
             bytes += sealed.frame.len() as u64;
             self.uploaded_chunks.fetch_add(1, Ordering::SeqCst);
             self.chunks().insert(sealed.id, sealed);
