@@ -10,6 +10,7 @@ mod lvm_image;
 mod manifest;
 mod messages;
 mod modalias;
+mod multicast_report;
 mod pack;
 mod partition_table;
 mod tftp;
@@ -19,7 +20,7 @@ mod volume_images;
 use crate::Target;
 
 /// Every target.
-pub static ALL: [Target; 21] = [
+pub static ALL: [Target; 22] = [
     dhcp::TARGET,
     tftp::TARGET,
     boot_http::TARGET,
@@ -39,6 +40,7 @@ pub static ALL: [Target; 21] = [
     volume::XFS,
     chunk_records::TARGET,
     manifest::TARGET,
+    multicast_report::TARGET,
     pack::TARGET,
     config::TARGET,
 ];
