@@ -1,7 +1,7 @@
 //! What a session moves between this computer and the server.
 
 use mimeo_core::{
-    chunk::{ChunkId, ChunkSize, SealedChunk},
+    chunk::{ChunkId, ChunkSize, Effort, NamedChunk, SealedChunk},
     ids::SessionId,
     manifest::{self, ManifestRoot, SignedManifest},
     messages::{
@@ -36,6 +36,10 @@ impl SessionTransfer {
     fn post(&self, path: &str, body: &[u8], answer_bytes_max: u64) -> Result<Vec<u8>, ServerError> {
         self.conversation.post(&paths::of_session(path, self.session), body, answer_bytes_max)
     }
+
+    pub(crate) fn upload(&self, records: &[u8]) -> Result<(), ServerError> {
+        self.post(paths::CHUNKS_UPLOAD, records, WORD_BYTES_MAX).map(drop)
+    }
 }
 
 impl SessionServer for SessionTransfer {
@@ -50,8 +54,11 @@ impl SessionServer for SessionTransfer {
         Ok(missing.ids)
     }
 
-    fn upload(&self, records: &[u8]) -> Result<(), ServerError> {
-        self.post(paths::CHUNKS_UPLOAD, records, WORD_BYTES_MAX).map(drop)
+    fn hand_in(&self, chunks: &[NamedChunk<'_>], effort: Effort) -> Result<u64, ServerError> {
+        let mut sealed = Vec::new();
+        chunks.iter().for_each(|chunk| records::append(&chunk.seal(effort), &mut sealed));
+        self.upload(&sealed)?;
+        Ok(sealed.len() as u64)
     }
 
     fn fetch(&self, ids: &[ChunkId]) -> Result<Vec<SealedChunk>, ServerError> {

@@ -7,11 +7,11 @@ use std::{
 };
 
 use mimeo_core::{
-    chunk::{self, ChunkId},
+    chunk::{ChunkId, Effort, NamedChunk},
     disk::ReadAt,
     failure::FailureCause,
     manifest::{ChunkContent, Manifest, ManifestRoot, Region},
-    messages::{CaptureOrder, Phase, VersionReply, records},
+    messages::{CaptureOrder, Phase, VersionReply},
     units::Extent,
 };
 
@@ -23,7 +23,7 @@ use crate::{
     pipeline::{self, Width},
     plan::{Plan, PlannedRegion},
     runs::RunBuilder,
-    slots::{Slots, batches, spans},
+    slots::{Pool, Slots, batches, spans},
     used::{ChunkInUse, reads},
 };
 
@@ -46,7 +46,8 @@ pub(crate) fn capture(
     let plan = Plan::read(&source, order.chunk_size)?;
 
     let bad_sectors = BadSectors::new(order.tolerate_bad_sectors, source.geometry().logical_sector);
-    let capture = Capture { link, source, plan, bad_sectors, width };
+    let pool = Pool::new(order.chunk_size);
+    let capture = Capture { link, source, plan, bad_sectors, width, pool };
     link.board.begin(Phase::Read, capture.plan.used_bytes());
     let manifest = capture.read()?;
 
@@ -62,12 +63,13 @@ struct Capture<'a> {
     plan: Plan,
     bad_sectors: BadSectors,
     width: Width,
+    pool: Pool,
 }
 
 /// A batch of chunks whose bytes are in memory.
-struct Loaded {
+struct Loaded<'p> {
     chunks: Vec<ChunkInUse>,
-    slots: Slots,
+    slots: Slots<'p>,
 }
 
 impl Capture<'_> {
@@ -76,9 +78,9 @@ impl Capture<'_> {
         let regions = &self.plan.regions;
         let builder = |region: &PlannedRegion| RunBuilder::new(&region.zeroed, self.plan.chunk_size);
         let mut runs: Vec<RunBuilder> = regions.iter().map(builder).collect();
-        let handed_in = Mutex::new(HashSet::new());
+        let asked = Mutex::new(Asked::default());
         let jobs = batches(self.plan.chunks_in_use(), self.plan.chunk_size).map(|batch| self.load(batch));
-        let work = |loaded| self.name_and_hand_in(loaded, &handed_in);
+        let work = |loaded| self.name_and_hand_in(loaded, &asked);
         pipeline::run(self.width, jobs, work, |named: Vec<(ChunkInUse, ChunkContent)>| {
             let used_bytes: u64 = named.iter().map(|(chunk, _)| chunk.used_bytes()).sum();
             for (chunk, content) in named {
@@ -107,12 +109,12 @@ impl Capture<'_> {
     }
 
     /// Reads what is in use of a batch of chunks, in as few requests as that takes.
-    fn load(&self, chunks: Vec<ChunkInUse>) -> Result<Loaded, Halt> {
+    fn load(&self, chunks: Vec<ChunkInUse>) -> Result<Loaded<'_>, Halt> {
         if self.link.board.is_stopped() {
             return Err(Halt::Stopped);
         }
         let chunk_size = self.plan.chunk_size;
-        let mut slots = Slots::zeroed(chunks.len(), chunk_size);
+        let mut slots = self.pool.slots();
         let places: Vec<Extent> = chunks.iter().map(|chunk| chunk.place).collect();
         for span in spans(&places, chunk_size, |_| true) {
             let used = chunks[span.slots.clone()].iter().flat_map(|chunk| &chunk.used);
@@ -136,40 +138,41 @@ impl Capture<'_> {
     /// Names the chunks of a batch and hands in those that neither the store has nor this capture has handed in.
     fn name_and_hand_in(
         &self,
-        Loaded { chunks, slots }: Loaded,
-        handed_in: &Mutex<HashSet<ChunkId>>,
+        Loaded { chunks, slots }: Loaded<'_>,
+        asked: &Mutex<Asked>,
     ) -> Result<Vec<(ChunkInUse, ChunkContent)>, Halt> {
         let mut fresh = HashMap::new();
         let mut named = Vec::with_capacity(chunks.len());
         for (index, chunk) in chunks.into_iter().enumerate() {
             let plain = slots.chunk(index, chunk.place);
-            let content = name(plain);
-            if let ChunkContent::Data(id) = content
-                && handed_in.lock().unwrap_or_else(PoisonError::into_inner).insert(id)
-            {
-                fresh.insert(id, plain);
-            }
+            let content = match name(plain) {
+                None => ChunkContent::Zero,
+                Some(name) => {
+                    if asked.lock().unwrap_or_else(PoisonError::into_inner).ids.insert(name.id()) {
+                        fresh.insert(name.id(), name);
+                    }
+                    ChunkContent::Data(name.id())
+                }
+            };
             named.push((chunk, content));
         }
         if !fresh.is_empty() {
             let ids: Vec<ChunkId> = fresh.keys().copied().collect();
             let missing = self.link.ask(|server| server.missing(&ids))?;
             // What the server did not get asked about it cannot get.
-            self.hand_in(missing.iter().filter_map(|id| Some((*id, *fresh.get(id)?))))?;
+            let missing: Vec<_> = missing.iter().filter_map(|id| fresh.get(id).copied()).collect();
+            let effort = asked.lock().unwrap_or_else(PoisonError::into_inner).effort_after(missing.len());
+            self.hand_in(&missing, effort)?;
         }
         Ok(named)
     }
 
-    fn hand_in<'c>(&self, chunks: impl Iterator<Item = (ChunkId, &'c [u8])>) -> Result<(), Halt> {
-        let mut bytes = Vec::new();
-        for (id, plain) in chunks {
-            records::append(&chunk::seal_as(id, plain), &mut bytes);
-        }
-        if bytes.is_empty() {
+    fn hand_in(&self, chunks: &[NamedChunk<'_>], effort: Effort) -> Result<(), Halt> {
+        if chunks.is_empty() {
             return Ok(());
         }
-        self.link.ask(|server| server.upload(&bytes))?;
-        self.link.board.update(|progress| progress.sent_bytes += bytes.len() as u64);
+        let bytes = self.link.ask(|server| server.hand_in(chunks, effort))?;
+        self.link.board.update(|progress| progress.sent_bytes += bytes);
         Ok(())
     }
 
@@ -227,31 +230,70 @@ impl Capture<'_> {
         }
         let again = self.plan.chunks_in_use().filter(|chunk| places.contains_key(&chunk.place.start_bytes));
         let jobs = batches(again, self.plan.chunk_size).map(|batch| self.load(batch));
-        let work = |Loaded { chunks, mut slots }: Loaded| {
-            let mut plain = Vec::with_capacity(chunks.len());
+        let work = |Loaded { chunks, mut slots }: Loaded<'_>| {
+            let mut again = Vec::with_capacity(chunks.len());
             for (index, chunk) in chunks.iter().enumerate() {
                 zero_unread(&manifest.unread, chunk.place, slots.chunk_mut(index, chunk.place));
             }
             for (index, chunk) in chunks.iter().enumerate() {
-                let (id, bytes) = (places[&chunk.place.start_bytes], slots.chunk(index, chunk.place));
-                if ChunkId::of(bytes) != id {
+                let name = NamedChunk::of(slots.chunk(index, chunk.place));
+                if name.id() != places[&chunk.place.start_bytes] {
                     let detail = "the disk changed while it was captured".to_owned();
                     let offset_bytes = chunk.place.start_bytes;
                     return Err(Halt::from(FailureCause::ReadFailed { offset_bytes, detail }));
                 }
-                plain.push((id, bytes));
+                again.push(name);
             }
-            self.hand_in(plain.into_iter())
+            self.hand_in(&again, Effort::Hurried)
         };
         pipeline::run(self.width, jobs, work, |()| Ok(()))
     }
 }
 
-/// What a chunk's bytes are in a manifest.
-fn name(plain: &[u8]) -> ChunkContent {
-    if plain.iter().all(|&byte| byte == 0) {
-        ChunkContent::Zero
-    } else {
-        ChunkContent::Data(ChunkId::of(plain))
+/// What a capture has asked the store about.
+#[derive(Default)]
+struct Asked {
+    ids: HashSet<ChunkId>,
+    lacked: usize,
+}
+
+/// After so many chunks, 32 MiB, it shows whether the store has most of a disk already, ...
+const JUDGED_CHUNKS: usize = 256;
+/// ... which is where it lacks at most one in so many: at four times the time for each, they take no longer to compress than
+/// a disk of which nothing is known.
+const LACKED_PART: usize = 4;
+
+impl Asked {
+    /// How much time the next chunks may take to compress, now that the store lacks `lacked` more.
+    fn effort_after(&mut self, lacked: usize) -> Effort {
+        self.lacked += lacked;
+        let has_most = self.ids.len() >= JUDGED_CHUNKS && self.lacked * LACKED_PART <= self.ids.len();
+        if has_most { Effort::Thorough } else { Effort::Hurried }
+    }
+}
+
+/// A chunk with its name; `None` for one of zeros, which a manifest does not name.
+fn name(plain: &[u8]) -> Option<NamedChunk<'_>> {
+    plain.iter().any(|&byte| byte != 0).then(|| NamedChunk::of(plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use mimeo_core::chunk::{ChunkId, Effort};
+
+    use super::Asked;
+
+    #[test]
+    fn there_is_time_to_compress_where_the_store_has_most() {
+        let mut asked = Asked::default();
+        let mut ask = |count: u32, lacked| {
+            let first = asked.ids.len() as u32;
+            asked.ids.extend((first..first + count).map(|number| ChunkId::of(&number.to_le_bytes())));
+            asked.effort_after(lacked)
+        };
+        assert_eq!(ask(64, 0), Effort::Hurried, "too early to say");
+        assert_eq!(ask(192, 64), Effort::Thorough);
+        assert_eq!(ask(64, 64), Effort::Hurried, "128 of 320");
+        assert_eq!(ask(192, 0), Effort::Thorough, "128 of 512");
     }
 }

@@ -19,6 +19,7 @@ use crate::{
     halt::Halt,
     link::Link,
     pipeline::Width,
+    slots::Pool,
     verify, write,
 };
 
@@ -33,7 +34,8 @@ pub(crate) fn deploy(
     let manifest = open_manifest(order.manifest_root, &order.manifest_key, link)?;
     check_fits(&manifest, &disk)?;
     let table = BootTable::prepare(&manifest, link, disk.size_bytes())?;
-    let job = Deploy { link, manifest: &manifest, table: &table, width };
+    let pool = Pool::new(manifest.chunk_size);
+    let job = Deploy { link, manifest: &manifest, table: &table, width, pool };
 
     link.board.begin(Phase::Partition, 0);
     boot_table::destroy(&mut disk)?;
@@ -62,6 +64,7 @@ pub(crate) struct Deploy<'a> {
     pub(crate) manifest: &'a Manifest,
     pub(crate) table: &'a BootTable,
     pub(crate) width: Width,
+    pub(crate) pool: Pool,
 }
 
 /// How far from either end of a partition nothing of the target's earlier content may stay. A RAID, LVM, ZFS and every

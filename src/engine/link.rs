@@ -6,7 +6,7 @@ use std::{
 };
 
 use mimeo_core::{
-    chunk::{ChunkId, SealedChunk},
+    chunk::{ChunkId, Effort, NamedChunk, SealedChunk},
     failure::FailureCause,
     manifest::{ManifestRoot, SignedManifest},
     messages::{Heartbeat, HeartbeatReply, VersionReply},
@@ -22,8 +22,9 @@ pub trait SessionServer: Sync {
     /// Those of `ids` (at most `CHUNK_LIST_MAX`) that the store lacks.
     fn missing(&self, ids: &[ChunkId]) -> Result<Vec<ChunkId>, ServerError>;
 
-    /// Hands in chunk records. They are durable only once a version that names them is published.
-    fn upload(&self, records: &[u8]) -> Result<(), ServerError>;
+    /// Seals chunks (at most `CHUNK_LIST_MAX`) and hands them in, and gives how many bytes that moved. They are durable
+    /// only once a version that names them is published.
+    fn hand_in(&self, chunks: &[NamedChunk<'_>], effort: Effort) -> Result<u64, ServerError>;
 
     /// The chunks of these ids (at most `CHUNK_LIST_MAX`), in the order asked; what they hold is not proved yet.
     fn fetch(&self, ids: &[ChunkId]) -> Result<Vec<SealedChunk>, ServerError>;

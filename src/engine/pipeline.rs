@@ -29,8 +29,9 @@ pub(crate) struct Width {
 const WORKERS_MIN: usize = 4;
 /// More do not help: eight cores seal 3 GB/s, and each holds a batch of up to 8 MiB twice.
 const WORKERS_MAX: usize = 8;
-/// Jobs that wait for a worker or for the sink, beyond those worked on.
-const WINDOW_SPARE: usize = 2;
+/// Jobs that wait for a worker or for the sink, beyond those worked on: the sink takes them in order, and where the first
+/// is late there is work for everybody else meanwhile.
+const WINDOW_SPARE: usize = 6;
 
 impl Width {
     pub(crate) fn of_this_computer() -> Self {

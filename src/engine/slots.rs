@@ -1,7 +1,10 @@
 //! Memory for a batch of chunks: one slot for each, next to each other, so that chunks that are neighbours on the
 //! disk are read and written in one request.
 
-use std::ops::Range;
+use std::{
+    ops::Range,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use mimeo_core::{
     chunk::ChunkSize, disk::ReadAt, failure::FailureCause, messages::CHUNK_LIST_MAX, units::Extent,
@@ -29,18 +32,49 @@ pub(crate) fn batches<T>(
     })
 }
 
-/// The bytes of a batch of chunks. What was not read or filled in is zero.
-pub(crate) struct Slots {
-    buffer: AlignedBuffer,
-    slot_bytes: usize,
+/// The memory of all batches of one pipeline, which goes round: memory that is new for each batch is mapped, cleared by the
+/// kernel and given back 2,048 pages at a time.
+pub(crate) struct Pool {
+    chunk_size: ChunkSize,
+    /// Of batches that are done with. As many are ever made as are in the pipeline at once.
+    free: Mutex<Vec<AlignedBuffer>>,
 }
 
-impl Slots {
-    pub(crate) fn zeroed(count: usize, chunk_size: ChunkSize) -> Self {
-        let slot_bytes = chunk_size.bytes_u32() as usize;
-        Self { buffer: AlignedBuffer::zeroed(count * slot_bytes), slot_bytes }
+impl Pool {
+    pub(crate) fn new(chunk_size: ChunkSize) -> Self {
+        Self { chunk_size, free: Mutex::default() }
     }
 
+    /// The slots of a batch.
+    pub(crate) fn slots(&self) -> Slots<'_> {
+        let slot_bytes = self.chunk_size.bytes_u32() as usize;
+        let used = self.free().pop();
+        let buffer =
+            used.unwrap_or_else(|| AlignedBuffer::zeroed(chunks_per_batch(self.chunk_size) * slot_bytes));
+        Slots { buffer, slot_bytes, pool: self }
+    }
+
+    /// A thread that died holding the lock left a whole list.
+    fn free(&self) -> MutexGuard<'_, Vec<AlignedBuffer>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The bytes of a batch of chunks. What was not read or filled in is anything: what another batch left.
+pub(crate) struct Slots<'p> {
+    buffer: AlignedBuffer,
+    slot_bytes: usize,
+    pool: &'p Pool,
+}
+
+impl Drop for Slots<'_> {
+    fn drop(&mut self) {
+        let buffer = std::mem::replace(&mut self.buffer, AlignedBuffer::zeroed(0));
+        self.pool.free().push(buffer);
+    }
+}
+
+impl Slots<'_> {
     /// The bytes of chunk `index`, whose place is `place`.
     pub(crate) fn chunk(&self, index: usize, place: Extent) -> &[u8] {
         &self.buffer[self.range(index, place)]
@@ -127,7 +161,7 @@ mod tests {
     use mimeo_core::{chunk::ChunkSize, units::Extent};
     use proptest::prelude::{any, prop, proptest};
 
-    use super::{Slots, Span, batches, chunks_per_batch, spans};
+    use super::{Pool, Span, batches, chunks_per_batch, spans};
 
     const SIZE: ChunkSize = ChunkSize::DEFAULT;
 
@@ -175,7 +209,10 @@ mod tests {
             }
             let disk: Vec<u8> = (0..at / 512).flat_map(|sector| [(sector % 251) as u8 + 1; 512]).collect();
             let wanted = |index: usize| chunks[index].2;
-            let mut slots = Slots::zeroed(places.len(), size);
+            let pool = Pool::new(size);
+            // What an earlier batch left is nowhere taken for read.
+            pool.slots().each_mut().for_each(|slot| slot.fill(255));
+            let mut slots = pool.slots();
             for span in spans(&places, size, wanted) {
                 slots.read(&disk.as_slice(), &span, span.place).unwrap();
                 assert_eq!(slots.span(&span), &disk[span.place.start_bytes as usize..span.place.end_bytes() as usize]);
@@ -185,7 +222,7 @@ mod tests {
                 if wanted(index) {
                     assert_eq!(slots.chunk(index, place), &disk[range]);
                 } else {
-                    assert!(slots.chunk(index, place).iter().all(|&byte| byte == 0));
+                    assert!(slots.chunk(index, place).iter().all(|&byte| byte == 255));
                 }
             }
         }

@@ -27,18 +27,18 @@ pub(crate) fn verify(job: &Deploy<'_>, disk: &ExclusiveDisk) -> Result<(), Halt>
     )
 }
 
-type Batch = (Vec<(Extent, ChunkContent)>, Slots);
+type Batch<'p> = (Vec<(Extent, ChunkContent)>, Slots<'p>);
 
-fn read_back(
-    job: &Deploy<'_>,
+fn read_back<'p>(
+    job: &'p Deploy<'_>,
     reader: &SourceDisk,
     chunks: Vec<(Extent, ChunkContent)>,
-) -> Result<Batch, Halt> {
+) -> Result<Batch<'p>, Halt> {
     if job.link.board.is_stopped() {
         return Err(Halt::Stopped);
     }
     let chunk_size = job.manifest.chunk_size;
-    let mut slots = Slots::zeroed(chunks.len(), chunk_size);
+    let mut slots = job.pool.slots();
     let places: Vec<Extent> = chunks.iter().map(|&(place, _)| place).collect();
     for span in spans(&places, chunk_size, |_| true) {
         slots.read(reader, &span, span.place)?;
@@ -48,7 +48,7 @@ fn read_back(
 }
 
 /// Compares a batch with its names and says how many bytes it has.
-fn compare(job: &Deploy<'_>, (chunks, mut slots): Batch) -> Result<u64, Halt> {
+fn compare(job: &Deploy<'_>, (chunks, mut slots): Batch<'_>) -> Result<u64, Halt> {
     let mut bytes = 0;
     for (index, &(place, content)) in chunks.iter().enumerate() {
         let slot = slots.chunk_mut(index, place);

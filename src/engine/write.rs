@@ -108,17 +108,17 @@ fn samples(manifest: &Manifest, inside: Range<u64>) -> Vec<(Extent, ChunkId)> {
 }
 
 /// Chunks of a batch, with what the target holds in their places as far as it was read.
-struct Looked {
+struct Looked<'p> {
     chunks: Vec<(Extent, ChunkContent)>,
-    slots: Slots,
-    /// Which slots hold the target's bytes. The others are zero.
+    slots: Slots<'p>,
+    /// Which slots hold the target's bytes. The others hold anything.
     read: Vec<bool>,
 }
 
 /// Chunks of a batch as they are to be written.
-struct Ready {
+struct Ready<'p> {
     places: Vec<Extent>,
-    slots: Slots,
+    slots: Slots<'p>,
     /// Which of them differ from what the target holds.
     differs: Vec<bool>,
 }
@@ -149,7 +149,7 @@ pub(crate) fn write(job: &Deploy<'_>, disk: &mut ExclusiveDisk, ground: Ground) 
         job.width,
         looked,
         |looked| target.complete(looked),
-        |ready: Ready| {
+        |ready: Ready<'_>| {
             for span in spans(&ready.places, chunk_size, |index| ready.differs[index]) {
                 disk.write_all_at(ready.slots.span(&span), span.place.start_bytes)?;
                 job.link.board.update(|progress| progress.written_bytes += span.place.length_bytes);
@@ -175,13 +175,13 @@ fn costs_of(disk: &DiskFacts) -> DiskCosts {
 
 impl Target<'_> {
     /// Reads what the target holds in the places of a batch, where that can save a write.
-    fn look(&self, chunks: Vec<(Extent, ChunkContent)>) -> Result<Looked, Halt> {
+    fn look(&self, chunks: Vec<(Extent, ChunkContent)>) -> Result<Looked<'_>, Halt> {
         if self.job.link.board.is_stopped() {
             return Err(Halt::Stopped);
         }
         let approach = self.delta().map(|mut delta| delta.next());
         let chunk_size = self.job.manifest.chunk_size;
-        let mut slots = Slots::zeroed(chunks.len(), chunk_size);
+        let mut slots = self.job.pool.slots();
         let worth_reading = |content| match (self.ground, approach) {
             (_, Some(approach)) => approach != Approach::Write,
             (Ground::Discarded, None) => content == ChunkContent::Zero,
@@ -208,7 +208,7 @@ impl Target<'_> {
     }
 
     /// Tells what a few chunks of a batch say, before the next batch is made.
-    fn probe(&self, looked: &Looked) {
+    fn probe(&self, looked: &Looked<'_>) {
         let chunks = looked.chunks.iter().enumerate();
         let data = chunks.filter(|(_, (_, content))| content.id().is_some()).collect::<Vec<_>>();
         let step = data.len().div_ceil(PROBED_CHUNKS).max(1);
@@ -221,7 +221,7 @@ impl Target<'_> {
         }
     }
 
-    fn is_in_place(&self, looked: &Looked, index: usize) -> bool {
+    fn is_in_place(&self, looked: &Looked<'_>, index: usize) -> bool {
         let (place, content) = looked.chunks[index];
         looked.read[index]
             && !self.job.table.touches(place)
@@ -229,7 +229,7 @@ impl Target<'_> {
     }
 
     /// Fetches what differs, so that every slot that is to be written holds its final bytes.
-    fn complete(&self, mut looked: Looked) -> Result<Ready, Halt> {
+    fn complete<'p>(&self, mut looked: Looked<'p>) -> Result<Ready<'p>, Halt> {
         let differs: Vec<bool> =
             (0..looked.chunks.len()).map(|index| !self.is_in_place(&looked, index)).collect();
         self.note_compared(&looked, &differs);
@@ -248,7 +248,7 @@ impl Target<'_> {
     }
 
     /// Has the content of all that differs in its slots. What a batch holds several times is fetched once.
-    fn fetch(&self, looked: &mut Looked, differs: &[bool]) -> Result<(), Halt> {
+    fn fetch(&self, looked: &mut Looked<'_>, differs: &[bool]) -> Result<(), Halt> {
         let Looked { chunks, slots, .. } = looked;
         let mut places = HashMap::new();
         let (mut firsts, mut repeated) = (HashMap::new(), Vec::new());
@@ -281,7 +281,7 @@ impl Target<'_> {
 
     /// Counts what was compared and what of it is in place, where the target was seeded: zeros on a disk that was discarded
     /// are nothing that it kept.
-    fn note_compared(&self, looked: &Looked, differs: &[bool]) {
+    fn note_compared(&self, looked: &Looked<'_>, differs: &[bool]) {
         let Some(mut delta) = self.delta() else { return };
         let (mut compared_bytes, mut kept_bytes) = (0, 0);
         for ((&(place, _), &read), &differs) in looked.chunks.iter().zip(&looked.read).zip(differs) {

@@ -26,10 +26,20 @@ pub async fn open(path: &Path) -> Result<SqlitePool, OpenDbError> {
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
         .foreign_keys(true);
-    let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).connect_with(options).await;
-    let pool = pool.map_err(|source| OpenDbError::of(path, source))?;
-    migrate(&pool).await.map_err(|source| OpenDbError::of(path, source))?;
-    Ok(pool)
+    let error = |source| OpenDbError::of(path, source);
+    migrate_file(options.clone()).await.map_err(error)?;
+    SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).connect_with(options).await.map_err(error)
+}
+
+/// Migrates a file, and has the disk keep it at the end rather than after each migration: a new file has all of them before
+/// it, and takes a third of a second less. With a write-ahead log, a power cut in between loses the last ones whole.
+async fn migrate_file(options: SqliteConnectOptions) -> Result<(), sqlx::Error> {
+    let options = options.synchronous(SqliteSynchronous::Normal);
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+    migrate(&pool).await?;
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&pool).await?;
+    pool.close().await;
+    Ok(())
 }
 
 /// What SQLite finds wrong with a database file; nothing, if all is well. Changes nothing.

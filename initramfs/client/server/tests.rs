@@ -7,7 +7,7 @@ use std::{
 };
 
 use mimeo_core::{
-    chunk::seal,
+    chunk::{Effort, NamedChunk},
     failure::FailureCause,
     ids::{Secret, SessionId},
     messages::{ChunkList, Heartbeat, HeartbeatReply, Orders, Phase, Progress, records},
@@ -145,7 +145,9 @@ fn client(answers: Vec<Answer>) -> (super::Conversation, Heard) {
 
 #[test]
 fn requests_go_to_their_paths_with_the_credential_and_their_bodies() {
-    let chunks = [seal(b"some content"), seal(&[7; 9000])];
+    let plain = [b"some content".to_vec(), vec![7; 9000]];
+    let named = plain.each_ref().map(|plain| NamedChunk::of(plain));
+    let chunks = named.map(|chunk| chunk.seal(Effort::Hurried));
     let mut sent = vec![];
     chunks.iter().for_each(|chunk| records::append(chunk, &mut sent));
     let ids = chunks.each_ref().map(|chunk| chunk.id);
@@ -161,7 +163,7 @@ fn requests_go_to_their_paths_with_the_credential_and_their_bodies() {
     let beat = Heartbeat { phase: Phase::Read, progress: Progress::default() };
     assert_eq!(session.heartbeat(&beat), Ok(HeartbeatReply::Stop));
     assert_eq!(session.missing(&ids), Ok(ids.to_vec()));
-    assert_eq!(session.upload(&sent), Ok(()));
+    assert_eq!(session.hand_in(&named, Effort::Hurried), Ok(sent.len() as u64));
     assert_eq!(session.fetch(&ids), Ok(chunks.to_vec()));
     assert_eq!(conversation.orders(), Ok(Orders::PowerOff));
 

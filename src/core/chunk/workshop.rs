@@ -3,6 +3,7 @@
 
 use std::{cell::RefCell, io};
 
+use super::Effort;
 use zstd::{
     bulk::{Compressor, Decompressor},
     zstd_safe::CParameter,
@@ -16,6 +17,10 @@ const CAPTURE_LEVEL: i32 = 1;
 /// much (measured on programs and libraries, ADR 0003).
 const CAPTURE_TUNING: [CParameter; 2] = [CParameter::MinMatch(5), CParameter::HashLog(14)];
 
+/// The zstd level of a capture of which most is in the store already: its processor waits for the disk, and what is new is
+/// a tenth smaller (measured, ADR 0003).
+const THOROUGH_LEVEL: i32 = 6;
+
 /// The zstd level of a server that has time: the first at which every way to cut a chunk into matches is weighed
 /// (measured, ADR 0003).
 const DENSE_LEVEL: i32 = 15;
@@ -28,6 +33,7 @@ thread_local! {
 #[derive(Default)]
 struct Workshop {
     compressor: Option<Compressor<'static>>,
+    thorough_compressor: Option<Compressor<'static>>,
     dense_compressor: Option<Compressor<'static>>,
     decompressor: Option<Decompressor<'static>>,
     /// Frames while they are made, plain bytes while they are proved. As long as the largest of them so far.
@@ -35,11 +41,12 @@ struct Workshop {
 }
 
 /// Compresses a chunk; `None` where that takes more than `frame_bytes_max`, or there is no memory for it.
-pub(super) fn compress(plain: &[u8], frame_bytes_max: usize) -> Option<Vec<u8>> {
-    WORKSHOP.with_borrow_mut(|Workshop { compressor, buffer, .. }| {
-        let compressor = match compressor {
-            Some(ready) => ready,
-            none => none.insert(tuned().ok()?),
+pub(super) fn compress(plain: &[u8], frame_bytes_max: usize, effort: Effort) -> Option<Vec<u8>> {
+    WORKSHOP.with_borrow_mut(|Workshop { compressor, thorough_compressor, buffer, .. }| {
+        let compressor = match (effort, compressor, thorough_compressor) {
+            (Effort::Hurried, Some(ready), _) | (Effort::Thorough, _, Some(ready)) => ready,
+            (Effort::Hurried, none, _) => none.insert(tuned().ok()?),
+            (Effort::Thorough, _, none) => none.insert(Compressor::new(THOROUGH_LEVEL).ok()?),
         };
         compress_with(compressor, buffer, plain, frame_bytes_max)
     })

@@ -57,7 +57,7 @@ impl From<SourceCount> for u16 {
 
 /// A number of source symbols that no block has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected a block of 1 to {} source symbols, found {0}", SourceCount::MOST)]
+#[error("expected a block of 1 to {most} source symbols, found {0}", most = SourceCount::MOST)]
 pub struct BadSourceCount(pub u16);
 
 /// How many different parity symbols a block can have. A repair that needs more begins again with the first.

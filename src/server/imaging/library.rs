@@ -25,7 +25,7 @@ const DATABASE: &str = "mimeo.db";
 const STORE: &str = "store";
 
 /// What of a library is written, its store's own folders included.
-const WRITTEN: [&str; 10] = [
+const WRITTEN: [&str; 11] = [
     LOCK,
     DATABASE,
     "mimeo.db-wal",
@@ -33,6 +33,7 @@ const WRITTEN: [&str; 10] = [
     "mimeo.db-journal",
     STORE,
     "store/lock",
+    "store/proofs",
     "store/packs",
     "store/manifests",
     "store/incoming",

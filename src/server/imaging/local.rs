@@ -5,10 +5,10 @@ use std::sync::{Mutex, PoisonError};
 use ed25519_dalek::SigningKey;
 use mimeo_core::{
     causes::causes,
-    chunk::{ChunkId, SealedChunk},
+    chunk::{ChunkId, Effort, NamedChunk, OpenChunkError, ProvedChunk, SealedChunk},
     failure::FailureCause,
     manifest::{Manifest, ManifestRoot, SignedManifest},
-    messages::{CHUNK_LIST_MAX, ChunkList, Heartbeat, HeartbeatReply, VersionReply, records},
+    messages::{CHUNK_LIST_MAX, ChunkList, Heartbeat, HeartbeatReply, VersionReply, records::HEADER_BYTES},
 };
 use mimeo_engine::{
     board::Board,
@@ -103,10 +103,15 @@ impl SessionServer for LocalServer<'_> {
         self.runtime.block_on(self.intake()?.missing(ids)).map_err(of_store)
     }
 
-    fn upload(&self, records: &[u8]) -> Result<(), ServerError> {
-        let chunks =
-            records::parse_all(records).map_err(|error| ServerError::Malformed(error.to_string()))?;
-        self.runtime.block_on(self.intake()?.put(chunks)).map_err(of_store)
+    fn hand_in(&self, chunks: &[NamedChunk<'_>], effort: Effort) -> Result<u64, ServerError> {
+        let seal = |chunk: &NamedChunk<'_>| {
+            chunk.seal_proved(effort).map_err(|error| of_sealing(chunk.id(), &error))
+        };
+        let proved = chunks.iter().map(seal).collect::<Result<Vec<ProvedChunk>, _>>()?;
+        let bytes =
+            proved.iter().map(|chunk| HEADER_BYTES + chunk.sealed().frame.len()).sum::<usize>() as u64;
+        self.runtime.block_on(self.intake()?.put_proved(proved)).map_err(of_store)?;
+        Ok(bytes)
     }
 
     fn fetch(&self, ids: &[ChunkId]) -> Result<Vec<SealedChunk>, ServerError> {
@@ -143,6 +148,11 @@ impl SessionServer for LocalServer<'_> {
         };
         self.runtime.block_on(self.shelf.store.read_manifest(root)).map_err(of_store)
     }
+}
+
+/// This computer's memory or processor is not to be relied on.
+fn of_sealing(chunk: ChunkId, error: &OpenChunkError) -> ServerError {
+    ServerError::Refused(FailureCause::ChunkDamaged { chunk, detail: error.to_string() })
 }
 
 fn of_store(error: StoreError) -> ServerError {

@@ -3,7 +3,7 @@
 //! 1. The manifest agrees with itself.
 //! 2. Every chunk is durable in the store, else the list of those that are missing goes back to the client; and each is
 //!    as long as its place.
-//! 3. Every chunk that this server has not read back since it started is read from the disk and hashed.
+//! 3. Every chunk that was not read back since this process started, nor not long before, is read from the disk and hashed.
 //! 4. The manifest is signed and made durable in the store.
 //! 5. One transaction lists the version.
 //!
@@ -17,6 +17,7 @@ use std::collections::HashSet;
 
 use ed25519_dalek::SigningKey;
 use mimeo_core::{
+    causes::causes,
     chunk::ChunkId,
     ids::{ComputerId, SessionId},
     manifest::{Manifest, ManifestError, SignedManifest},
@@ -87,12 +88,17 @@ pub async fn publish_version(
     check_lengths(store, manifest)?;
 
     // 3.
-    let Verification { damaged, missing, .. } = store.verify(&store.unproved(&chunks), progress).await?;
+    let Verification { damaged, missing, .. } = store.verify(&store.unproved(&chunks, now), progress).await?;
     if let Some(damage) = damaged.first() {
         return Err(PublishError::Damaged { first: damage.clone(), count: damaged.len() });
     }
     if !missing.is_empty() {
         return Ok(Publication::Missing(missing));
+    }
+
+    // What it saves the next process is not worth this version.
+    if let Err(error) = store.keep_proofs(now).await {
+        tracing::warn!(error = causes(&error), "which packs were read back could not be written down");
     }
 
     // 4.

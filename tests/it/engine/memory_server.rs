@@ -10,13 +10,11 @@ use std::{
 
 use ed25519_dalek::SigningKey;
 use mimeo_core::{
-    chunk::{self, ChunkId, SealedChunk},
+    chunk::{ChunkId, Effort, NamedChunk, SealedChunk},
     failure::FailureCause,
     ids::{SessionId, VersionNumber},
     manifest::{Manifest, ManifestRoot, SignedManifest},
-    messages::{
-        CHUNK_LIST_MAX, ChunkList, DeployOrder, DiskPin, Heartbeat, HeartbeatReply, VersionReply, records,
-    },
+    messages::{CHUNK_LIST_MAX, ChunkList, DeployOrder, DiskPin, Heartbeat, HeartbeatReply, VersionReply},
 };
 use mimeo_engine::link::{ServerError, SessionServer};
 
@@ -124,16 +122,17 @@ impl SessionServer for MemoryServer {
         Ok(ids.iter().filter(|id| !chunks.contains_key(id)).copied().collect())
     }
 
-    fn upload(&self, records: &[u8]) -> Result<(), ServerError> {
+    fn hand_in(&self, chunks: &[NamedChunk<'_>], effort: Effort) -> Result<u64, ServerError> {
         self.answers()?;
-        let sealed = records::parse_all(records).unwrap();
-        assert!(sealed.len() <= CHUNK_LIST_MAX);
-        for sealed in sealed {
-            chunk::open(&sealed).expect("a chunk was handed in that is not what its name says");
+        assert!(!chunks.is_empty() && chunks.len() <= CHUNK_LIST_MAX);
+        let mut bytes = 0;
+        for chunk in chunks {
+            let sealed = chunk.seal(effort);
+            bytes += sealed.frame.len() as u64;
             self.uploaded_chunks.fetch_add(1, Ordering::SeqCst);
             self.chunks().insert(sealed.id, sealed);
         }
-        Ok(())
+        Ok(bytes)
     }
 
     fn fetch(&self, ids: &[ChunkId]) -> Result<Vec<SealedChunk>, ServerError> {

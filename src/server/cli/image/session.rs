@@ -78,14 +78,15 @@ pub(super) fn run_engine(
     let interrupted = Arc::new(AtomicBool::new(false));
     let listening = tokio::spawn(listen(interrupted.clone()));
     let ending = thread::scope(|scope| {
-        scope.spawn(|| {
+        let painter = scope.spawn(|| {
             let bar = Bar::new(out, String::new());
             while !over.load(Ordering::Relaxed) {
                 if interrupted.load(Ordering::Relaxed) {
                     board.stop();
                 }
                 bar.show(&board.standing());
-                thread::sleep(SHOW_EVERY);
+                // Until it is over or time to show it again.
+                thread::park_timeout(SHOW_EVERY);
             }
             bar.finish();
         });
@@ -93,6 +94,7 @@ pub(super) fn run_engine(
         let engine = scope.spawn(engine);
         let ending = tokio::task::block_in_place(|| engine.join());
         over.store(true, Ordering::Relaxed);
+        painter.thread().unpark();
         ending
     });
     listening.abort();

@@ -23,6 +23,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutPayload, local::LocalFileSyst
 use super::{
     error::StoreError,
     medium::{LocalFolder, Medium},
+    proofs::FileIdentity,
 };
 
 /// Where an object lies until it is durable. Nothing is ever read from here.
@@ -201,6 +202,19 @@ impl Backend {
         let Some(folder) = self.folder.clone() else { return Ok(None) };
         let measured = folder.clone().on_disk(|medium| medium.free_bytes()).await?;
         Ok(Some(measured.map_err(|source| folder.failed("measuring the free space of", "", source))?))
+    }
+
+    /// Whether [`Backend::identity`] says anything.
+    pub(super) fn tells_files_apart(&self) -> bool {
+        self.folder.is_some()
+    }
+
+    /// What tells an object's file from one that was put in its place; `None` where there is none, or nothing would tell.
+    pub(super) async fn identity(&self, name: &str) -> Result<Option<FileIdentity>, StoreError> {
+        let Some(folder) = self.folder.clone() else { return Ok(None) };
+        let file = name.to_owned();
+        let told = folder.clone().on_disk(move |medium| medium.identity(&file)).await?;
+        told.map_err(|source| folder.failed("looking at", name, source))
     }
 
     /// Has the kernel forget its copy of an object, so that the next read comes from the disk itself.

@@ -8,12 +8,17 @@
 //!
 //! `index/retire.rs` is how chunks leave it, `hold.rs` tells who may rely on them until then.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use mimeo_core::{
     chunk::{ChunkId, Codec},
     messages::records::HEADER_BYTES,
 };
+
+use crate::clock::Timestamp;
 
 use super::{
     error::{Damage, StoreError},
@@ -21,6 +26,9 @@ use super::{
 };
 
 pub(super) mod retire;
+
+/// How long it counts that an earlier process had read a pack back: as long as the scrub takes to come by again.
+const PROOF_HOLDS: Duration = Duration::from_secs(28 * 24 * 3600);
 
 /// Where a chunk lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +41,7 @@ pub(super) struct Place {
     pub(super) codec: Codec,
     /// The tick at which somebody was last told that the chunk is here (`hold.rs`).
     promised: u32,
-    /// Whether this server has read the chunk back from the backend and hashed it since it started.
+    /// Whether this process has read the chunk back from the backend and hashed it since it started.
     proved: bool,
 }
 
@@ -96,6 +104,10 @@ pub(super) struct Totals {
 struct KnownPack {
     name: PackName,
     bytes: u64,
+    /// How many chunks its footer names.
+    chunks: usize,
+    /// When an earlier process had read all of it back.
+    proved_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Default)]
@@ -134,11 +146,14 @@ impl Index {
 
     fn add(&mut self, name: PackName, bytes: u64, entries: &[PackEntry], proved: bool) {
         let pack = match self.numbers.get(&name) {
-            Some(&number) => number,
+            Some(&number) => {
+                self.note_earlier_proof(name, None);
+                number
+            }
             None => {
                 // A pack takes a file, and no backend holds four thousand million of them.
                 let number = u32::try_from(self.packs.len()).unwrap_or_else(|_| panic!("too many packs"));
-                self.packs.push(Some(KnownPack { name, bytes }));
+                self.packs.push(Some(KnownPack { name, bytes, chunks: entries.len(), proved_at: None }));
                 self.numbers.insert(name, number);
                 self.pack_bytes += bytes;
                 number
@@ -214,8 +229,44 @@ impl Index {
         self.places.values().any(Place::is_loose)
     }
 
-    pub(super) fn is_proved(&self, id: ChunkId) -> bool {
-        self.places.get(&id).is_some_and(|place| place.proved)
+    /// Whether the chunk was read back and hashed, by this process or not long ago by one before it.
+    pub(super) fn is_proved(&self, id: ChunkId, now: Timestamp) -> bool {
+        self.places.get(&id).is_some_and(|place| place.proved || self.proof_of(place.pack, now).is_some())
+    }
+
+    /// When an earlier process had read a pack back, while that counts.
+    fn proof_of(&self, pack: u32, now: Timestamp) -> Option<Timestamp> {
+        let at = self.packs.get(pack as usize).copied().flatten()?.proved_at?;
+        // Of a proof of the future, when the clock was set back, nobody knows the age.
+        (at <= now && now.since(at) < PROOF_HOLDS).then_some(at)
+    }
+
+    /// Notes when an earlier process had read a whole pack back.
+    pub(super) fn note_earlier_proof(&mut self, pack: PackName, proved_at: Option<Timestamp>) {
+        if let Some(pack) = self.pack_mut(pack) {
+            pack.proved_at = proved_at;
+        }
+    }
+
+    fn pack_mut(&mut self, name: PackName) -> Option<&mut KnownPack> {
+        let number = *self.numbers.get(&name)?;
+        self.packs.get_mut(number as usize)?.as_mut()
+    }
+
+    /// The packs of which each chunk was read back, with the time of that: `now`, or that of an earlier process.
+    pub(super) fn proved_packs(&self, now: Timestamp) -> Vec<(PackName, Timestamp)> {
+        let mut proved: HashMap<u32, usize> = HashMap::new();
+        let places = self.places.values().chain(self.reserve.values().flatten());
+        for place in places.filter(|place| place.proved) {
+            *proved.entry(place.pack).or_default() += 1;
+        }
+        let packs = self.packs.iter().zip(0..).filter_map(|(pack, number)| Some((pack.as_ref()?, number)));
+        let proof = |(pack, number): (&KnownPack, u32)| {
+            // What was retired, or lost, was not seen and comes back with the next process.
+            let all = proved.get(&number) == Some(&pack.chunks);
+            Some((pack.name, if all { now } else { self.proof_of(number, now)? }))
+        };
+        packs.filter_map(proof).collect()
     }
 
     /// Notes that the chunk was read back from this place and was what its id says.
@@ -235,6 +286,8 @@ impl Index {
         let was_reserve = self.remove_reserve(id, &located.place);
         let known = self.places.get(&id).copied().filter(lost);
         if was_reserve || known.is_some() {
+            // What it lost one chunk of may have lost others.
+            self.note_earlier_proof(located.pack, None);
             self.condemned.entry(id).or_default().push(located.pack);
         }
         let Some(known) = known else { return was_reserve };
@@ -341,7 +394,7 @@ fn is_same_place(one: &Place, other: &Place) -> bool {
 mod tests {
     use mimeo_core::chunk::{ChunkId, Codec};
 
-    use super::Index;
+    use super::{Index, Timestamp};
     use crate::imaging::store::{
         error::StoreError,
         pack::{PackEntry, PackError, PackName},
@@ -350,6 +403,7 @@ mod tests {
     const CHUNK: ChunkId = ChunkId([1; 32]);
     const ONE: PackName = PackName([0xa; 32]);
     const OTHER: PackName = PackName([0xb; 32]);
+    const NOW: Timestamp = Timestamp(0);
 
     fn entry(id: ChunkId) -> PackEntry {
         PackEntry { id, offset: 0, plain_bytes: 10, frame_bytes: 10, codec: Codec::Raw }
@@ -408,7 +462,7 @@ mod tests {
         index.mark_damaged(&old, "hash".into());
         index.mark_proved(&old);
         assert_eq!(index.locate(CHUNK).map(|located| located.pack).ok(), Some(OTHER));
-        assert!(!index.is_proved(CHUNK));
+        assert!(!index.is_proved(CHUNK, NOW));
     }
 
     #[test]
@@ -416,9 +470,9 @@ mod tests {
         let mut index = with_packs(&[ONE]);
         let place = index.locate(CHUNK).expect("it was added");
         index.mark_proved(&place);
-        assert!(index.is_proved(CHUNK));
+        assert!(index.is_proved(CHUNK, NOW));
         index.add_pack(ONE, 200, &[entry(CHUNK)]);
-        assert!(!index.is_proved(CHUNK));
+        assert!(!index.is_proved(CHUNK, NOW));
         assert_eq!(index.totals().packs, 1);
         assert_eq!(index.totals().pack_bytes, 200);
     }

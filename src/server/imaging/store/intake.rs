@@ -1,6 +1,7 @@
 //! Taking in the chunks of one capture.
 //!
-//! Nothing that a client says is trusted: every chunk is opened and hashed before it is kept. What is new gathers
+//! Nothing that a client says is trusted: every chunk is opened and hashed before it is kept, here or by whoever brings a
+//! [`ProvedChunk`]. What is new gathers
 //! in a pack; a full one is written by a task of its own while the next fills, and no more than one is under way:
 //! a capture holds two packs in memory, and a disk that is slower than the network slows the network.
 //!
@@ -17,7 +18,7 @@ use std::{
 
 use futures_util::future::try_join_all;
 use mimeo_core::{
-    chunk::{self, ChunkId, ChunkSize, OpenChunkError, SealedChunk},
+    chunk::{ChunkId, ChunkSize, OpenChunkError, ProvedChunk, SealedChunk},
     messages::records::HEADER_BYTES,
 };
 use tokio::{
@@ -115,17 +116,23 @@ impl Intake {
     /// CANCEL-SAFETY: chunks that a dropped call had not placed yet are not kept, the others are; the client
     /// got no answer and asks again.
     pub async fn put(&self, chunks: Vec<SealedChunk>) -> Result<(), StoreError> {
+        let placed = timeout(PATIENCE, async {
+            let ids: Vec<ChunkId> = chunks.iter().map(|chunk| chunk.id).collect();
+            let new: HashSet<ChunkId> = self.missing(&ids).await?.into_iter().collect();
+            let chunks = chunks.into_iter().filter(|chunk| new.contains(&chunk.id)).collect();
+            self.place(self.check(chunks).await?).await
+        });
+        placed.await.unwrap_or(Err(StoreError::NoRoom))
+    }
+
+    /// As [`Intake::put`], of chunks that need not be opened any more.
+    pub async fn put_proved(&self, chunks: Vec<ProvedChunk>) -> Result<(), StoreError> {
         timeout(PATIENCE, self.place(chunks)).await.unwrap_or(Err(StoreError::NoRoom))
     }
 
-    async fn place(&self, chunks: Vec<SealedChunk>) -> Result<(), StoreError> {
-        let new: HashSet<ChunkId> = {
-            let ids: Vec<ChunkId> = chunks.iter().map(|chunk| chunk.id).collect();
-            self.missing(&ids).await?.into_iter().collect()
-        };
-        let chunks = chunks.into_iter().filter(|chunk| new.contains(&chunk.id)).collect();
-        let chunks = self.check(chunks).await?;
-        let mut share = self.room(chunks.iter().map(held_bytes).sum()).await?;
+    async fn place(&self, chunks: Vec<ProvedChunk>) -> Result<(), StoreError> {
+        let chunks = chunks.iter().map(ProvedChunk::sealed);
+        let mut share = self.room(chunks.clone().map(held_bytes).sum()).await?;
         let limit_bytes = self.hold.store().shared.options.pack_bytes as usize;
         let mut state = self.lock().await?;
         state.put_at = Some(Instant::now());
@@ -134,13 +141,13 @@ impl Intake {
             if state.held.contains(&chunk.id) || self.hold.relies_on(chunk.id) {
                 continue;
             }
-            if !state.pack.has_room(&chunk, limit_bytes) {
+            if !state.pack.has_room(chunk, limit_bytes) {
                 self.launch(&mut state).await?;
             }
             state.held.insert(chunk.id);
             state.taken_bytes += u64::from(chunk.plain_bytes);
-            state.hold(share.split(held_bytes(&chunk)));
-            state.pack.push(&chunk, limit_bytes);
+            state.hold(share.split(held_bytes(chunk)));
+            state.pack.push(chunk, limit_bytes);
         }
         Ok(())
     }
@@ -193,7 +200,7 @@ impl Intake {
     }
 
     /// Opens every chunk, on as many threads as the store allows.
-    async fn check(&self, chunks: Vec<SealedChunk>) -> Result<Vec<SealedChunk>, StoreError> {
+    async fn check(&self, chunks: Vec<SealedChunk>) -> Result<Vec<ProvedChunk>, StoreError> {
         let mut chunks = chunks.into_iter();
         let mut checks = Vec::new();
         loop {
@@ -201,10 +208,8 @@ impl Intake {
             if part.is_empty() {
                 break;
             }
-            checks.push(self.hold.store().on_hasher(move || {
-                part.iter().try_for_each(check_one)?;
-                Ok::<_, OpenChunkError>(part)
-            }));
+            let prove = move || part.into_iter().map(check_one).collect::<Result<Vec<_>, _>>();
+            checks.push(self.hold.store().on_hasher(prove));
         }
         let checked: Result<Vec<_>, _> = try_join_all(checks).await?.into_iter().collect();
         Ok(checked.map_err(StoreError::Refused)?.into_iter().flatten().collect())
@@ -247,13 +252,13 @@ fn held_bytes(chunk: &SealedChunk) -> usize {
 }
 
 /// The client is not trusted: neither for the content nor for the length of what carries it.
-fn check_one(sealed: &SealedChunk) -> Result<(), OpenChunkError> {
+fn check_one(sealed: SealedChunk) -> Result<ProvedChunk, OpenChunkError> {
     // zstd skips padding of any length between its frames.
     if sealed.frame.len() as u64 > ChunkSize::LARGEST.bytes() {
         let bytes = u32::try_from(sealed.frame.len()).unwrap_or(u32::MAX);
         return Err(OpenChunkError::TooLarge { id: sealed.id, bytes });
     }
-    chunk::prove(sealed)
+    ProvedChunk::prove(sealed)
 }
 
 /// Makes a pack durable, reads it back and then, and only then, has it known. Its memory is free when this ends.

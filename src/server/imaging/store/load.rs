@@ -9,6 +9,7 @@ use super::{
     error::StoreError,
     index::Index,
     pack::{self, PackEntry, PackError, PackName, TRAILER_BYTES},
+    proofs::Proofs,
 };
 
 /// Packs whose footers are read at once: enough to hide the latency of a remote backend, few enough for its
@@ -39,16 +40,21 @@ pub(super) async fn load(backend: &Backend) -> Result<Index, StoreError> {
     }
     // Always the same order, so that a chunk which lies twice is read from the same place after each start.
     packs.sort_by_key(|(name, _)| name.0);
+    let proofs = &Proofs::load(backend).await;
     let mut footers = stream::iter(packs)
         .map(|(name, object)| async move {
             let footer = load_footer(backend, name, &object).await?;
-            Ok::<_, StoreError>((name, object.bytes, footer))
+            let proved_at = proofs.time_of(backend, name).await?;
+            Ok::<_, StoreError>((name, object.bytes, footer, proved_at))
         })
         .buffered(FOOTERS_AT_ONCE);
     let mut index = Index::default();
-    while let Some((name, bytes, footer)) = footers.try_next().await? {
+    while let Some((name, bytes, footer, proved_at)) = footers.try_next().await? {
         match footer {
-            Footer::Read(entries) => index.add_pack(name, bytes, &entries),
+            Footer::Read(entries) => {
+                index.add_pack(name, bytes, &entries);
+                index.note_earlier_proof(name, proved_at);
+            }
             Footer::Unreadable(error, ids) => index.add_unreadable(name, error, &ids),
         }
     }

@@ -4,12 +4,13 @@ use std::{
     fmt,
     fs::{self, File, TryLockError},
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
-use super::error::StoreError;
+use super::{error::StoreError, proofs::FileIdentity};
 
 /// Held locked for as long as a server uses the folder.
 const LOCK: &str = "lock";
@@ -29,6 +30,9 @@ pub(super) trait Medium: fmt::Debug + Send + Sync {
 
     /// Room left, in bytes.
     fn free_bytes(&self) -> io::Result<u64>;
+
+    /// What tells a file from one that was put in its place; `None` where there is none, or nothing would tell.
+    fn identity(&self, name: &str) -> io::Result<Option<FileIdentity>>;
 
     /// Has the kernel forget its copy of a file, so that the next read comes from the disk itself. A file that is not
     /// there is no error: reading it will say so.
@@ -94,6 +98,18 @@ impl Medium for LocalFolder {
     fn free_bytes(&self) -> io::Result<u64> {
         let room = nix::sys::statvfs::statvfs(&self.root)?;
         Ok(room.blocks_available().saturating_mul(room.fragment_size()))
+    }
+
+    fn identity(&self, name: &str) -> io::Result<Option<FileIdentity>> {
+        match fs::symlink_metadata(self.root.join(name)) {
+            Ok(file) => Ok(Some(FileIdentity {
+                inode: file.ino(),
+                bytes: file.len(),
+                changed: (file.ctime(), file.ctime_nsec()),
+            })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn forget_cached(&self, name: &str) -> io::Result<()> {

@@ -39,6 +39,7 @@ pub mod manifests;
 mod medium;
 pub mod pace;
 pub mod pack;
+mod proofs;
 mod read;
 mod span;
 pub mod verify;

@@ -20,7 +20,10 @@ use object_store::{
     path::Path,
 };
 
-use super::{Store, StoreOptions, backend::Backend, error::StoreError, faulty::Cut, medium::Medium};
+use super::{
+    Store, StoreOptions, backend::Backend, error::StoreError, faulty::Cut, medium::Medium,
+    proofs::FileIdentity,
+};
 
 /// What goes wrong with one write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -234,6 +237,10 @@ impl Medium for PowerDisk {
 
     fn free_bytes(&self) -> io::Result<u64> {
         Ok(u64::MAX)
+    }
+
+    fn identity(&self, _name: &str) -> io::Result<Option<FileIdentity>> {
+        Ok(None)
     }
 
     fn forget_cached(&self, _name: &str) -> io::Result<()> {

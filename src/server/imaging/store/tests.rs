@@ -7,6 +7,8 @@ use mimeo_core::{
 };
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_oneof, proptest};
 
+use crate::clock::Timestamp;
+
 use super::{
     Store, StoreOptions,
     backend::Backend,
@@ -17,6 +19,8 @@ use super::{
     pack::{ENTRY_BYTES, PackName, TRAILER_BYTES},
     verify::VerifyProgress,
 };
+
+const NOW: Timestamp = Timestamp(0);
 
 /// Small packs, so that a few chunks fill several.
 const OPTIONS: StoreOptions = StoreOptions {
@@ -170,16 +174,16 @@ async fn verification_tells_its_progress_and_finds_what_is_lost() {
     put_all(&store, 0..20).await;
     let seen = Mutex::new(vec![]);
     let all = [ids(0..20), ids([77])].concat();
-    assert_eq!(store.unproved(&all), ids([77]), "each pack is read back as soon as it is written");
+    assert_eq!(store.unproved(&all, NOW), ids([77]), "each pack is read back as soon as it is written");
     let store = disk.open(OPTIONS).await;
-    assert_eq!(store.unproved(&all).len(), 21, "what was proved before a restart is to be proved again");
+    assert_eq!(store.unproved(&all, NOW).len(), 21, "what was proved before a restart is to be proved again");
     let note = |progress: VerifyProgress| seen.lock().expect("lock").push(progress);
     let result = store.verify(&all, &note).await.expect("verified");
     assert_eq!((result.proved_chunks, result.damaged, result.missing), (20, vec![], ids([77])));
     let seen = seen.into_inner().expect("lock");
     assert!(seen.is_sorted_by_key(|progress| progress.done_chunks), "{seen:?}");
     assert_eq!(seen.last(), Some(&VerifyProgress { done_chunks: 21, total_chunks: 21 }));
-    assert_eq!(store.unproved(&all), ids([77]));
+    assert_eq!(store.unproved(&all, NOW), ids([77]));
 }
 
 /// One bit in a record, in the footer and in the trailer.

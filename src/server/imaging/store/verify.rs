@@ -3,6 +3,8 @@
 use futures_util::{StreamExt, stream};
 use mimeo_core::chunk::{self, ChunkId, SealedChunk};
 
+use crate::clock::Timestamp;
+
 use super::{
     Store,
     backend::ReadRangeError,
@@ -63,11 +65,11 @@ impl Store {
         Ok(backend.length(object).await? == Some(offset_bytes))
     }
 
-    /// Those of `ids`, each once, that this server has not read back and hashed since it started.
-    pub fn unproved(&self, ids: &[ChunkId]) -> Vec<ChunkId> {
+    /// Those of `ids`, each once, that were not read back and hashed by this process, nor not long ago by one before it.
+    pub fn unproved(&self, ids: &[ChunkId], now: Timestamp) -> Vec<ChunkId> {
         let index = self.index();
         let mut seen = std::collections::HashSet::new();
-        ids.iter().copied().filter(|&id| !index.is_proved(id) && seen.insert(id)).collect()
+        ids.iter().copied().filter(|&id| !index.is_proved(id, now) && seen.insert(id)).collect()
     }
 
     /// Reads chunks back and hashes them. From a local folder the bytes come from the disk, not from the kernel's

@@ -16,6 +16,7 @@ use mimeo_core::{
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_oneof, proptest};
 
 use super::{Collected, Sweep};
+use crate::clock::Timestamp;
 use crate::imaging::store::{
     Store, StoreOptions,
     error::StoreError,
@@ -155,7 +156,7 @@ async fn packs_that_are_mostly_waste_are_copied_into_few() {
     assert_eq!(disk.pack_names().await.len(), 2);
     assert_eq!(store.stats().await.expect("stats").chunks, 6);
     assert_holds(&store, &some).await;
-    assert!(store.unproved(&ids(&some)).is_empty(), "copies were read back");
+    assert!(store.unproved(&ids(&some), Timestamp(0)).is_empty(), "copies were read back");
     assert_holds(&disk.open(OPTIONS).await, &some).await;
     assert_eq!(collect(&store, &[kept]).await.expect("collected"), Collected::default());
 }
