@@ -9,8 +9,8 @@ use mimeo_core::multicast::block::{BlockNumber, PARITY_MOST, SourceCount, Symbol
 /// lacked.
 const STALE_AFTER: Duration = Duration::from_millis(500);
 
-/// A block that found no room at its first symbol is left alone until none of it came for so long. Begun in its middle it
-/// would ask for the first half to be sent again.
+/// A block that found no room at its first symbol is left alone until it is swept again, which its symbols show by beginning
+/// anew, or until none of it came for so long. Begun in its middle it would ask for the first half to be sent again.
 const LEFT_FOR: Duration = Duration::from_secs(1);
 
 const WORDS: usize = (SourceCount::MOST + PARITY_MOST).div_ceil(64) as usize;
@@ -41,7 +41,8 @@ pub enum Kept {
 #[derive(Debug, Clone)]
 pub struct OpenBlocks {
     open: BTreeMap<BlockNumber, Open>,
-    left: BTreeMap<BlockNumber, Duration>,
+    /// Blocks that found no room: the last symbol that came of each, and when.
+    left: BTreeMap<BlockNumber, (SymbolNumber, Duration)>,
     room: u32,
     used: u32,
     dropped: u32,
@@ -85,7 +86,7 @@ impl OpenBlocks {
     ) -> Kept {
         // A number that no symbol of the block has comes from nobody who has the table.
         let end = sources.map_or(SourceCount::MOST, SourceCount::get) + PARITY_MOST;
-        if symbol.0 >= end || !self.begin(block, sources, now, gone) {
+        if symbol.0 >= end || !self.begin(block, symbol, sources, now, gone) {
             return Kept::No;
         }
         let Some(open) = self.open.get_mut(&block) else { return Kept::No };
@@ -104,6 +105,7 @@ impl OpenBlocks {
     fn begin(
         &mut self,
         block: BlockNumber,
+        symbol: SymbolNumber,
         sources: Option<SourceCount>,
         now: Duration,
         gone: &mut Vec<BlockNumber>,
@@ -112,10 +114,11 @@ impl OpenBlocks {
             return true;
         }
         let room = sources.map_or(u32::from(SourceCount::MOST), |sources| u32::from(sources.get()));
-        let left = self.left.get(&block).is_some_and(|at| now.saturating_sub(*at) < LEFT_FOR);
+        let over = |at: Duration| now.saturating_sub(at) >= LEFT_FOR;
+        let left = self.left.get(&block).is_some_and(|(last, at)| symbol >= *last && !over(*at));
         if left || !self.make_room(room, now, gone) {
-            self.left.retain(|_, at| now.saturating_sub(*at) < LEFT_FOR);
-            if self.left.insert(block, now).is_none() {
+            self.left.retain(|_, (_, at)| !over(*at));
+            if self.left.insert(block, (symbol, now)).is_none() {
                 self.dropped = self.dropped.saturating_add(1);
             }
             return false;
@@ -223,7 +226,7 @@ mod tests {
         assert_eq!(take(&mut open, 3, 1, ms(600)), (Kept::No, vec![]), "it is not begun in its middle");
         assert_eq!(take(&mut open, 4, 0, ms(600)), (Kept::Yes, vec![BlockNumber(0)]));
         assert_eq!(take(&mut open, 3, 0, ms(1700)), (Kept::Yes, vec![BlockNumber(4)]), "it lacks most");
-        assert_eq!((open.used(), open.dropped()), (300, 4));
+        assert_eq!((open.used(), open.dropped()), (300, 3));
     }
 
     #[test]

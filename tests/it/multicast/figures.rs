@@ -4,7 +4,7 @@
 use super::{
     line::Line,
     pc::Pc,
-    world::{Outcome, Setup, run},
+    world::{Setup, run},
 };
 
 fn classroom(n: usize, mbit: f64, loss: f64) -> Vec<Pc> {
@@ -48,16 +48,12 @@ fn overhead_at_one_percent_and_reports_of_many() {
     }
 }
 
-/// One of four has a quarter of the line, and nobody knows before.
-fn one_is_slow(own_mbit: Option<f64>) -> Outcome {
-    let mut pcs = classroom(4, 400.0, 0.0);
-    pcs[3] = Pc { link_mbit: Some(400), ..Pc::of(Line::of(100.0)) };
-    run(&Setup { own_mbit, ..Setup::of_mib(128, pcs) })
-}
-
+/// One of four has a quarter of the line, and nobody knows before. Unicast has a line of its own here.
 #[test]
 fn one_of_four_is_slow() {
-    let outcome = one_is_slow(None);
+    let mut pcs = classroom(4, 400.0, 0.0);
+    pcs[3] = Pc { link_mbit: Some(400), ..Pc::of(Line::of(100.0)) };
+    let outcome = run(&Setup::of_mib(128, pcs));
     let (others, own) = (outcome.speed(128, 0..3), outcome.speed(128, 3..4));
     assert!(others >= 44.0 && own >= 10.5, "the others {others:.2}, itself {own:.2} MB/s");
 }

@@ -213,7 +213,7 @@ impl Running {
             let totals = BlockTotals::new(self.sources.len() as u32, self.table).unwrap();
             let table = self.sources[..self.table as usize].to_vec();
             self.receiver = Some(Receiver::new(totals, table, self.pc.room, time(now)));
-            (self.channel, self.table_known, self.join_asked) = (0, false, None);
+            (self.channel, self.table_known, self.joined, self.join_asked) = (0, false, false, None);
             (self.disk_free, self.compare_free) = (now as f64, now as f64);
             self.heard.clear();
         }

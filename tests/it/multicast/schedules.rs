@@ -66,7 +66,7 @@ fn setup() -> impl Strategy<Value = Setup> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1500, max_shrink_iters: 60, ..ProptestConfig::default() })]
 
     #[test]
     fn everybody_alive_ends_with_everything(setup in setup()) {

@@ -22,7 +22,7 @@ use super::{
 const STEP_US: u64 = 1000;
 
 /// No channel of these sizes takes so long, whatever happens.
-const LONGEST_US: u64 = 600_000_000;
+const LONGEST_US: u64 = 120_000_000;
 
 /// Bytes of content in a symbol.
 pub(super) const SYMBOL_BYTES: f64 = 1424.0;

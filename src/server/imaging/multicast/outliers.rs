@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     fn others(loss: f64, queue_percent: u8) -> Round {
-        Round { loss, queue_percent, arriving: None }
+        Round { loss, queue_percent, arriving: None, from: 0 }
     }
 
     /// The moment in milliseconds at which a receiver that fares so all the time is demoted, if it is within ten seconds.

@@ -31,6 +31,10 @@ const TRY_MARGIN: f64 = 0.01;
 const TRY_AGAIN: Duration = Duration::from_secs(2);
 /// How much of the way to a smaller loss the granted one goes in a round: not after every lucky one.
 const GRANTED_FOLLOWS: f64 = 0.1;
+/// More than this no line loses by itself: there is a slower one on the way.
+const GRANTED_MOST: f64 = 0.2;
+/// What is granted may be a full line after all, if it was while others filled it. It is doubted from time to time.
+const DOUBT_AFTER: Duration = Duration::from_secs(10);
 /// Where the line was full a moment ago and is full again, others use it too.
 const BACK_OFF: f64 = 0.85;
 /// Within this after the last loss "again" is meant.
@@ -62,11 +66,12 @@ enum Phase {
         since: Option<Duration>,
     },
     Growing,
-    /// The rate before, the loss that made it fall, and rounds to let pass whose packets are from before.
+    /// The rate before, the loss that made it fall and what of it was granted; the first packet at the new rate.
     Trying {
         before: f64,
         loss: f64,
-        stale_rounds: u32,
+        granted: f64,
+        from: u64,
     },
 }
 
@@ -79,6 +84,9 @@ pub struct Round {
     pub queue_percent: u8,
     /// Symbols per second that arrived at three quarters or faster, where enough came to tell.
     pub arriving: Option<f64>,
+    /// The round is about packets from this one on, for three quarters. Packets that wait in a switch come late, and so does
+    /// word of those that it threw away.
+    pub from: u64,
 }
 
 /// The rate of one channel.
@@ -97,6 +105,8 @@ pub struct Rate {
     grown_at: Duration,
     /// This machine's own line took no more in this round.
     full: bool,
+    /// Packets sent, which is the sequence number of the next.
+    sent: u64,
 }
 
 /// Symbols per second that a link of `mbit` carries, where each takes so many bytes.
@@ -118,6 +128,7 @@ impl Rate {
             lost_at: None,
             grown_at: now,
             full: false,
+            sent: 0,
         }
     }
 
@@ -159,6 +170,7 @@ impl Rate {
 
     /// A packet went out.
     pub fn sent(&mut self, now: Duration) {
+        self.sent += 1;
         if let Phase::Train { left, since } = &mut self.phase {
             *left = left.saturating_sub(1);
             since.get_or_insert(now);
@@ -199,13 +211,11 @@ impl Rate {
                 _ => self.grow_from(self.rate, now),
             },
             Phase::Growing => self.grow(round, now),
-            Phase::Trying { before, loss, stale_rounds } if stale_rounds > 0 => {
-                self.phase = Phase::Trying { before, loss, stale_rounds: stale_rounds - 1 };
-            }
-            Phase::Trying { before, loss, .. } => {
-                let stayed = round.loss - self.granted > (loss - self.granted) / 2.0;
+            Phase::Trying { from, .. } if round.from < from => {}
+            Phase::Trying { before, loss, granted, .. } => {
+                let stayed = round.loss - granted > (loss - granted) / 2.0 && round.loss < GRANTED_MOST;
                 // What is left of it does not come from the rate.
-                self.granted = round.loss.min(loss);
+                self.granted = round.loss.min(loss).min(GRANTED_MOST);
                 if !stayed {
                     self.lost_at = Some(now);
                 }
@@ -224,10 +234,15 @@ impl Rate {
         }
         // What came at any rate may cease; what is granted follows down by itself, and up only by a try.
         self.granted += (round.loss - self.granted).min(0.0) * GRANTED_FOLLOWS;
+        let since = |moment: Option<Duration>| moment.map(|moment| now.saturating_sub(moment));
+        let tried = since(self.tried_at);
         if round.loss <= self.granted + LOSS {
             self.lossy_rounds = 0;
             if round.queue_percent < QUEUE_DRAINS && !full {
                 self.rate = (self.rate * (1.0 + GROWTH * passed)).min(self.link.max(LEAST));
+            }
+            if round.loss > LOSS && tried.is_some_and(|since| since >= DOUBT_AFTER) {
+                self.begin_try(round.loss, 0.0, 1.0, now);
             }
             return;
         }
@@ -235,16 +250,19 @@ impl Rate {
         if self.lossy_rounds < LOSS_ROUNDS {
             return;
         }
-        self.lossy_rounds = 0;
-        let before = self.rate;
-        let since = |moment: Option<Duration>| moment.map(|moment| now.saturating_sub(moment));
         let again = since(self.lost_at).is_some_and(|since| since < AGAIN);
-        if again || since(self.tried_at).is_none_or(|since| since >= TRY_AGAIN) {
-            let part = 1.0 - (round.loss - self.granted) - TRY_MARGIN;
-            self.tried_at = Some(now);
-            self.rate = (before * if again { part.min(BACK_OFF) } else { part }).max(LEAST);
-            self.phase = Phase::Trying { before, loss: round.loss, stale_rounds: 1 };
+        if again || tried.is_none_or(|since| since >= TRY_AGAIN) {
+            self.begin_try(round.loss, self.granted, if again { BACK_OFF } else { 1.0 }, now);
         }
+    }
+
+    /// Goes down to where a full line would lose no more than `granted`, and by `most` at least.
+    fn begin_try(&mut self, loss: f64, granted: f64, most: f64, now: Duration) {
+        let before = self.rate;
+        self.lossy_rounds = 0;
+        self.tried_at = Some(now);
+        self.rate = (before * (1.0 - (loss - granted) - TRY_MARGIN).min(most)).max(LEAST);
+        self.phase = Phase::Trying { before, loss, granted, from: self.sent };
     }
 }
 

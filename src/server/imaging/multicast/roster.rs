@@ -135,12 +135,14 @@ pub struct Roster {
     next: u32,
     round_began: Duration,
     last_round: Round,
+    /// How far three quarters had heard when this round began.
+    round_from: u64,
 }
 
 impl Roster {
     pub fn new(now: Duration) -> Self {
-        let last_round = Round { loss: 0.0, queue_percent: 0, arriving: None };
-        Self { receivers: BTreeMap::new(), next: 0, round_began: now, last_round }
+        let last_round = Round { loss: 0.0, queue_percent: 0, arriving: None, from: 0 };
+        Self { receivers: BTreeMap::new(), next: 0, round_began: now, last_round, round_from: 0 }
     }
 
     pub fn add(
@@ -224,11 +226,13 @@ impl Roster {
         let arriving = three_quarters_reach(
             self.members().filter(|(_, r)| r.arriving > 0).map(|(_, r)| f64::from(r.arriving)).collect(),
         );
+        let reached = three_quarters_reach(self.members().map(|(_, receiver)| receiver.reach).collect());
+        let from = std::mem::replace(&mut self.round_from, reached.unwrap_or(0));
         for receiver in self.receivers.values_mut() {
             (receiver.expected, receiver.lost, receiver.spoke) = (0, 0, false);
         }
         // Where nothing was sent, nothing was lost.
-        self.last_round = Round { loss: loss?, queue_percent: queue.unwrap_or(0), arriving };
+        self.last_round = Round { loss: loss?, queue_percent: queue.unwrap_or(0), arriving, from };
         Some(self.last_round)
     }
 }

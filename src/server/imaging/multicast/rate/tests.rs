@@ -7,7 +7,11 @@ fn run(rate: &mut Rate, line: f64, random: f64, rounds: u32, now: &mut Duration)
         let sent = rate.now();
         let carried = sent.min(line) * (1.0 - random);
         *now += Duration::from_millis(200);
-        rate.round(Round { loss: 1.0 - carried / sent, queue_percent: 0, arriving: Some(carried) }, *now);
+        rate.sent += 100;
+        rate.round(
+            Round { loss: 1.0 - carried / sent, queue_percent: 0, arriving: Some(carried), from: rate.sent },
+            *now,
+        );
         rates.push(rate.now());
     }
     rates
@@ -67,7 +71,7 @@ fn disks_that_fill_up_slow_the_channel_down() {
     run(&mut rate, line, 0.0, 2, &mut now);
     for _ in 0..5 {
         now += Duration::from_millis(200);
-        rate.round(Round { loss: 0.0, queue_percent: 90, arriving: None }, now);
+        rate.round(Round { loss: 0.0, queue_percent: 90, arriving: None, from: 0 }, now);
     }
     assert!(rate.now() < 0.5 * line);
 }
