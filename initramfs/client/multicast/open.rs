@@ -13,6 +13,10 @@ const STALE_AFTER: Duration = Duration::from_millis(500);
 /// anew, or until none of it came for so long. Begun in its middle it would ask for the first half to be sent again.
 const LEFT_FOR: Duration = Duration::from_secs(1);
 
+/// Room for 16 blocks, 6 MiB: those that a sender sends side by side, and as many that wait for repairs or for the disk. With
+/// less, every lap would leave blocks behind.
+pub const ROOM_LEAST: u32 = 16 * SourceCount::MOST as u32;
+
 const WORDS: usize = (SourceCount::MOST + PARITY_MOST).div_ceil(64) as usize;
 
 #[derive(Debug, Clone)]
@@ -49,9 +53,12 @@ pub struct OpenBlocks {
 }
 
 impl OpenBlocks {
-    /// Room for `symbols`, and at least for one block.
+    /// Room for `symbols`, and [`ROOM_LEAST`] at least.
     pub fn new(symbols: u32) -> Self {
-        let room = symbols.max(u32::from(SourceCount::MOST));
+        Self::with_room(symbols.max(ROOM_LEAST))
+    }
+
+    fn with_room(room: u32) -> Self {
         Self { open: BTreeMap::new(), left: BTreeMap::new(), room, used: 0, dropped: 0 }
     }
 
@@ -204,7 +211,7 @@ mod tests {
 
     #[test]
     fn any_symbols_make_a_block_if_they_are_enough() {
-        let mut open = OpenBlocks::new(1000);
+        let mut open = OpenBlocks::with_room(1000);
         for symbol in (0..99).map(|n| n * 2) {
             assert_eq!(take(&mut open, 1, symbol, ms(0)).0, Kept::Yes);
             assert_eq!(take(&mut open, 1, symbol, ms(0)).0, Kept::Again);
@@ -216,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_new_block_finds_room_only_where_an_old_one_waits_in_vain() {
-        let mut open = OpenBlocks::new(300);
+        let mut open = OpenBlocks::with_room(300);
         (0..3).for_each(|block| {
             (0..=block as u16).for_each(|symbol| {
                 take(&mut open, block, symbol, ms(u64::from(block)));
@@ -231,7 +238,7 @@ mod tests {
 
     #[test]
     fn complete_blocks_never_give_way() {
-        let mut open = OpenBlocks::new(300);
+        let mut open = OpenBlocks::with_room(300);
         (0..3).for_each(|block| {
             (0..100).for_each(|symbol| {
                 take(&mut open, block, symbol, ms(0));
@@ -242,7 +249,7 @@ mod tests {
 
     #[test]
     fn what_came_before_the_table_counts_when_it_is_there() {
-        let mut open = OpenBlocks::new(1000);
+        let mut open = OpenBlocks::with_room(1000);
         let mut gone = Vec::new();
         for symbol in 0..10 {
             open.symbol(BlockNumber(1), SymbolNumber(symbol), None, ms(0), &mut gone);

@@ -10,6 +10,10 @@ use super::{
     world::{Setup, run},
 };
 
+/// More than this no classroom costs, however it is made up: of tiny channels, whose every block everybody needs again who
+/// joins, reboots or has no room.
+const COST_MOST: f64 = 30.0;
+
 fn line() -> impl Strategy<Value = Line> {
     let faults =
         (0.0..0.12_f64, option::weighted(0.3, (0.0..0.05_f64, 2..60_u32)), 0.0..0.05_f64, 0.0..0.05_f64);
@@ -29,7 +33,7 @@ fn life() -> impl Strategy<Value = (u64, Option<u64>, Option<u64>)> {
 }
 
 fn pc() -> impl Strategy<Value = Pc> {
-    let hardware = (line(), option::weighted(0.7, 0.8..4.0_f64), 300.0..50_000.0_f64, 300..6000_u32);
+    let hardware = (line(), option::weighted(0.7, 0.8..4.0_f64), 300.0..50_000.0_f64, 4000..12_000_u32);
     let oddities =
         (option::weighted(0.2, 1..5_u32), prop::bool::weighted(0.05), option::weighted(0.1, 0.0..0.2_f64));
     (hardware, life(), oddities).prop_map(|((line, link, disk, room), (joins_ms, crash_ms, back), odd)| Pc {
@@ -66,7 +70,7 @@ fn setup() -> impl Strategy<Value = Setup> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, max_shrink_iters: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn everybody_alive_ends_with_everything(setup in setup()) {
@@ -74,6 +78,7 @@ proptest! {
         for (done, pc) in outcome.done.iter().zip(&setup.pcs) {
             prop_assert!(done.is_some() || (pc.crash_ms.is_some() && pc.back_after_ms.is_none()));
         }
+        prop_assert!(outcome.cost() < COST_MOST, "{}", outcome.cost());
         let wrong: f64 = setup.pcs.iter().map(|pc| pc.wrong).sum();
         prop_assert!(outcome.incidents == 0 || wrong > 0.0);
         // Five seconds of what the fastest line carries.

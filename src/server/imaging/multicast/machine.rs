@@ -309,7 +309,7 @@ impl Sender {
         let mut open = Vec::new();
         for lack in report.lacks().iter().filter(|lack| receiver.needs.contains(lack.block)) {
             let late = self.carousel.begun_at(lack.block).is_some_and(|begun| begun < joined);
-            if refused || (late && lack.missing > LATECOMER_REPAIRS) {
+            if refused || (late && lack.missing > LATECOMER_REPAIRS) || self.repairs.exhausted(lack.block) {
                 continue;
             }
             open.push(lack.block);

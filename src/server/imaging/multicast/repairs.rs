@@ -50,7 +50,7 @@ pub struct Repairs {
     flights: BTreeMap<BlockNumber, Flight>,
     /// Blocks with something queued, each once; those that wait take turns, so that a burst of losses falls on many.
     queue: VecDeque<BlockNumber>,
-    /// For each block that ever had parity, which symbol comes next, counted from the first parity symbol.
+    /// For each block that had parity since its sweep, how much.
     next: BTreeMap<BlockNumber, u16>,
     samples: VecDeque<u16>,
     persists_since: Option<Duration>,
@@ -61,6 +61,14 @@ impl Repairs {
     pub fn swept(&mut self, block: BlockNumber) {
         let flight = self.flights.entry(block).or_default();
         (flight.parity, flight.wanted, flight.topped_up) = (0, 0, false);
+        // Whoever begins with this sweep has seen no parity of it, and whoever had some gets the sources now.
+        self.next.remove(&block);
+    }
+
+    /// Whether all of the block's parity went out since its sweep. More would be what everybody has seen: who still lacks
+    /// something is better served by another sweep, in which every symbol is that he may lack.
+    pub fn exhausted(&self, block: BlockNumber) -> bool {
+        self.next.get(&block).is_some_and(|next| *next >= PARITY_MOST)
     }
 
     /// A symbol of the block went out.
@@ -174,13 +182,11 @@ impl Repairs {
         Some((block, self.fresh(block, sources(block)?)))
     }
 
-    /// The block's next parity symbol. After the last one its source symbols come round, and then the first again: in one
-    /// round everybody meets what he lacks.
+    /// The block's next parity symbol; after the last one comes the first again.
     pub fn fresh(&mut self, block: BlockNumber, sources: SourceCount) -> SymbolNumber {
-        let all = sources.get() + PARITY_MOST;
         let next = self.next.entry(block).or_insert(0);
-        let symbol = (sources.get() + *next) % all;
-        *next = (*next + 1) % all;
+        let symbol = sources.get() + *next % PARITY_MOST;
+        *next = next.saturating_add(1);
         SymbolNumber(symbol)
     }
 
@@ -280,12 +286,15 @@ mod tests {
     }
 
     #[test]
-    fn symbols_come_round_when_parity_is_used_up() {
+    fn parity_begins_anew_with_each_sweep_and_is_exhausted_once() {
         let mut repairs = Repairs::default();
-        let symbols: Vec<u16> = (0..150).map(|_| repairs.fresh(B, sources()).0).collect();
-        assert_eq!(symbols[..3], [10, 11, 12]);
-        assert_eq!(symbols[127..130], [137, 0, 1]);
-        assert_eq!(symbols[138..], (10..22).collect::<Vec<u16>>());
+        let symbols: Vec<u16> = (0..PARITY_MOST).map(|_| repairs.fresh(B, sources()).0).collect();
+        assert_eq!(symbols, (10..138).collect::<Vec<u16>>());
+        assert!(repairs.exhausted(B));
+        assert_eq!(repairs.fresh(B, sources()).0, 10);
+        repairs.swept(B);
+        assert!(!repairs.exhausted(B));
+        assert_eq!(repairs.fresh(B, sources()).0, 10);
     }
 
     #[test]
