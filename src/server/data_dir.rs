@@ -1,23 +1,21 @@
 //! The folder in which the server keeps everything: only root reads it, and only one server uses it.
 
 use std::{
-    fs::{self, File, TryLockError},
-    io,
+    fs, io,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
+use crate::folder_lock::FolderLock;
+
 /// Only the owner may list, read or write.
 const MODE: u32 = 0o700;
 
-/// The file by which a process says that it uses the folder.
-pub const LOCK: &str = "lock";
-
-/// The folder, held by this process until dropped. The kernel lets go of it however the process ends.
+/// The folder, held by this process until dropped.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    lock: File,
+    _lock: FolderLock,
 }
 
 impl DataDir {
@@ -32,12 +30,9 @@ impl DataDir {
     /// Takes a folder that is there as it is, whoever may read it.
     pub fn claim_as_is(path: &Path) -> Result<Self, DataDirError> {
         let failed = |source| DataDirError::Unusable { path: path.to_owned(), source };
-        let lock =
-            File::options().create(true).write(true).truncate(false).open(path.join(LOCK)).map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), lock }),
-            Err(TryLockError::WouldBlock) => Err(DataDirError::InUse { path: path.to_owned() }),
-            Err(TryLockError::Error(source)) => Err(failed(source)),
+        match FolderLock::take(path).map_err(failed)? {
+            Some(lock) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            None => Err(DataDirError::InUse { path: path.to_owned() }),
         }
     }
 
@@ -55,20 +50,6 @@ impl DataDir {
     }
 }
 
-impl Drop for DataDir {
-    /// Closing would not do: a program that is being started has every file of this process until it runs.
-    fn drop(&mut self) {
-        // Closed right after, which lets go of it too, if later.
-        let _let_go = self.lock.unlock();
-    }
-}
-
-/// Whether a server uses the folder now.
-pub fn is_claimed(path: &Path) -> bool {
-    let lock = File::options().write(true).open(path.join(LOCK));
-    lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
-}
-
 /// The folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
@@ -82,15 +63,13 @@ pub enum DataDirError {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use super::{DataDir, DataDirError, is_claimed};
+    use super::{DataDir, DataDirError};
 
     #[test]
     fn one_server_at_a_time_has_the_folder_and_nobody_else_reads_it() {
         let parent = tempfile::tempdir().expect("a directory");
         let path = parent.path().join("data");
-        assert!(!is_claimed(&path));
         let held = DataDir::claim(&path).expect("is free");
-        assert!(is_claimed(&path));
         assert!(matches!(DataDir::claim(&path), Err(DataDirError::InUse { .. })));
         assert_eq!(path.metadata().expect("is there").permissions().mode() & 0o777, 0o700);
         drop(held);

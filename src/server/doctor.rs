@@ -18,7 +18,8 @@ use crate::{
         Config,
         interface::{self, InterfaceError, ServedInterface},
     },
-    data_dir, db,
+    db,
+    folder_lock::FolderLock,
     imaging::store::{RESERVE_BYTES, SHORT_OF_ROOM_BYTES},
     serve::local_socket,
 };
@@ -109,7 +110,7 @@ pub async fn examine(words: Words, config_file: Option<&Path>) -> Vec<Finding> {
     findings.push(artefacts(words, &config.server.artefacts_dir));
     findings.push(database(words, &config.server.data_dir).await);
     findings.push(store(words, &config.store.path));
-    let running = data_dir::is_claimed(&config.server.data_dir);
+    let running = FolderLock::is_taken(&config.server.data_dir);
     let served = interface::find(&config.network);
     findings.push(interface(words, &served));
     if let Ok(served) = &served {

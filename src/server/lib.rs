@@ -10,6 +10,7 @@ pub mod config;
 pub mod data_dir;
 pub mod db;
 pub mod events;
+pub mod folder_lock;
 pub mod listener;
 pub mod room;
 pub mod seats;

@@ -10,7 +10,9 @@ mod lvm_image;
 mod manifest;
 mod messages;
 mod modalias;
+mod multicast_packet;
 mod multicast_report;
+mod multicast_table;
 mod pack;
 mod partition_table;
 mod tftp;
@@ -20,7 +22,7 @@ mod volume_images;
 use crate::Target;
 
 /// Every target.
-pub static ALL: [Target; 22] = [
+pub static ALL: [Target; 24] = [
     dhcp::TARGET,
     tftp::TARGET,
     boot_http::TARGET,
@@ -40,6 +42,8 @@ pub static ALL: [Target; 22] = [
     volume::XFS,
     chunk_records::TARGET,
     manifest::TARGET,
+    multicast_packet::TARGET,
+    multicast_table::TARGET,
     multicast_report::TARGET,
     pack::TARGET,
     config::TARGET,

@@ -1,5 +1,8 @@
 //! The chunk store on real disks: one that is full, a server that is killed, a folder in use.
 
+#[path = "store/killed.rs"]
+mod killed;
+
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
@@ -66,7 +69,10 @@ async fn put(store: &Store, numbers: impl IntoIterator<Item = u32>) -> Result<()
 
 /// A manifest that names these chunks; the store does not look at what else it says.
 fn manifest(numbers: impl IntoIterator<Item = u32>) -> SignedManifest {
-    let ids = ids(numbers);
+    manifest_of(ids(numbers))
+}
+
+fn manifest_of(ids: Vec<ChunkId>) -> SignedManifest {
     let length_bytes = ids.len() as u64 * ChunkSize::DEFAULT.bytes();
     let (logical_sector, physical_sector) = (SectorSize::B512, SectorSize::B512);
     let manifest = Manifest {

@@ -8,6 +8,7 @@ use std::{
 use mimeo_core::multicast::{
     block::{BlockNumber, SourceCount, SymbolNumber},
     control::{Answer, BlockTotals, Demotion, Standing},
+    packet::ChannelNumber,
     report::{
         BYTES_PER_SECOND_MOST, Counters, FRAME_BYTES, Lack, Member, REPORT_BYTES_MOST, REPORT_EVERY, Report,
         Unheard,
@@ -44,20 +45,21 @@ pub enum Event {
         member: Member,
         sequence: u64,
     },
-    /// A packet that was proved, and whose sequence number was not there before.
+    /// A packet that was proved, and whose sequence number was not there before; it says how many sources its block has.
     Symbol {
         sequence: u64,
         block: BlockNumber,
         symbol: SymbolNumber,
+        sources: SourceCount,
+    },
+    /// A packet of the channel without a symbol.
+    Probe {
+        sequence: u64,
     },
     /// A packet to the channel's port that is not the channel's.
     Foreign,
-    /// The table is written and read: so many sources has each block, those of the table too. `compare` says whether the
-    /// disk may hold some of them.
-    Table {
-        sources: Vec<SourceCount>,
-        compare: bool,
-    },
+    /// The table is written and read, so it is known what each block holds; the disk may hold some of it.
+    Compare,
     /// A restored block proved right and is on the disk, or proved wrong.
     Written(BlockNumber),
     Wrong(BlockNumber),
@@ -89,7 +91,7 @@ pub enum Action {
     Rejoin,
     /// Join this channel instead.
     Switch {
-        channel: u32,
+        channel: ChannelNumber,
     },
     /// Two times a block proved wrong.
     Incident(BlockNumber),
@@ -117,8 +119,6 @@ enum Way {
 #[derive(Debug, Clone)]
 pub struct Receiver {
     table: u32,
-    /// Of the table's blocks, and of all blocks once the table is known.
-    sources: Vec<SourceCount>,
     open: OpenBlocks,
     progress: Progress,
     arrivals: Arrivals,
@@ -148,12 +148,10 @@ struct Hashing {
 }
 
 impl Receiver {
-    /// `table` are the source symbols of the table's blocks, `room` what blocks may take in memory, in symbols. Nothing is
-    /// done before [`Event::Joined`].
-    pub fn new(totals: BlockTotals, table: Vec<SourceCount>, room: u32, now: Duration) -> Self {
+    /// `room` is what blocks may take in memory, in symbols. Nothing is done before [`Event::Joined`].
+    pub fn new(totals: BlockTotals, room: u32, now: Duration) -> Self {
         Self {
             table: totals.table(),
-            sources: table,
             open: OpenBlocks::new(room),
             progress: Progress::new(totals.all()),
             arrivals: Arrivals::new(0, now),
@@ -177,9 +175,17 @@ impl Receiver {
     pub fn handle(&mut self, event: Event, now: Duration) -> Vec<Action> {
         match event {
             Event::Joined { member, sequence } => self.joined(member, sequence, now),
-            Event::Symbol { sequence, block, symbol } => self.symbol(sequence, block, symbol, now),
+            Event::Symbol { sequence, block, symbol, sources } => {
+                self.arrivals.packet(sequence, now);
+                self.news = true;
+                self.symbol(block, symbol, sources, now);
+            }
+            Event::Probe { sequence } => {
+                self.arrivals.packet(sequence, now);
+                self.news = true;
+            }
             Event::Foreign => self.arrivals.foreign(),
-            Event::Table { sources, compare } => self.take_table(sources, compare),
+            Event::Compare => self.compare(),
             Event::Written(block) | Event::Fetched(block) => self.written(block),
             Event::Wrong(block) => self.proved_wrong(block),
             Event::Has(block) => self.compared(block, true),
@@ -223,21 +229,14 @@ impl Receiver {
         self.news = false;
     }
 
-    fn sources(&self, block: BlockNumber) -> Option<SourceCount> {
-        self.sources.get(block.0 as usize).copied()
-    }
-
-    fn symbol(&mut self, sequence: u64, block: BlockNumber, symbol: SymbolNumber, now: Duration) {
-        self.arrivals.packet(sequence, now);
-        self.news = true;
-        if self.sources(block).is_some_and(|sources| symbol.0 < sources.get()) {
+    fn symbol(&mut self, block: BlockNumber, symbol: SymbolNumber, sources: SourceCount, now: Duration) {
+        if symbol.0 < sources.get() {
             self.head = block.0;
         }
         if !self.listens() || self.progress.state(block) != Some(State::Wanted) {
             return;
         }
         let mut gone = Vec::new();
-        let sources = self.sources(block);
         let kept = self.open.symbol(block, symbol, sources, now, &mut gone);
         self.actions.extend(gone.into_iter().map(Action::Forget));
         if kept == Kept::Complete {
@@ -250,17 +249,10 @@ impl Receiver {
         self.actions.push(Action::Restore(block));
     }
 
-    fn take_table(&mut self, sources: Vec<SourceCount>, compare: bool) {
-        let (complete, none) = self.open.table(&sources);
-        self.sources = sources;
-        self.actions.extend(none.into_iter().map(Action::Forget));
-        complete.into_iter().for_each(|block| self.complete(block));
-        if compare && self.hash.is_none() {
-            let all =
-                (self.table..).map_while(|block| self.progress.state(BlockNumber(block)).map(|_| block));
-            let todo = all.map(BlockNumber).collect();
-            self.hash = Some(Hashing { todo, doing: BTreeSet::new() });
-        }
+    fn compare(&mut self) {
+        let all = (self.table..).map_while(|block| self.progress.state(BlockNumber(block)).map(|_| block));
+        let todo = all.map(BlockNumber).collect();
+        self.hash.get_or_insert(Hashing { todo, doing: BTreeSet::new() });
     }
 
     fn written(&mut self, block: BlockNumber) {
@@ -447,9 +439,8 @@ impl Receiver {
                 _ => None,
             },
         });
-        for (block, symbols) in self.open.incomplete() {
-            let Some(sources) = self.sources(block) else { continue };
-            report.add_lack(Lack { block, missing: sources.get().saturating_sub(symbols) });
+        for (block, missing) in self.open.incomplete() {
+            report.add_lack(Lack { block, missing });
         }
         self.progress.tell(&mut report);
         report

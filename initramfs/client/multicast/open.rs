@@ -13,8 +13,8 @@ const STALE_AFTER: Duration = Duration::from_millis(500);
 /// anew, or until none of it came for so long. Begun in its middle it would ask for the first half to be sent again.
 const LEFT_FOR: Duration = Duration::from_secs(1);
 
-/// Room for 16 blocks, 6 MiB: those that a sender sends side by side, and as many that wait for repairs or for the disk. With
-/// less, every lap would leave blocks behind.
+/// Room for 16 of the largest blocks, 16 MiB: those that a sender sends side by side, and as many that wait for repairs or for
+/// the disk. With less, every lap would leave blocks behind.
 pub const ROOM_LEAST: u32 = 16 * SourceCount::MOST as u32;
 
 const WORDS: usize = (SourceCount::MOST + PARITY_MOST).div_ceil(64) as usize;
@@ -23,10 +23,20 @@ const WORDS: usize = (SourceCount::MOST + PARITY_MOST).div_ceil(64) as usize;
 struct Open {
     seen: [u64; WORDS],
     symbols: u16,
-    /// What is reserved, in symbols.
-    room: u32,
+    sources: SourceCount,
     last_at: Duration,
     complete: bool,
+}
+
+impl Open {
+    /// What is reserved for it, in symbols.
+    fn room(&self) -> u32 {
+        u32::from(self.sources.get())
+    }
+
+    fn missing(&self) -> u16 {
+        self.sources.get().saturating_sub(self.symbols)
+    }
 }
 
 /// What became of a symbol.
@@ -77,23 +87,20 @@ impl OpenBlocks {
 
     /// Part of the room that complete blocks take, in percent.
     pub fn waiting_percent(&self) -> u8 {
-        let waiting: u32 = self.open.values().filter(|open| open.complete).map(|open| open.room).sum();
+        let waiting: u32 = self.open.values().filter(|open| open.complete).map(Open::room).sum();
         (u64::from(waiting) * 100 / u64::from(self.room)) as u8
     }
 
-    /// A symbol of a block came; `sources` is `None` before the table is known. What had to be given up for it is added to
-    /// `gone`.
+    /// A symbol of a block of so many sources came. What had to be given up for it is added to `gone`.
     pub fn symbol(
         &mut self,
         block: BlockNumber,
         symbol: SymbolNumber,
-        sources: Option<SourceCount>,
+        sources: SourceCount,
         now: Duration,
         gone: &mut Vec<BlockNumber>,
     ) -> Kept {
-        // A number that no symbol of the block has comes from nobody who has the table.
-        let end = sources.map_or(SourceCount::MOST, SourceCount::get) + PARITY_MOST;
-        if symbol.0 >= end || !self.begin(block, symbol, sources, now, gone) {
+        if symbol.0 >= sources.symbols() || !self.begin(block, symbol, sources, now, gone) {
             return Kept::No;
         }
         let Some(open) = self.open.get_mut(&block) else { return Kept::No };
@@ -104,7 +111,7 @@ impl OpenBlocks {
         open.seen[word] |= bit;
         open.symbols += 1;
         open.last_at = now;
-        open.complete = sources.is_some_and(|sources| open.symbols >= sources.get());
+        open.complete = open.symbols >= open.sources.get();
         if open.complete { Kept::Complete } else { Kept::Yes }
     }
 
@@ -113,14 +120,14 @@ impl OpenBlocks {
         &mut self,
         block: BlockNumber,
         symbol: SymbolNumber,
-        sources: Option<SourceCount>,
+        sources: SourceCount,
         now: Duration,
         gone: &mut Vec<BlockNumber>,
     ) -> bool {
-        if self.open.contains_key(&block) {
-            return true;
+        if let Some(open) = self.open.get(&block) {
+            return open.sources == sources;
         }
-        let room = sources.map_or(u32::from(SourceCount::MOST), |sources| u32::from(sources.get()));
+        let room = u32::from(sources.get());
         let over = |at: Duration| now.saturating_sub(at) >= LEFT_FOR;
         let left = self.left.get(&block).is_some_and(|(last, at)| symbol >= *last && !over(*at));
         if left || !self.make_room(room, now, gone) {
@@ -132,7 +139,7 @@ impl OpenBlocks {
         }
         self.left.remove(&block);
         self.used += room;
-        let open = Open { seen: [0; WORDS], symbols: 0, room, last_at: now, complete: false };
+        let open = Open { seen: [0; WORDS], symbols: 0, sources, last_at: now, complete: false };
         self.open.insert(block, open);
         true
     }
@@ -144,7 +151,7 @@ impl OpenBlocks {
                 .open
                 .iter()
                 .filter(|(_, open)| !open.complete && now.saturating_sub(open.last_at) >= STALE_AFTER);
-            let worst = stale.max_by_key(|(_, open)| open.room.saturating_sub(u32::from(open.symbols)));
+            let worst = stale.max_by_key(|(_, open)| open.missing());
             let Some(block) = worst.map(|(block, _)| *block) else { return false };
             self.close(block);
             self.dropped = self.dropped.saturating_add(1);
@@ -153,30 +160,10 @@ impl OpenBlocks {
         true
     }
 
-    /// The table is known: each block has so many sources. Which blocks turn out to be complete, and which to be none.
-    pub fn table(&mut self, sources: &[SourceCount]) -> (Vec<BlockNumber>, Vec<BlockNumber>) {
-        let (mut complete, mut none) = (Vec::new(), Vec::new());
-        for (block, open) in &mut self.open {
-            match sources.get(block.0 as usize) {
-                None => none.push(*block),
-                Some(sources) => {
-                    self.used = self.used - open.room + u32::from(sources.get());
-                    open.room = u32::from(sources.get());
-                    if !open.complete && open.symbols >= sources.get() {
-                        open.complete = true;
-                        complete.push(*block);
-                    }
-                }
-            }
-        }
-        none.iter().for_each(|block| self.close(*block));
-        (complete, none)
-    }
-
     /// The block's room is free again.
     pub fn close(&mut self, block: BlockNumber) {
         if let Some(open) = self.open.remove(&block) {
-            self.used -= open.room;
+            self.used -= open.room();
         }
     }
 
@@ -185,9 +172,9 @@ impl OpenBlocks {
         self.open.contains_key(&block)
     }
 
-    /// Every incomplete block with how many symbols it has, in order.
+    /// Every incomplete block with how many symbols it lacks, in order.
     pub fn incomplete(&self) -> impl Iterator<Item = (BlockNumber, u16)> {
-        self.open.iter().filter(|(_, open)| !open.complete).map(|(block, open)| (*block, open.symbols))
+        self.open.iter().filter(|(_, open)| !open.complete).map(|(block, open)| (*block, open.missing()))
     }
 }
 
@@ -195,8 +182,8 @@ impl OpenBlocks {
 mod tests {
     use super::*;
 
-    fn of(symbols: u16) -> Option<SourceCount> {
-        Some(SourceCount::new(symbols).unwrap())
+    fn of(symbols: u16) -> SourceCount {
+        SourceCount::new(symbols).unwrap()
     }
 
     fn ms(ms: u64) -> Duration {
@@ -245,19 +232,5 @@ mod tests {
             })
         });
         assert_eq!((take(&mut open, 3, 0, ms(9000)), open.waiting_percent()), ((Kept::No, vec![]), 100));
-    }
-
-    #[test]
-    fn what_came_before_the_table_counts_when_it_is_there() {
-        let mut open = OpenBlocks::with_room(1000);
-        let mut gone = Vec::new();
-        for symbol in 0..10 {
-            open.symbol(BlockNumber(1), SymbolNumber(symbol), None, ms(0), &mut gone);
-            open.symbol(BlockNumber(2), SymbolNumber(symbol), None, ms(0), &mut gone);
-        }
-        assert_eq!(open.used(), 2 * u32::from(SourceCount::MOST));
-        let ten = SourceCount::new(10).unwrap();
-        assert_eq!(open.table(&[ten, ten]), (vec![BlockNumber(1)], vec![BlockNumber(2)]));
-        assert_eq!(open.used(), 10);
     }
 }

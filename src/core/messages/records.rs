@@ -17,7 +17,8 @@ use crate::chunk::{ChunkId, ChunkSize, Codec, OpenChunkError, SealedChunk};
 /// Length of a record's header.
 pub const HEADER_BYTES: usize = 48;
 
-const MAGIC: [u8; 4] = *b"MCHK";
+/// The first bytes of every record.
+pub const MAGIC: [u8; 4] = *b"MCHK";
 
 /// A frame is never longer than the plain bytes: [`crate::chunk::seal`] keeps what does not shrink as it is.
 const FRAME_BYTES_MAX: u32 = ChunkSize::LARGEST.bytes_u32();

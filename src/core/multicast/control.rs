@@ -15,10 +15,11 @@ use std::{net::Ipv4Addr, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    block::SourceCount,
+    cipher::{Cipher, GroupSecret},
+    packet::{ChannelNumber, Epoch},
     report::{BlockRun, Member},
+    table::TableHead,
 };
-use crate::ids::Secret;
 
 /// A receiver of which nothing is heard for so long is dead: 25 reports. Whoever waits for it waits no longer.
 pub const DEAD_AFTER: Duration = Duration::from_secs(5);
@@ -45,13 +46,14 @@ pub struct Join {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Joined {
     pub member: Member,
+    pub channel: ChannelNumber,
     pub group: Ipv4Addr,
     pub port: u16,
-    pub blocks: BlockTotals,
-    /// The source symbols of each block of the table, without which the table could not be read.
-    pub table: Vec<SourceCount>,
+    /// Of what the table is told: where its blocks end, and how many there are in all.
+    pub table: TableHead,
     /// The sequence number of the next packet; whoever has heard nothing although the sender went on is deaf.
     pub sequence: u64,
+    pub cipher: Cipher,
     pub key: EpochKey,
 }
 
@@ -103,11 +105,11 @@ pub struct BadTotals {
     pub table: u32,
 }
 
-/// From which the keys of the packets of one epoch are made. The epoch changes when somebody leaves.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// With what the packets of one epoch are opened. The epoch changes when somebody leaves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochKey {
-    pub epoch: u8,
-    pub secret: Secret,
+    pub epoch: Epoch,
+    pub secret: GroupSecret,
 }
 
 /// How a receiver stands with its channel.
@@ -119,7 +121,7 @@ pub enum Standing {
     Unicast(Demotion),
     /// It joins this slower channel of the same master, and brings along what it has.
     Slower {
-        channel: u32,
+        channel: ChannelNumber,
     },
     /// The sender does not know it (it restarted, or gave the receiver up): join again.
     Unknown,

@@ -15,7 +15,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::block::{BlockNumber, SourceCount};
+use super::{
+    block::{BlockNumber, SourceCount},
+    packet::Sequence,
+};
 
 /// How often a receiver reports, whatever happens.
 pub const REPORT_EVERY: Duration = Duration::from_millis(200);
@@ -36,8 +39,8 @@ const HEAD_BYTES: usize = 54;
 const LIST_BYTES: usize = REPORT_BYTES_MOST - HEAD_BYTES;
 /// What of it the lacking blocks may take, so that the bitmap's changes get through also where much is lost.
 const LACK_BYTES: usize = LIST_BYTES * 2 / 3;
-/// Sequence numbers have 48 bits on the wire.
-const SEQUENCE_END: u64 = 1 << 48;
+/// A reach is the number after a packet's, so it may be the first that no packet has.
+const SEQUENCE_END: u64 = Sequence::END + 1;
 
 /// A receiver's number in its channel. Who joins again gets another one, so that a report of its earlier life is known as
 /// such.

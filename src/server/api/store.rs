@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{
     carry::CarriedView,
     error::ApiError,
-    extract::{Administrator, Body},
+    extract::{Administrator, Body, InQuery},
 };
 use crate::{
     app::App,
@@ -137,6 +137,9 @@ pub struct FoundView {
     pub damaged_chunks: u64,
     /// The first of them.
     pub damaged: Vec<DamagedChunkView>,
+    /// Packs whose footer was lost, which cost nothing: they were written anew.
+    #[serde(default)]
+    pub rewritten_packs: u64,
     pub unreadable_packs: Vec<DamagedPackView>,
     /// The versions that cannot be deployed any more.
     pub broken: Vec<BrokenVersionView>,
@@ -181,11 +184,29 @@ pub async fn load_view(app: &App) -> Result<StoreView, CensusError> {
     Ok(StoreView::new(stats, census))
 }
 
-/// The job that was begun last since the server started.
-async fn job(State(app): State<App>, _: Administrator) -> Result<Json<JobView>, ApiError> {
-    let last = app.services.jobs.last();
-    let none = || ApiError::not_found("no work on the store was begun since the server started");
-    Ok(Json(last.ok_or_else(none)?.into()))
+/// Which job is meant.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JobQuery {
+    id: Option<u64>,
+}
+
+/// The job with this id, as long as it is remembered; without one, the job that was begun last since the server started.
+async fn job(
+    State(app): State<App>,
+    _: Administrator,
+    InQuery(JobQuery { id }): InQuery<JobQuery>,
+) -> Result<Json<JobView>, ApiError> {
+    let jobs = &app.services.jobs;
+    let found = match id {
+        Some(id) => {
+            jobs.find(id).ok_or_else(|| ApiError::not_found(format!("there is no job {id} any more")))
+        }
+        None => jobs
+            .last()
+            .ok_or_else(|| ApiError::not_found("no work on the store was begun since the server started")),
+    };
+    Ok(Json(found?.into()))
 }
 
 async fn collect(
@@ -326,6 +347,7 @@ impl From<Audit> for FoundView {
             proved_chunks: audit.proved_chunks,
             damaged_chunks: audit.damaged_chunks,
             damaged: audit.damaged.into_iter().map(DamagedChunkView::from).collect(),
+            rewritten_packs: audit.rewritten_packs,
             unreadable_packs: audit.unreadable_packs.into_iter().map(DamagedPackView::from).collect(),
             broken: audit.broken.into_iter().map(BrokenVersionView::from).collect(),
         }

@@ -219,6 +219,7 @@ store-free = { $free } are free on the store's disk.
 store-is-damaged = { $chunks } chunks are damaged and { $packs } packs cannot be read: "mimeo store verify" names the versions.
 store-damaged = the store is damaged; versions that cannot be deployed any more: { $versions }
 store-read-back = { $bytes } read back, { $chunks } chunks are sound.
+store-rewritten-packs = { $number } packs had lost the list of their chunks and were written anew: no content is lost, but the disk may be failing.
 store-unreadable-pack = Pack { $pack } cannot be read: { $reason }
 store-damaged-chunk = Chunk { $chunk } is damaged in pack { $pack }: { $reason }
 store-more-damaged = { $number } more chunks are damaged.

@@ -219,6 +219,7 @@ store-free = { $free } sont libres sur le disque du dépôt.
 store-is-damaged = { $chunks } morceaux sont endommagés et { $packs } paquets sont illisibles : « mimeo store verify » nomme les versions.
 store-damaged = le dépôt est endommagé ; versions qui ne peuvent plus être déployées : { $versions }
 store-read-back = { $bytes } relus, { $chunks } morceaux sont intacts.
+store-rewritten-packs = { $number } paquets avaient perdu la liste de leurs morceaux et ont été réécrits : aucun contenu n'est perdu, mais le disque est peut-être défaillant.
 store-unreadable-pack = Le paquet { $pack } est illisible : { $reason }
 store-damaged-chunk = Le morceau { $chunk } est endommagé dans le paquet { $pack } : { $reason }
 store-more-damaged = { $number } autres morceaux sont endommagés.

@@ -138,6 +138,9 @@ async fn verify(connection: &Connection, out: Output) -> Result<(), CliError> {
 fn told(words: Words, found: &FoundView) -> String {
     let read = [("bytes", &*words.bytes(found.read_bytes)), ("chunks", &*found.proved_chunks.to_string())];
     let mut lines = vec![words.say_with("store-read-back", &read)];
+    if found.rewritten_packs > 0 {
+        lines.push(words.say_of("store-rewritten-packs", "number", found.rewritten_packs));
+    }
     lines.extend(found.unreadable_packs.iter().map(|pack| {
         words.say_with("store-unreadable-pack", &[("pack", &pack.pack.to_string()), ("reason", &pack.reason)])
     }));
@@ -209,10 +212,14 @@ pub(super) async fn follow(connection: &Connection, begun: &Value, out: Output) 
     let begun: JobView = understand(begun)?;
     let bar = (!out.json && std::io::stderr().is_terminal()).then(new_bar);
     loop {
-        let answer = connection.get("/store/job").await?;
+        // By its id: others may begin others as soon as it has ended.
+        let answer = match connection.get(&format!("/store/job?id={}", begun.id)).await {
+            Err(CliError::Api(body)) if body.error == "not_found" => return Err(lost(out.words, None)),
+            answer => answer?,
+        };
         let job: JobView = understand(&answer)?;
         // A server that was started anew counts anew.
-        if (job.id, job.began) != (begun.id, begun.began) {
+        if job.began != begun.began {
             return Err(lost(out.words, None));
         }
         if let Some(bar) = &bar {
@@ -251,6 +258,7 @@ mod tests {
         let found = json!({
             "read_bytes": 5_000_000, "proved_chunks": 40, "damaged_chunks": 3,
             "damaged": [{ "chunk": "aa", "pack": "bb", "reason": "its hash differs" }], "unreadable_packs": [],
+            "rewritten_packs": 2,
             "broken": [{ "master": "debian", "version": 2, "lost_chunks": 3, "first_lost": "aa",
                          "without_manifest": false }],
         });
@@ -258,6 +266,7 @@ mod tests {
         for expect in [
             "Chunk aa is damaged in pack bb: its hash differs",
             "2 more chunks are damaged",
+            "2 packs had lost the list of their chunks and were written anew",
             "debian@2 lacks 3 chunks, the first of them aa: capture",
         ] {
             assert!(text.contains(expect), "{text}");

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use mimeo_core::{
     chunk::ChunkId,
     ids::VersionNumber,
-    manifest::{Manifest, ManifestError},
+    manifest::{Manifest, ManifestError, ManifestRoot},
     messages::CHUNK_LIST_MAX,
 };
 
@@ -70,6 +70,7 @@ pub async fn copy_version(
     let held_there = from.store.hold();
     let signed = from.store.read_manifest(root).await.map_err(CopyError::From)?;
     let manifest = Manifest::decode(&signed.encoded)?;
+    check_canonical(root, &manifest)?;
     let intake = into.store.intake();
     let chunks = bring(&held_there, &manifest, &into.store, &intake, progress).await?;
     let stored_bytes = intake.finish().await.map_err(CopyError::Into)?.bytes;
@@ -96,6 +97,15 @@ pub async fn copy_version(
             let chunk = missing.first().copied().unwrap_or(ChunkId([0; 32]));
             Err(CopyError::Into(StoreError::Missing { chunk, unreadable_packs: 0 }))
         }
+    }
+}
+
+/// A manifest is signed here as it is encoded here. Where that is not what the other library has, by a hand that wrote the
+/// same content in other bytes, the version would be listed under a root that its provenance does not speak of.
+fn check_canonical(root: ManifestRoot, manifest: &Manifest) -> Result<(), CopyError> {
+    match ManifestRoot::of(&manifest.encode()) {
+        actual if actual == root => Ok(()),
+        actual => Err(CopyError::NotCanonical { root, actual }),
     }
 }
 
@@ -157,8 +167,15 @@ pub enum CopyError {
     Into(#[source] StoreError),
     #[error("the manifest in the library that it comes from")]
     Manifest(#[from] ManifestError),
+    #[error(
+        "manifest {root} in the library that it comes from is not encoded as Mimeo encodes one: that would make it {actual}"
+    )]
+    NotCanonical { root: ManifestRoot, actual: ManifestRoot },
     #[error("in the library that it goes to")]
     Publish(#[from] PublishError),
     #[error(transparent)]
     Master(#[from] MasterError),
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,8 +16,9 @@ use super::{
     store::{PACK_BYTES, Store, StoreOptions, backend::Backend, error::StoreError},
 };
 use crate::{
-    data_dir::{DataDir, DataDirError, LOCK},
+    data_dir::{DataDir, DataDirError},
     db::{self, OpenDbError},
+    folder_lock::LOCK,
 };
 
 /// The names that a server gives to these in its own folder.

@@ -280,6 +280,18 @@ pub(super) async fn find_named_versions(
     Ok((MasterId(last.try_get("id")?), name, named))
 }
 
+/// The versions under a name, the oldest number first; none where nothing has that name.
+pub(super) async fn list_versions_named(
+    connection: &mut SqliteConnection,
+    name: &MasterName,
+) -> Result<Vec<Version>, MasterError> {
+    let rows = sqlx::query(
+        "SELECT master_version.* FROM master_version JOIN master ON master.id = master_id \
+         WHERE lower(name) = lower($1) ORDER BY number",
+    );
+    rows.bind(name.as_str()).fetch_all(connection).await?.iter().map(version_of_row).collect()
+}
+
 /// Takes a version off the list. `imaging/remove.rs` has made sure that nobody needs it.
 pub(super) async fn delete_version(
     connection: &mut SqliteConnection,

@@ -151,6 +151,10 @@ async fn the_store_says_what_each_version_takes_and_frees_what_none_needs() {
     assert_eq!(house.get("/store", &program).await.body["chunks"], json!(4), "nothing has changed");
     house.post("/store/gc", &program, json!({})).await;
     let job = end_of_job(&house, &program).await;
+    // Who followed the first may ask for its end when the next has been begun.
+    let first = house.get(&format!("/store/job?id={}", begun.body["id"]), &program).await.body;
+    assert_eq!((&first["began"], &first["collected"]), (&begun.body["began"], &planned));
+    assert_eq!(house.get("/store/job?id=77", &program).await.status, StatusCode::NOT_FOUND);
     let collected = &job["collected"];
     assert_eq!(
         (&collected["rewritten_packs"], &collected["removed_manifests"]),

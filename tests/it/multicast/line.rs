@@ -1,9 +1,11 @@
 //! A receiver's line: how fast it is, what it loses, what it delays. Times are microseconds.
 
+use mimeo_core::multicast::packet::PACKET_BYTES;
+
 use super::chance::Chance;
 
-/// A symbol on the line, Ethernet's header included: what a shaper counts.
-pub(super) const FRAME_BYTES: f64 = 1506.0;
+/// A packet on the line, with the headers of UDP, IP and Ethernet: what a shaper counts.
+pub(super) const FRAME_BYTES: f64 = (PACKET_BYTES + 42) as f64;
 
 /// What a line does to packets.
 #[derive(Debug, Clone, Copy)]

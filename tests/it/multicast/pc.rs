@@ -8,7 +8,7 @@ use std::{
 
 use mimeo_client::multicast::machine::{Action, Event, Receiver};
 use mimeo_core::multicast::{
-    block::{BlockNumber, SourceCount},
+    block::{BlockNumber, SYMBOL_BYTES, SourceCount},
     control::{Answer, BlockTotals},
     report::{FRAME_BYTES, Member, Report},
 };
@@ -42,7 +42,7 @@ pub(super) struct Pc {
 }
 
 /// Room for 64 MiB.
-pub(super) const ROOM: u32 = (64 << 20) / 1424;
+pub(super) const ROOM: u32 = (64 << 20) / SYMBOL_BYTES as u32;
 
 impl Pc {
     pub(super) fn of(line: Line) -> Self {
@@ -211,8 +211,7 @@ impl Running {
         if starts {
             self.boot += 1;
             let totals = BlockTotals::new(self.sources.len() as u32, self.table).unwrap();
-            let table = self.sources[..self.table as usize].to_vec();
-            self.receiver = Some(Receiver::new(totals, table, self.pc.room, time(now)));
+            self.receiver = Some(Receiver::new(totals, self.pc.room, time(now)));
             (self.channel, self.table_known, self.joined, self.join_asked) = (0, false, false, None);
             (self.disk_free, self.compare_free) = (now as f64, now as f64);
             self.heard.clear();
@@ -228,7 +227,10 @@ impl Running {
                     return Vec::new();
                 }
                 let symbol = mimeo_core::multicast::block::SymbolNumber(symbol);
-                self.tell(Event::Symbol { sequence, block: BlockNumber(block), symbol }, now)
+                {
+                    let sources = self.sources[block as usize];
+                    self.tell(Event::Symbol { sequence, block: BlockNumber(block), symbol, sources }, now)
+                }
             }
             Later::Written(block) if self.chance.happens(self.pc.wrong) => {
                 self.tell(Event::Wrong(BlockNumber(block)), now)
@@ -253,8 +255,9 @@ impl Running {
         };
         if !self.table_known && (0..self.table).all(written) {
             self.table_known = true;
-            let compare = self.pc.holds_every.is_some() || self.boot > 1;
-            words.extend(self.tell(Event::Table { sources: self.sources.clone(), compare }, now));
+            if self.pc.holds_every.is_some() || self.boot > 1 {
+                words.extend(self.tell(Event::Compare, now));
+            }
         }
         words
     }
@@ -296,7 +299,7 @@ impl Running {
                 }
                 Action::Rejoin => self.joined = false,
                 Action::Switch { channel } => {
-                    self.channel = channel;
+                    self.channel = channel.0;
                     self.joined = false;
                 }
                 Action::LeaveGroup(_) => self.left_group = true,

@@ -2,12 +2,13 @@
 //! receiver exceeds its room and that no sender is idle while somebody is known to lack what is not under way; that
 //! everybody alive ends with everything on the disk is how a run ends at all.
 
+use mimeo_core::multicast::block::SourceCount;
 use proptest::{collection::vec, option, prelude::*};
 
 use super::{
     line::Line,
     pc::{Pc, ROOM},
-    world::{Setup, run},
+    world::{FULL, Setup, run},
 };
 
 /// More than this no classroom costs, however it is made up: of tiny channels, whose every block everybody needs again who
@@ -51,7 +52,7 @@ fn pc() -> impl Strategy<Value = Pc> {
 }
 
 fn sources() -> impl Strategy<Value = Vec<u16>> {
-    prop_oneof![3 => vec(1..30_u16, 4..40), 1 => vec(prop_oneof![Just(277_u16), 1..277_u16], 4..12)]
+    prop_oneof![3 => vec(1..30_u16, 4..40), 1 => vec(prop_oneof![Just(FULL), 1..FULL, Just(SourceCount::MOST)], 4..12)]
 }
 
 fn setup() -> impl Strategy<Value = Setup> {
@@ -122,7 +123,7 @@ proptest! {
     fn what_loss_costs_is_what_the_model_says(n in 1..30_usize, loss in 0.0..0.08_f64, seed in any::<u64>()) {
         let outcome = run(&Setup { seed, ..Setup::of_mib(8, vec![Pc::of(Line::of(100.0).losing(loss)); n]) });
         let worst = (2.0 * (n as f64 + 1.0).ln()).sqrt() + 1.0;
-        let bound = 1.0 / (1.0 - loss) + worst * (loss / 277.0).sqrt() + 0.02;
+        let bound = 1.0 / (1.0 - loss) + worst * (loss / f64::from(FULL)).sqrt() + 0.02;
         prop_assert!(outcome.cost() <= bound, "{} of {}", outcome.cost(), bound);
     }
 }

@@ -5,8 +5,9 @@ use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 use mimeo_core::{
     ids::SessionId,
     multicast::{
-        block::SourceCount,
+        block::{self, BlockShape, SourceCount},
         control::{Answer, Join},
+        packet::ChannelNumber,
         report::{Member, Report},
     },
 };
@@ -25,7 +26,10 @@ const STEP_US: u64 = 1000;
 const LONGEST_US: u64 = 120_000_000;
 
 /// Bytes of content in a symbol.
-pub(super) const SYMBOL_BYTES: f64 = 1424.0;
+pub(super) const SYMBOL_BYTES: f64 = block::SYMBOL_BYTES as f64;
+
+/// Source symbols of a block that records fill.
+pub(super) const FULL: u16 = (BlockShape::FILL_BYTES / block::SYMBOL_BYTES as u32) as u16;
 
 /// A channel and those who want it.
 #[derive(Debug, Clone)]
@@ -48,10 +52,10 @@ impl Setup {
     /// So many MiB of content in blocks as large as they get, with their table.
     pub(super) fn of_mib(mib: u64, pcs: Vec<Pc>) -> Self {
         let symbols = ((mib << 20) as f64 / SYMBOL_BYTES).ceil() as u64;
-        let most = u64::from(SourceCount::MOST);
-        // A table has 36 bytes for each chunk of 128 KiB.
-        let mut sources = vec![((mib * 8 * 36).div_ceil(1424)).min(most) as u16];
-        sources.extend((0..symbols / most).map(|_| SourceCount::MOST));
+        let most = u64::from(FULL);
+        // A table has 39 bytes for each chunk of 128 KiB.
+        let mut sources = vec![((mib * 8 * 39) as f64 / SYMBOL_BYTES).ceil() as u16];
+        sources.extend((0..symbols / most).map(|_| FULL));
         sources.extend(Some((symbols % most) as u16).filter(|rest| *rest > 0));
         Self {
             sources,
@@ -280,7 +284,7 @@ impl World {
                 Action::OpenSlower { members, rate } => {
                     let channel = self.channels.len() as u32;
                     self.open_channel(Some(rate));
-                    let event = Event::SlowerOpened { channel, members };
+                    let event = Event::SlowerOpened { channel: ChannelNumber(channel), members };
                     self.channels[index].sender.handle(event, now);
                 }
                 Action::NewEpoch | Action::Demoted { .. } | Action::Dropped { .. } | Action::Done { .. } => {}

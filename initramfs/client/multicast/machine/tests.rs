@@ -14,14 +14,12 @@ fn sources(symbols: u16) -> SourceCount {
     SourceCount::new(symbols).unwrap()
 }
 
-/// A receiver that has joined, of a table of one block of 2 symbols and three blocks of 4, and knows the table.
+/// A receiver that has joined, of a table of one block of 2 symbols and three blocks of 4, and has the table.
 fn receiver() -> Receiver {
-    let mut receiver = Receiver::new(BlockTotals::new(4, 1).unwrap(), vec![sources(2)], 10_000, ms(0));
+    let mut receiver = Receiver::new(BlockTotals::new(4, 1).unwrap(), 10_000, ms(0));
     receiver.handle(Event::Joined { member: Member(5), sequence: 0 }, ms(0));
     assert_eq!(symbols(&mut receiver, 0, 0, 0..2, ms(0)), [Action::Restore(BlockNumber(0))]);
-    let mut actions = receiver.handle(Event::Written(BlockNumber(0)), ms(0));
-    let all = [2, 4, 4, 4].map(sources).to_vec();
-    actions.extend(receiver.handle(Event::Table { sources: all, compare: false }, ms(0)));
+    let actions = receiver.handle(Event::Written(BlockNumber(0)), ms(0));
     assert_eq!(actions, [Action::Forget(BlockNumber(0))]);
     receiver
 }
@@ -36,7 +34,9 @@ fn symbols(
 ) -> Vec<Action> {
     let mut actions = Vec::new();
     for (sequence, symbol) in (sequence..).zip(symbols) {
-        let event = Event::Symbol { sequence, block: BlockNumber(block), symbol: SymbolNumber(symbol) };
+        let sources = sources(if block == 0 { 2 } else { 4 });
+        let event =
+            Event::Symbol { sequence, block: BlockNumber(block), symbol: SymbolNumber(symbol), sources };
         actions.extend(receiver.handle(event, now));
     }
     actions.retain(|action| !matches!(action, Action::Report(_)));
@@ -110,7 +110,7 @@ fn who_is_demoted_leaves_and_fetches_the_rest() {
 
 #[test]
 fn who_hears_nothing_within_a_second_while_the_sender_sends_takes_unicast() {
-    let mut receiver = Receiver::new(BlockTotals::new(4, 1).unwrap(), vec![sources(2)], 10_000, ms(0));
+    let mut receiver = Receiver::new(BlockTotals::new(4, 1).unwrap(), 10_000, ms(0));
     receiver.handle(Event::Joined { member: Member(5), sequence: 100 }, ms(0));
     receiver.handle(Event::Answer(Answer { sequence: 400, ..answer(Standing::Member) }), ms(500));
     assert!(receiver.handle(Event::Tick, ms(999)).iter().all(|action| matches!(action, Action::Report(_))));
@@ -132,16 +132,16 @@ fn what_the_end_game_gives_away_is_fetched_and_the_rest_still_heard() {
 #[test]
 fn the_disk_is_compared_ahead_of_the_sweep_and_what_it_holds_is_not_needed() {
     let all = 700;
-    let mut receiver = Receiver::new(BlockTotals::new(all, 1).unwrap(), vec![sources(4)], 10_000, ms(0));
+    let mut receiver = Receiver::new(BlockTotals::new(all, 1).unwrap(), 10_000, ms(0));
     receiver.handle(Event::Joined { member: Member(0), sequence: 0 }, ms(0));
-    let table = Event::Table { sources: vec![sources(4); all as usize], compare: true };
     let hashes = |actions: Vec<Action>| -> Vec<u32> {
         let hash = |action: &Action| if let Action::Hash(block) = action { Some(block.0) } else { None };
         actions.iter().filter_map(hash).collect()
     };
-    assert_eq!(hashes(receiver.handle(table, ms(0))), (300..308).collect::<Vec<u32>>());
+    assert_eq!(hashes(receiver.handle(Event::Compare, ms(0))), (300..308).collect::<Vec<u32>>());
     assert_eq!(hashes(receiver.handle(Event::Has(BlockNumber(300)), ms(1))), [308]);
-    let symbol = Event::Symbol { sequence: 0, block: BlockNumber(390), symbol: SymbolNumber(0) };
+    let (block, symbol) = (BlockNumber(390), SymbolNumber(0));
+    let symbol = Event::Symbol { sequence: 0, block, symbol, sources: sources(4) };
     receiver.handle(symbol, ms(2));
     assert_eq!(hashes(receiver.handle(Event::HasNot(BlockNumber(301)), ms(3))), [690], "ahead of the sweep");
     assert_eq!(receiver.progress().state(BlockNumber(300)), Some(State::Written));
@@ -164,9 +164,8 @@ fn a_sender_that_knows_nobody_is_joined_again_and_told_everything() {
 
 #[test]
 fn reports_stay_within_what_a_receiver_may_spend() {
-    let mut receiver = Receiver::new(BlockTotals::new(5000, 1).unwrap(), vec![sources(2)], 200_000, ms(0));
+    let mut receiver = Receiver::new(BlockTotals::new(5000, 1).unwrap(), 200_000, ms(0));
     receiver.handle(Event::Joined { member: Member(0), sequence: 0 }, ms(0));
-    receiver.handle(Event::Table { sources: vec![sources(2); 5000], compare: false }, ms(0));
     let (mut bytes, mut sequence) = (0, 0);
     for at in 0..10_000_u64 {
         // Every second millisecond a block of which one symbol comes, and a silence every fifty.

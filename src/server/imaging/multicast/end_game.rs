@@ -1,7 +1,7 @@
 //! When few need little, unicast is sooner done: no further round of reports, no loss that the connection does not mend.
 
 use mimeo_core::multicast::{
-    block::{BlockNumber, SourceCount},
+    block::{BlockNumber, BlockShape, SYMBOL_BYTES, SourceCount},
     report::{BlockRun, Member},
 };
 
@@ -9,8 +9,8 @@ use super::roster::Roster;
 
 /// How many receivers may be left: each gets its blocks for itself.
 const FEW: usize = 2;
-/// How many symbols may be left to send, over all receivers: 16 of the largest blocks, 6 MiB.
-const LITTLE: u64 = 16 * SourceCount::MOST as u64;
+/// How many symbols may be left to send, over all receivers: 16 full blocks, 6 MiB.
+const LITTLE: u64 = 16 * BlockShape::FILL_BYTES as u64 / SYMBOL_BYTES as u64;
 /// What a round of multicast takes beside its symbols: silence that is noticed, a report, its answer. In seconds.
 const ROUND: f64 = 0.03;
 /// What a request takes, in seconds.

@@ -7,6 +7,7 @@ use mimeo_core::{
     multicast::{
         block::{BlockNumber, SourceCount, SymbolNumber},
         control::{Answer, BadTotals, BlockTotals, Demotion, FETCH_RUNS_MOST, Join, Standing},
+        packet::ChannelNumber,
         report::{Member, Report},
     },
 };
@@ -52,7 +53,7 @@ pub enum Event {
     Cap(Option<f64>),
     /// The slower channel that was asked for is open.
     SlowerOpened {
-        channel: u32,
+        channel: ChannelNumber,
         members: Vec<Member>,
     },
     /// Time passed.

@@ -14,10 +14,10 @@
 
 use std::time::Duration;
 
-use mimeo_core::multicast::report::TRAIN_PACKETS;
+use mimeo_core::multicast::{packet::PACKET_BYTES, report::TRAIN_PACKETS};
 
-/// A symbol of 1,424 bytes on the line: 24 bytes of header, 16 of tag, 28 of UDP and IP, 14 of Ethernet. What a shaper counts.
-pub const FRAME_BYTES: f64 = 1506.0;
+/// A packet on the line, with the headers of UDP, IP and Ethernet (8, 20, 14): what a shaper counts.
+pub const FRAME_BYTES: f64 = (PACKET_BYTES + 42) as f64;
 /// The same with checksum, preamble and gap between frames: what a port of a switch is busy with.
 pub const WIRE_BYTES: f64 = FRAME_BYTES + 24.0;
 

@@ -5,7 +5,7 @@ use mimeo_core::{
 };
 use sqlx::SqlitePool;
 
-use super::{RemoveError, remove};
+use super::{Chosen, RemoveError, remove, remove_chosen};
 use crate::{
     clock::Timestamp,
     db,
@@ -170,4 +170,40 @@ async fn a_capture_keeps_its_master_and_the_version_that_it_became() {
     sessions.step(capturing, Input::Published(published), T0).await.expect("published");
     let error = remove_named(&db, "debian@2").await.expect_err("its client has not heard of it yet");
     assert!(matches!(error, RemoveError::InUse { session, .. } if session == capturing), "{error}");
+}
+
+#[tokio::test]
+async fn a_rule_never_takes_the_latest_nor_what_is_gone_nor_what_a_session_uses() {
+    let db = database().await;
+    let sessions = Sessions::new(db.clone(), Events::new());
+    let name: master::MasterName = "Debian".parse().expect("a name");
+    let numbers = |some: &[u32]| some.iter().map(|&number| VersionNumber(number)).collect::<Vec<_>>();
+    assert_eq!(remove_chosen(&db, &name, |_| numbers(&[1])).await.expect("nothing to do"), Chosen::default());
+    for number in 1..=4 {
+        publish(&db, "debian", number, None).await;
+    }
+    // The rule thought that 2 may go because of 3 and 4; by now a person has removed those, and 1.
+    for gone in ["debian@1", "debian@3", "debian@4"] {
+        remove_named(&db, gone).await.expect("removed");
+    }
+    let all = numbers(&[1, 2, 3, 4]);
+    let chosen = remove_chosen(&db, &name, |seen| {
+        assert_eq!(seen.iter().map(|version| version.number).collect::<Vec<_>>(), numbers(&[2]));
+        all.clone()
+    });
+    assert_eq!(chosen.await.expect("nothing to do"), Chosen::default());
+    assert_eq!(listed(&db).await, ["debian@2"]);
+
+    publish(&db, "debian", 5, None).await;
+    publish(&db, "debian", 6, None).await;
+    let machine = report(vec![disk("S1", 2 * GB)]);
+    let request = sessions.request_deploy(ComputerId(1), &machine, deploy(2, 2), None, T0).await;
+    let deploying = request.expect("requested").id;
+    let chosen = remove_chosen(&db, &name, |_| numbers(&[2, 5, 6])).await.expect("chosen");
+    assert_eq!(
+        chosen,
+        Chosen { removed: numbers(&[5]), in_use: vec![(VersionNumber(2), deploying)] },
+        "6 is the latest"
+    );
+    assert_eq!(listed(&db).await, ["debian@2", "debian@6"]);
 }

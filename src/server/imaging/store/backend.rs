@@ -3,8 +3,9 @@
 //! An S3-compatible cluster acknowledges an object once it is whole and durable. The local folder of
 //! `object_store` promises only the first half: it renames a file into place without ever asking the kernel to
 //! write it out (seen in 0.13.2), so a power cut may leave the name and not the bytes. [`Backend::put_durable`]
-//! closes that gap: the object is written under `incoming/`, synchronised, moved to its name, and the folder is
-//! synchronised after it.
+//! closes that gap: the object is written under `incoming/`, synchronised, read back from the disk, moved to its name,
+//! and the folder is synchronised after it. So a name never leads to something that was not read back, and what had it
+//! before is there until then.
 
 use std::{
     io,
@@ -36,15 +37,18 @@ const INNER_FOLDERS: [&str; 3] = [super::pack::FOLDER, super::manifests::FOLDER,
 pub struct Backend {
     objects: Arc<dyn ObjectStore>,
     folder: Option<Arc<Folder>>,
+    /// Makes the names under `incoming/` differ, also where two captures bring the same pack.
+    puts: Arc<AtomicU64>,
 }
 
 /// What a local folder needs beyond `object_store`.
 #[derive(Debug)]
 struct Folder {
     medium: Box<dyn Medium>,
-    /// Makes the names under `incoming/` differ, also where two captures bring the same pack.
-    puts: AtomicU64,
 }
+
+/// How much is read back at once to be compared: enough for the disk, little beside the pack in memory.
+const COMPARED_BYTES: u64 = 4 << 20;
 
 /// An object's name and length.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,13 +89,12 @@ impl Backend {
             let failed = |source| StoreError::io("opening store folder", medium.root(), source);
             medium.sync(folder).map_err(failed)?;
         }
-        let folder = Folder { medium, puts: AtomicU64::new(0) };
-        Ok(Self { objects, folder: Some(Arc::new(folder)) })
+        Ok(Self { objects, folder: Some(Arc::new(Folder { medium })), puts: Arc::default() })
     }
 
     /// Any other object store whose acknowledged puts are atomic and durable, as S3's are.
     pub fn remote(objects: Arc<dyn ObjectStore>) -> Self {
-        Self { objects, folder: None }
+        Self { objects, folder: None, puts: Arc::default() }
     }
 
     /// Objects in memory: for tests.
@@ -99,23 +102,25 @@ impl Backend {
         Self::remote(Arc::new(InMemory::new()))
     }
 
-    /// Writes a whole object, replacing one of the same name.
+    /// Writes a whole object, reads it back, and only then gives it its name, replacing one that had it.
     ///
     /// Durable: once this returns, the object survives a power cut. Atomic: whatever happens before that, readers
-    /// find either all of it or what was there before.
+    /// find either all of it or what was there before. [`StoreError::ReadBackDiffers`]: what was there before is.
+    ///
+    /// CANCEL-SAFETY: a dropped call leaves what it wrote under `incoming/` until the next start, or an object that
+    /// nobody was told of. So whoever calls this does it in a task of its own.
     pub(super) async fn put_durable(&self, name: &str, bytes: Bytes) -> Result<(), StoreError> {
         let target = object_store::path::Path::from(name);
-        let failed = |source| StoreError::writing(name, source);
-        let Some(folder) = self.folder.clone() else {
-            self.objects.put(&target, PutPayload::from(bytes)).await.map_err(failed)?;
-            return Ok(());
-        };
-        let number = folder.puts.fetch_add(1, Ordering::Relaxed);
+        let number = self.puts.fetch_add(1, Ordering::Relaxed);
         let incoming = object_store::path::Path::from(format!("{INCOMING}/{number}"));
+        let failed = |source| StoreError::writing(name, source);
         let written = async {
-            self.objects.put(&incoming, PutPayload::from(bytes)).await.map_err(failed)?;
+            self.objects.put(&incoming, PutPayload::from(bytes.clone())).await.map_err(failed)?;
             // A descriptor opened now still learns of a write-back error that nobody was told of (Linux 4.17).
             self.sync_local(incoming.as_ref(), name).await?;
+            if !self.reads_back_as(incoming.as_ref(), &bytes).await? {
+                return Err(StoreError::ReadBackDiffers { object: name.to_owned() });
+            }
             self.objects.rename(&incoming, &target).await.map_err(failed)
         };
         if let Err(error) = written.await {
@@ -125,6 +130,22 @@ impl Backend {
         }
         let parent = name.rsplit_once('/').map_or("", |(parent, _)| parent);
         self.sync_local(parent, name).await
+    }
+
+    /// Whether the backend gives back what was just written to it. From a local folder the bytes come from the disk, not
+    /// from the kernel's memory of what was written.
+    async fn reads_back_as(&self, object: &str, written: &[u8]) -> Result<bool, StoreError> {
+        self.forget_cached(object).await?;
+        let mut offset_bytes = 0;
+        for part in written.chunks(COMPARED_BYTES as usize) {
+            let end_bytes = offset_bytes + part.len() as u64;
+            match self.read_range(object, offset_bytes..end_bytes).await {
+                Ok(read) if read == part => offset_bytes = end_bytes,
+                Ok(_) | Err(ReadRangeError::Lost(_)) => return Ok(false),
+                Err(ReadRangeError::Failed(error)) => return Err(error),
+            }
+        }
+        Ok(self.length(object).await? == Some(offset_bytes))
     }
 
     /// Reads a whole object; `None` where there is none.
@@ -191,8 +212,14 @@ impl Backend {
     /// Removes what puts left that never finished, and gives their number. Only for a backend that nobody
     /// writes to yet.
     pub(super) async fn clear_incoming(&self) -> Result<usize, StoreError> {
+        let Some(folder) = self.folder.clone() else {
+            let left = self.list(INCOMING).await?;
+            for object in &left {
+                self.delete(&object.name).await?;
+            }
+            return Ok(left.len());
+        };
         // Not through `object_store`: it does not list the names under which it writes itself.
-        let Some(folder) = self.folder.clone() else { return Ok(0) };
         let cleared = folder.clone().on_disk(|medium| medium.clear(INCOMING)).await?;
         cleared.map_err(|source| folder.failed("clearing", INCOMING, source))
     }
@@ -250,6 +277,6 @@ impl Folder {
 }
 
 /// Whether the disk itself gave up on the bytes, as opposed to a backend that cannot be reached.
-fn is_medium_error(error: &object_store::Error) -> bool {
+pub(super) fn is_medium_error(error: &object_store::Error) -> bool {
     super::error::io_cause(error).and_then(io::Error::raw_os_error) == Some(libc::EIO)
 }

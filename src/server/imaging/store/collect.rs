@@ -11,7 +11,8 @@
 //!
 //! - *retire*: the chunks that nobody needs leave the index. Nobody can be promised them any more; whoever asks is
 //!   told that they are missing, and brings them anew into another pack.
-//! - *copy*: what is needed is read, opened, written into a new pack, made durable, and read back.
+//! - *copy*: what is needed is read, opened, written into a new pack, made durable, and read back before it has its name:
+//!   a sound pack of that very name stays as it is where the copy is not.
 //! - *move*: the index names the new places. Deploys that still read from the old pack find it, or look again.
 //! - *remove*: the old pack goes, unless a capture has brought a pack of the very same name meanwhile.
 //!
@@ -25,7 +26,6 @@ use mimeo_core::{
     chunk::{self, ChunkId, SealedChunk},
     manifest::{Manifest, ManifestRoot},
 };
-use tokio::sync::OwnedMutexGuard;
 
 use super::{
     Store,
@@ -38,6 +38,7 @@ use super::{
     pace::Pace,
     pack::{ENTRY_BYTES, Pack, PackBuilder, PackEntry, PackName, TRAILER_BYTES},
     span::{self, Found, Span},
+    turn::Turn,
 };
 
 /// A pack is rewritten when at least a fifth of it is waste: then four bytes at most are moved for each that is
@@ -51,15 +52,16 @@ const RESERVE_DIVISOR: u64 = 8;
 /// Chunks that are marked under one lock: a quarter of a millisecond, in which nobody else can look anything up.
 const MARKED_AT_ONCE: usize = 1024;
 
-/// A collection that has begun. Dropping it ends it at whatever step it is.
+/// A collection that has begun. Dropping it ends it at whatever step it is; a copy that is being written is written to the
+/// end and known.
 #[derive(Debug)]
 pub struct Collection {
     store: Store,
     floor: u32,
     roots: HashSet<ManifestRoot>,
-    /// Chunks that a version needs and that could not be read when it was marked.
-    lost_chunks: u64,
-    _turn: OwnedMutexGuard<()>,
+    /// Chunks that versions need and that could not be read when those were marked, each once.
+    lost: HashSet<ChunkId>,
+    _turn: Turn,
 }
 
 /// How a sweep is to go.
@@ -91,7 +93,8 @@ pub struct Collected {
     /// What was copied for that, as written.
     pub copied_bytes: u64,
     pub removed_manifests: u64,
-    /// Chunks that versions need and that the store has lost: their packs, where there are such, were left alone.
+    /// Chunks that versions need and that the store has lost, each once, however many versions lack it: their packs, where
+    /// there are such, were left alone.
     pub lost_chunks: u64,
     /// Chunks that were found damaged while they were to be copied. Their packs were left alone.
     pub damaged: Vec<Damage>,
@@ -155,18 +158,13 @@ impl Store {
     /// Begins a collection; [`StoreError::Collecting`] while another is under way. Whoever calls this lists the
     /// versions after it, and marks each.
     pub fn begin_collection(&self) -> Result<Collection, StoreError> {
-        let turn = self.shared.collecting.clone().try_lock_owned().map_err(|_| StoreError::Collecting)?;
-        let floor = self.index_mut().begin_collection();
-        Ok(Collection { store: self.clone(), floor, roots: HashSet::new(), lost_chunks: 0, _turn: turn })
+        let turn = self.shared.turns.try_take().ok_or(StoreError::Collecting)?;
+        Ok(self.collection(turn))
     }
 
-    /// What became of a pack that the disk gave back otherwise than it was written: it goes, or, where it took the
-    /// place of one that is known, what is damaged of it is noted. Gives the error that says so.
-    pub(super) async fn condemn_written(&self, name: PackName) -> Result<StoreError, StoreError> {
-        if !self.remove_pack(name).await? {
-            self.verify_pack(name, Pace::UNLIMITED).await?;
-        }
-        Ok(StoreError::ReadBackDiffers { object: name.object() })
+    pub(super) fn collection(&self, turn: Turn) -> Collection {
+        let floor = self.index_mut().begin_collection();
+        Collection { store: self.clone(), floor, roots: HashSet::new(), lost: HashSet::new(), _turn: turn }
     }
 
     /// Removes the object of a pack that the index does not know, and says whether it did.
@@ -202,9 +200,9 @@ impl Collection {
                 let mut index = store.index_mut();
                 lost.extend(some.iter().copied().filter(|&id| !index.promise(id)));
             }
-            Ok::<_, StoreError>(lost.len() as u64)
+            Ok::<_, StoreError>(lost)
         });
-        self.lost_chunks += marked.await.map_err(|_| StoreError::Stopped)??;
+        self.lost.extend(marked.await.map_err(|_| StoreError::Stopped)??);
         Ok(())
     }
 
@@ -223,7 +221,7 @@ impl Collection {
         }
         let total_bytes = plan.dead.iter().chain(&plan.wasteful).map(|pack| pack.bytes).sum();
         let done = SweepProgress { done_bytes: 0, total_bytes };
-        let collected = Collected { lost_chunks: self.lost_chunks, ..Collected::default() };
+        let collected = Collected { lost_chunks: self.lost.len() as u64, ..Collected::default() };
         let Sweep { recompress, pace, .. } = sweep;
         let mut sweeping =
             Sweeping { collection: self, recompress, pace, progress, done, removed_bytes: 0, collected };
@@ -268,7 +266,7 @@ impl Collection {
             rewritten_packs: plan.wasteful.len() as u64,
             copied_bytes,
             removed_manifests: manifests.iter().filter(|root| !self.roots.contains(root)).count() as u64,
-            lost_chunks: self.lost_chunks,
+            lost_chunks: self.lost.len() as u64,
             ..Collected::default()
         })
     }
@@ -289,14 +287,21 @@ impl Sweeping<'_> {
     /// recognised in them were read back there just now. One that cannot be looked through stays.
     async fn remove_unreadable(&mut self) -> Result<(), StoreError> {
         // One that was never recognised may be in any of them.
-        let Collection { store, lost_chunks: 0, floor, .. } = &self.collection else { return Ok(()) };
+        let Collection { store, lost, floor, .. } = &self.collection;
+        if !lost.is_empty() {
+            return Ok(());
+        }
         let names: Vec<PackName> =
             store.index().unreadable().iter().map(|unreadable| unreadable.pack).collect();
         for name in names {
-            let Some(ids) = load::recognise(&store.shared.backend, name).await? else { continue };
+            // What its records gave is read from there. The next verification writes it anew.
+            if !store.index().find_places_in(name).is_empty() {
+                continue;
+            }
+            let Some(found) = load::salvage(&store.shared.backend, name).await? else { continue };
             let elsewhere: Vec<ChunkId> = {
                 let index = store.index();
-                ids.into_iter().filter(|&id| index.contains(id)).collect()
+                found.ids().into_iter().filter(|&id| index.contains(id)).collect()
             };
             let found = store.verify(&elsewhere, &|_progress| {}).await?;
             self.collected.damaged.extend(found.damaged);
@@ -388,7 +393,7 @@ impl Sweeping<'_> {
         if let Some(pack) = pack {
             let copied = from.into_iter().zip(pack.entries.iter().copied());
             let moved: Vec<_> = copied.filter(|(old, _)| !spoiled.contains(&old.pack)).collect();
-            self.put_copy(pack, &moved).await?;
+            self.put_copy(pack, moved).await?;
         }
         for source in sources.iter().filter(|source| !spoiled.contains(&source.name)) {
             self.remove_source(source).await?;
@@ -454,19 +459,13 @@ impl Sweeping<'_> {
     }
 
     /// Makes a copy durable, reads it back, and has it read from then on.
-    async fn put_copy(&mut self, pack: Pack, moved: &[(Located, PackEntry)]) -> Result<(), StoreError> {
+    async fn put_copy(&mut self, pack: Pack, moved: Vec<(Located, PackEntry)>) -> Result<(), StoreError> {
         let store = self.collection.store.clone();
         let Pack { name, bytes, .. } = pack;
-        let (object, pack_bytes) = (name.object(), bytes.len() as u64);
-        let not_while_its_name_is_removed = store.shared.names.clone().read_owned().await;
-        let reserve_bytes = store.shared.options.reserve_bytes / RESERVE_DIVISOR;
-        store.put_beside(&object, bytes.clone(), reserve_bytes).await?;
-        if !store.reads_back_as(&object, &bytes).await? {
-            drop(not_while_its_name_is_removed);
-            return Err(store.condemn_written(name).await?);
-        }
-        store.index_mut().move_to(name, pack_bytes, moved);
-        drop(not_while_its_name_is_removed);
+        let (pack_bytes, reserve_bytes) =
+            (bytes.len() as u64, store.shared.options.reserve_bytes / RESERVE_DIVISOR);
+        let move_there = move |store: &Store| store.index_mut().move_to(name, pack_bytes, &moved);
+        store.put(name.object(), bytes, reserve_bytes, move_there).await?;
         self.collected.copied_bytes += pack_bytes;
         // It was written and read back.
         self.pace.rest(2 * pack_bytes).await;

@@ -34,6 +34,9 @@ pub enum StoreError {
     ManifestMissing { root: ManifestRoot },
     #[error("manifest {root} is damaged on the store's disk")]
     ManifestDamaged { root: ManifestRoot, source: ManifestError },
+    /// The disk gives its bytes no more.
+    #[error("manifest {root} cannot be read from the store's disk: {detail}")]
+    ManifestUnreadable { root: ManifestRoot, detail: String },
     /// What was written is not what the backend gives back.
     #[error("{object} reads back otherwise than it was written: the store's disk, or the memory, is failing")]
     ReadBackDiffers { object: String },
@@ -73,7 +76,7 @@ impl StoreError {
             Self::Full { .. } => Some(FailureCause::StoreFull { detail }),
             Self::Damaged(damage) => Some(FailureCause::ChunkDamaged { chunk: damage.chunk, detail }),
             Self::Missing { chunk, .. } => Some(FailureCause::ChunkMissing { chunk: *chunk }),
-            Self::ManifestMissing { .. } | Self::ManifestDamaged { .. } => {
+            Self::ManifestMissing { .. } | Self::ManifestDamaged { .. } | Self::ManifestUnreadable { .. } => {
                 Some(FailureCause::ManifestRefused { detail })
             }
             Self::Stopped | Self::NoRoom => None,

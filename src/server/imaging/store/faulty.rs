@@ -1,4 +1,4 @@
-//! A backend in memory whose power can be cut at any operation, or that writes wrongly: for tests.
+//! A backend in memory whose power can be cut at any operation, or that writes wrongly or loses an object: for tests.
 
 use std::{
     fmt,
@@ -42,14 +42,22 @@ impl Disk {
     /// A backend on this disk whose power goes during operation number `operation`, counted from 0.
     pub(crate) fn with_cut(&self, operation: u64, cut: Cut) -> Backend {
         let left = AtomicU64::new(operation + 1);
-        Backend::remote(Arc::new(Faulty { disk: self.clone(), left, cut, spoiled_byte: None }))
+        Backend::remote(Arc::new(Faulty { left, cut, ..self.without_fault() }))
     }
 
     /// A backend on this disk that flips a bit of this byte in everything that is written to it, and says nothing.
     pub(crate) fn with_spoiled(&self, byte: usize) -> Backend {
+        Backend::remote(Arc::new(Faulty { spoiled_byte: Some(byte), ..self.without_fault() }))
+    }
+
+    /// A backend on this disk that gives the content of one object no more, as a bad sector does.
+    pub(crate) fn with_unreadable(&self, name: &str) -> Backend {
+        Backend::remote(Arc::new(Faulty { unreadable: Some(Path::from(name)), ..self.without_fault() }))
+    }
+
+    fn without_fault(&self) -> Faulty {
         let left = AtomicU64::new(u64::MAX);
-        let cut = Cut::Before;
-        Backend::remote(Arc::new(Faulty { disk: self.clone(), left, cut, spoiled_byte: Some(byte) }))
+        Faulty { disk: self.clone(), left, cut: Cut::Before, spoiled_byte: None, unreadable: None }
     }
 
     /// The names of all objects, sorted.
@@ -87,6 +95,7 @@ struct Faulty {
     left: AtomicU64,
     cut: Cut,
     spoiled_byte: Option<usize>,
+    unreadable: Option<Path>,
 }
 
 impl Faulty {
@@ -143,6 +152,10 @@ impl ObjectStore for Faulty {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        if self.unreadable.as_ref() == Some(location) && !options.head {
+            let source = Box::new(std::io::Error::from_raw_os_error(libc::EIO));
+            return Err(object_store::Error::Generic { store: "faulty", source });
+        }
         self.run(self.disk.objects.get_opts(location, options)).await
     }
 

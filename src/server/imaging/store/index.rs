@@ -1,4 +1,4 @@
-//! Which chunk lies where: the store's memory, rebuilt from the packs' footers at every start.
+//! Which chunk lies where: the store's memory, rebuilt from the packs at every start.
 //!
 //! It names only what is durable. A chunk that lies in several packs (two captures brought it at once) has one
 //! place that is read and the others in reserve; one that proves damaged in its last place is known as damaged
@@ -22,7 +22,7 @@ use crate::clock::Timestamp;
 
 use super::{
     error::{Damage, StoreError},
-    pack::{PackEntry, PackError, PackName},
+    pack::{PackEntry, PackError, PackName, salvage::Salvage},
 };
 
 pub(super) mod retire;
@@ -83,7 +83,7 @@ struct Lost {
     promised: u32,
 }
 
-/// A pack that is left aside, and why.
+/// A pack whose footer cannot be read, and why. What its records gave is known all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreadablePack {
     pub pack: PackName,
@@ -147,7 +147,12 @@ impl Index {
     fn add(&mut self, name: PackName, bytes: u64, entries: &[PackEntry], proved: bool) {
         let pack = match self.numbers.get(&name) {
             Some(&number) => {
-                self.note_earlier_proof(name, None);
+                // What it takes the place of may have been longer, or cut short.
+                if let Some(known) = self.packs.get_mut(number as usize).and_then(Option::as_mut) {
+                    self.pack_bytes = self.pack_bytes - known.bytes + bytes;
+                    let chunks = known.chunks.max(entries.len());
+                    *known = KnownPack { name, bytes, chunks, proved_at: None };
+                }
                 number
             }
             None => {
@@ -185,14 +190,26 @@ impl Index {
         }
     }
 
-    /// Notes a pack that cannot be read, with the chunks that can still be recognised in it.
-    pub(super) fn add_unreadable(&mut self, pack: PackName, error: PackError, ids: &[ChunkId]) {
-        for &chunk in ids {
+    /// Notes a pack whose footer cannot be read, with what its records say. What lies in a pack that is known is read
+    /// there.
+    pub(super) fn add_unreadable(&mut self, pack: PackName, bytes: u64, error: PackError, found: &Salvage) {
+        let new: Vec<PackEntry> =
+            found.sound.iter().filter(|entry| !self.contains(entry.id)).copied().collect();
+        if !new.is_empty() {
+            self.add_proved_pack(pack, bytes, &new);
+        }
+        for &chunk in &found.lost {
             let damage = Damage { chunk, pack, detail: error.to_string() };
             if !self.places.contains_key(&chunk) {
                 self.damaged.insert(chunk, Lost { damage, promised: 0 });
             }
         }
+        self.note_unreadable(pack, error);
+    }
+
+    /// Notes that the footer of a pack cannot be read, and that nothing could be done about it.
+    pub(super) fn note_unreadable(&mut self, pack: PackName, error: PackError) {
+        self.unreadable.retain(|unreadable| unreadable.pack != pack);
         self.unreadable.push(UnreadablePack { pack, error });
     }
 
@@ -397,7 +414,7 @@ mod tests {
     use super::{Index, Timestamp};
     use crate::imaging::store::{
         error::StoreError,
-        pack::{PackEntry, PackError, PackName},
+        pack::{PackEntry, PackError, PackName, salvage::Salvage},
     };
 
     const CHUNK: ChunkId = ChunkId([1; 32]);
@@ -480,13 +497,28 @@ mod tests {
     #[test]
     fn an_unreadable_pack_names_what_it_held_unless_another_pack_holds_it() {
         let mut index = Index::default();
-        index.add_unreadable(ONE, PackError::FooterDamaged, &[CHUNK]);
+        let found = Salvage { sound: vec![], lost: vec![CHUNK] };
+        index.add_unreadable(ONE, 200, PackError::FooterDamaged, &found);
         assert!(matches!(index.locate(CHUNK), Err(StoreError::Damaged(damage)) if damage.pack == ONE));
         index.add_pack(OTHER, 200, &[entry(CHUNK)]);
         assert!(index.contains(CHUNK));
         assert_eq!(index.unreadable().len(), 1);
         // The same pack written anew is whole again.
-        index.add_pack(ONE, 200, &[entry(CHUNK)]);
+        index.add_pack(ONE, 300, &[entry(CHUNK)]);
         assert_eq!(index.unreadable(), []);
+        assert_eq!(index.totals().pack_bytes, 500);
+    }
+
+    #[test]
+    fn what_the_records_of_an_unreadable_pack_gave_is_read_there_where_no_other_pack_has_it() {
+        let found = Salvage { sound: vec![entry(CHUNK)], lost: vec![] };
+        let mut index = Index::default();
+        index.add_unreadable(ONE, 200, PackError::FooterDamaged, &found);
+        assert_eq!(index.locate(CHUNK).map(|located| located.pack).ok(), Some(ONE));
+        assert_eq!((index.totals().packs, index.unreadable().len()), (1, 1));
+        let mut index = with_packs(&[OTHER]);
+        index.add_unreadable(ONE, 200, PackError::FooterDamaged, &found);
+        assert_eq!(index.pack_names(), [OTHER]);
+        assert_eq!(index.find_places_in(OTHER).len(), 1);
     }
 }

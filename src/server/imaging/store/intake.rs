@@ -265,15 +265,10 @@ fn check_one(sealed: SealedChunk) -> Result<ProvedChunk, OpenChunkError> {
 ///
 /// Each of its chunks was opened before, so a pack that the disk gives back as it was written has all of them proved.
 async fn write(store: Store, pack: Pack, _share: Option<Share>) -> Result<(), StoreError> {
-    let not_while_its_name_is_removed = store.shared.names.clone().read_owned().await;
-    let object = pack.name.object();
-    store.put_durable(&object, pack.bytes.clone()).await?;
-    if !store.reads_back_as(&object, &pack.bytes).await? {
-        drop(not_while_its_name_is_removed);
-        return Err(store.condemn_written(pack.name).await?);
-    }
-    store.index_mut().add_proved_pack(pack.name, pack.bytes.len() as u64, &pack.entries);
-    Ok(())
+    let Pack { name, bytes, entries } = pack;
+    let (pack_bytes, reserve_bytes) = (bytes.len() as u64, store.shared.options.reserve_bytes);
+    let know = move |store: &Store| store.index_mut().add_proved_pack(name, pack_bytes, &entries);
+    store.put(name.object(), bytes, reserve_bytes, know).await
 }
 
 /// Waits for the pack under way.

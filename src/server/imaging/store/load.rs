@@ -1,14 +1,17 @@
-//! Rebuilds the index from the packs' footers, at every start.
+//! Rebuilds the index from the packs' footers, at every start; of a pack without one, from its records.
 
+use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use mimeo_core::chunk::ChunkId;
 
 use super::{
     PACK_BYTES,
     backend::{Backend, ObjectInfo, ReadRangeError},
     error::StoreError,
     index::Index,
-    pack::{self, PackEntry, PackError, PackName, TRAILER_BYTES},
+    pack::{
+        self, PackEntry, PackError, PackName, TRAILER_BYTES,
+        salvage::{self, Salvage},
+    },
     proofs::Proofs,
 };
 
@@ -20,13 +23,16 @@ const FOOTERS_AT_ONCE: usize = 16;
 /// second read is rare.
 const TAIL_BYTES: u64 = 64 << 10;
 
-/// The longest pack in which lost chunks are looked for, so that a foreign file cannot take the memory.
-const RECOGNISE_BYTES_MAX: u64 = 4 * PACK_BYTES as u64;
+/// The longest pack of which the records are looked through, so that a foreign file cannot take the memory.
+const SALVAGE_BYTES_MAX: u64 = 4 * PACK_BYTES as u64;
 
-/// What the end of one pack tells.
+/// Of a pack that cannot be read in one piece, how much is read at once: what a bad sector costs.
+const PIECE_BYTES: u64 = 64 << 10;
+
+/// What the end of one pack tells or, without it, its records.
 enum Footer {
     Read(Vec<PackEntry>),
-    Unreadable(PackError, Vec<ChunkId>),
+    Unreadable(PackError, Salvage),
 }
 
 /// Reads the footer of every pack there is.
@@ -49,14 +55,19 @@ pub(super) async fn load(backend: &Backend) -> Result<Index, StoreError> {
         })
         .buffered(FOOTERS_AT_ONCE);
     let mut index = Index::default();
+    let mut unreadable = Vec::new();
     while let Some((name, bytes, footer, proved_at)) = footers.try_next().await? {
         match footer {
             Footer::Read(entries) => {
                 index.add_pack(name, bytes, &entries);
                 index.note_earlier_proof(name, proved_at);
             }
-            Footer::Unreadable(error, ids) => index.add_unreadable(name, error, &ids),
+            Footer::Unreadable(error, salvage) => unreadable.push((name, bytes, error, salvage)),
         }
+    }
+    // After all others: what lies in a sound pack, too, is read there.
+    for (name, bytes, error, salvage) in unreadable {
+        index.add_unreadable(name, bytes, error, &salvage);
     }
     Ok(index)
 }
@@ -86,18 +97,37 @@ async fn load_footer(backend: &Backend, name: PackName, object: &ObjectInfo) -> 
         Ok(entries) => return Ok(Footer::Read(entries)),
         Err(error) => error,
     };
-    let ids = recognise(backend, name).await.ok().flatten();
-    Ok(Footer::Unreadable(error, ids.unwrap_or_default()))
+    let salvage = salvage(backend, name).await.ok().flatten();
+    Ok(Footer::Unreadable(error, salvage.unwrap_or_default()))
 }
 
-/// The chunks that can be recognised in a pack without its footer; `None` where it cannot be read, or is too long.
-pub(super) async fn recognise(backend: &Backend, name: PackName) -> Result<Option<Vec<ChunkId>>, StoreError> {
+/// What can be had of a pack without its footer; `None` where it is too long to be looked through.
+pub(super) async fn salvage(backend: &Backend, name: PackName) -> Result<Option<Salvage>, StoreError> {
     let object = name.object();
-    if backend.length(&object).await?.is_some_and(|bytes| bytes > RECOGNISE_BYTES_MAX) {
+    let Some(bytes) = backend.length(&object).await? else { return Ok(Some(Salvage::default())) };
+    if bytes > SALVAGE_BYTES_MAX {
         return Ok(None);
     }
-    let read = backend.read(&object).await.ok();
-    Ok(read.map(|bytes| bytes.map(|bytes| pack::recognise_ids(&bytes)).unwrap_or_default()))
+    let pack = match backend.read(&object).await {
+        Ok(read) => read.unwrap_or_default(),
+        Err(_) => read_pieces(backend, &object, bytes).await?,
+    };
+    let looked = tokio::task::spawn_blocking(move || salvage::salvage(&pack));
+    looked.await.map(Some).map_err(|_| StoreError::Stopped)
+}
+
+/// Reads what the disk still gives of a pack, with zeros for the rest.
+async fn read_pieces(backend: &Backend, object: &str, bytes: u64) -> Result<Bytes, StoreError> {
+    let mut pack = Vec::new();
+    for start in (0..bytes).step_by(PIECE_BYTES as usize) {
+        let end = bytes.min(start + PIECE_BYTES);
+        match backend.read_range(object, start..end).await {
+            Ok(piece) => pack.extend_from_slice(&piece),
+            Err(ReadRangeError::Lost(_)) => pack.resize(pack.len() + (end - start) as usize, 0),
+            Err(ReadRangeError::Failed(error)) => return Err(error),
+        }
+    }
+    Ok(pack.into())
 }
 
 /// The outer error is the backend's, the inner one the pack's.

@@ -7,7 +7,7 @@ use std::{
 
 use mimeo_core::manifest::{ManifestError, ManifestRoot, SignedManifest};
 
-use super::{Store, error::StoreError};
+use super::{Store, backend::is_medium_error, error::StoreError};
 
 /// Where manifests are, among a store's objects.
 pub(super) const FOLDER: &str = "manifests";
@@ -20,16 +20,13 @@ impl Store {
     /// a [`Hold`](super::hold::Hold) from before until it is listed; without one, the next collection takes it.
     pub async fn put_manifest(&self, manifest: &SignedManifest) -> Result<ManifestRoot, StoreError> {
         let root = manifest.root();
-        let _not_while_it_is_removed = self.shared.names.clone().read_owned().await;
         let tick = self.index().tick();
+        // Before it is put: then whoever removes one of this name from here on sees it.
         self.held_manifests().insert(root, tick);
-        let (object, bytes) = (object(root), manifest.to_bytes());
+        let reserve_bytes = self.shared.options.reserve_bytes;
         // Also where it is there already: it may have been put by one who died before its name was durable.
-        self.put_durable(&object, bytes.clone().into()).await?;
-        match self.reads_back_as(&object, &bytes).await? {
-            true => Ok(root),
-            false => Err(StoreError::ReadBackDiffers { object }),
-        }
+        self.put(object(root), manifest.to_bytes().into(), reserve_bytes, |_| ()).await?;
+        Ok(root)
     }
 
     /// The names of all manifests that lie in the store.
@@ -63,10 +60,20 @@ impl Store {
         self.shared.held_manifests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Has the next reading of a manifest come from the disk, not from the kernel's memory of it.
+    pub async fn forget_cached_manifest(&self, root: ManifestRoot) -> Result<(), StoreError> {
+        self.shared.backend.forget_cached(&object(root)).await
+    }
+
     /// Reads a manifest and checks that its content is what its name says. Its signature is for whoever opens it
     /// to check ([`SignedManifest::open`]).
     pub async fn read_manifest(&self, root: ManifestRoot) -> Result<SignedManifest, StoreError> {
-        let bytes = self.shared.backend.read(&object(root)).await?;
+        let bytes = match self.shared.backend.read(&object(root)).await {
+            Err(StoreError::Backend { source, .. }) if is_medium_error(&source) => {
+                return Err(StoreError::ManifestUnreadable { root, detail: source.to_string() });
+            }
+            read => read?,
+        };
         let bytes = bytes.ok_or(StoreError::ManifestMissing { root })?;
         let damaged = |source| StoreError::ManifestDamaged { root, source };
         let manifest = SignedManifest::from_bytes(&bytes).map_err(damaged)?;

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -11,9 +11,7 @@ use std::{
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
 use super::{error::StoreError, proofs::FileIdentity};
-
-/// Held locked for as long as a server uses the folder.
-const LOCK: &str = "lock";
+use crate::folder_lock::FolderLock;
 
 /// The disk under a store's folder. Names are relative to the folder. Every method blocks.
 ///
@@ -44,7 +42,7 @@ pub(super) trait Medium: fmt::Debug + Send + Sync {
 pub(super) struct LocalFolder {
     root: PathBuf,
     /// Two servers on one folder would clear away each other's incoming files.
-    lock: File,
+    _lock: FolderLock,
 }
 
 impl LocalFolder {
@@ -53,11 +51,8 @@ impl LocalFolder {
         let failed = |source| StoreError::io("opening store folder", root, source);
         fs::create_dir_all(root).map_err(failed)?;
         let root = root.canonicalize().map_err(failed)?;
-        let lock = File::create(root.join(LOCK)).map_err(failed)?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => StoreError::InUse { path: root.display().to_string() },
-            TryLockError::Error(source) => failed(source),
-        })?;
+        let in_use = || StoreError::InUse { path: root.display().to_string() };
+        let lock = FolderLock::take(&root).map_err(failed)?.ok_or_else(in_use)?;
         for folder in inner {
             fs::create_dir_all(root.join(folder)).map_err(failed)?;
         }
@@ -65,15 +60,7 @@ impl LocalFolder {
         if let Some(parent) = root.parent() {
             sync(parent).map_err(failed)?;
         }
-        Ok(Self { root, lock })
-    }
-}
-
-impl Drop for LocalFolder {
-    /// Closing would not do: a program that is being started has every file of this process until it runs.
-    fn drop(&mut self) {
-        // Closed right after, which lets go of it too, if later.
-        let _let_go = self.lock.unlock();
+        Ok(Self { root, _lock: lock })
     }
 }
 

@@ -16,7 +16,8 @@
 //! what a capture was told is here until its version is listed.
 //!
 //! A power cut or a kill at any point leaves packs that are whole, and perhaps one under `incoming/` that never
-//! became one; [`Store::open`] clears it away. There is nothing to repair and no state beside the packs.
+//! became one; [`Store::open`] clears it away. There is nothing to repair and no state beside the packs. A footer that rots
+//! is written anew from the records (`mend.rs`).
 
 use std::{
     collections::HashMap,
@@ -37,11 +38,13 @@ pub mod intake;
 mod load;
 pub mod manifests;
 mod medium;
+mod mend;
 pub mod pace;
 pub mod pack;
 mod proofs;
 mod read;
 mod span;
+mod turn;
 pub mod verify;
 
 use self::{
@@ -49,6 +52,7 @@ use self::{
     error::StoreError,
     index::{Index, UnreadablePack},
     intake::Intake,
+    turn::Turns,
 };
 use crate::room::Room;
 
@@ -103,8 +107,7 @@ struct Shared {
     /// go with the one of the same name that is being removed.
     names: Arc<tokio::sync::RwLock<()>>,
     held_manifests: Mutex<HashMap<ManifestRoot, u32>>,
-    /// Held by the one collection that is under way.
-    collecting: Arc<tokio::sync::Mutex<()>>,
+    turns: Turns,
     /// The memory of all intakes.
     intake_room: Room,
 }
@@ -119,7 +122,7 @@ pub struct StoreStats {
     pub pack_bytes: u64,
     /// Chunks that were here and are lost.
     pub damaged_chunks: u64,
-    /// Packs that are left aside.
+    /// Packs whose footers cannot be read.
     pub unreadable_packs: Vec<UnreadablePack>,
     /// Room on the backend; `None` where it has no such limit.
     pub free_bytes: Option<u64>,
@@ -128,8 +131,9 @@ pub struct StoreStats {
 impl Store {
     /// Opens a store: clears away what a killed server left half written and reads every pack's footer.
     ///
-    /// A pack that cannot be read is noted ([`StoreStats::unreadable_packs`]) and left where it is; only a
-    /// backend that cannot be listed or read at all is an error.
+    /// Of a pack whose footer cannot be read, the records are looked through; it is noted
+    /// ([`StoreStats::unreadable_packs`]) and left where it is. Only a backend that cannot be listed or read at all is an
+    /// error.
     pub async fn open(backend: Backend, options: StoreOptions) -> Result<Self, StoreError> {
         let cleared = backend.clear_incoming().await?;
         if cleared > 0 {
@@ -147,7 +151,7 @@ impl Store {
             hashers,
             names: Arc::default(),
             held_manifests: Mutex::default(),
-            collecting: Arc::default(),
+            turns: Turns::default(),
             intake_room: Room::new(options.intake_bytes),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -212,9 +216,25 @@ impl Store {
         Ok(StoreStats { chunks, packs, pack_bytes, damaged_chunks, unreadable_packs, free_bytes })
     }
 
-    /// Writes an object where there is room. Durable once it returns.
-    async fn put_durable(&self, name: &str, bytes: Bytes) -> Result<(), StoreError> {
-        self.put_beside(name, bytes, self.shared.options.reserve_bytes).await
+    /// Writes an object where that leaves so much room, reads it back, and then has it known. Durable once it returns;
+    /// where it fails, what had the name before is as it was.
+    ///
+    /// CANCEL-SAFETY: once it writes it goes on to the end, whoever still waits: no object is left that nobody knows of.
+    async fn put(
+        &self,
+        object: String,
+        bytes: Bytes,
+        reserve_bytes: u64,
+        make_known: impl FnOnce(&Self) + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let store = self.clone();
+        let task = tokio::spawn(async move {
+            let _nobody_removes_its_name = store.shared.names.clone().read_owned().await;
+            store.put_beside(&object, bytes, reserve_bytes).await?;
+            make_known(&store);
+            Ok(())
+        });
+        task.await.unwrap_or(Err(StoreError::Stopped))
     }
 
     /// Writes an object where that leaves so much room. Durable once it returns.

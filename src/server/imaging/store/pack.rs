@@ -17,7 +17,8 @@
 //!
 //! A pack is written once and whole, and never changed. Its name is the hash in its trailer, so a pack under
 //! another's name is noticed, and bringing the same chunks twice in the same order makes the same pack.
-//! The hash covers the footer alone: each chunk is its own proof.
+//! The hash covers the footer alone: each chunk is its own proof. So a pack whose footer is lost still gives its chunks
+//! ([`salvage`]), and is written anew from them (`mend.rs`).
 
 use std::fmt;
 
@@ -26,6 +27,8 @@ use mimeo_core::{
     chunk::{ChunkId, ChunkSize, Codec, SealedChunk},
     messages::records::{self, HEADER_BYTES},
 };
+
+pub mod salvage;
 
 /// Where packs are, among a store's objects.
 pub(super) const FOLDER: &str = "packs";
@@ -235,17 +238,6 @@ fn parse_entry(bytes: &[u8; ENTRY_BYTES]) -> Result<PackEntry, PackError> {
         frame_bytes: u32::from_le_bytes([f0, f1, f2, f3]),
         codec: Codec::try_from(codec).map_err(|_| PackError::UnknownCodec { chunk, found: codec })?,
     })
-}
-
-/// The ids of the records that can still be recognised at the start of a pack whose footer is lost: enough to
-/// say what was lost. The records themselves are not used, since nothing vouches for what lies behind a
-/// damaged place.
-pub fn recognise_ids(mut pack: &[u8]) -> Vec<ChunkId> {
-    let mut ids = Vec::new();
-    while let Ok(Some((header, _))) = records::take_first(&mut pack) {
-        ids.push(header.id);
-    }
-    ids
 }
 
 /// Why a pack cannot be read.

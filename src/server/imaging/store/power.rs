@@ -61,7 +61,7 @@ pub(crate) struct PowerDisk {
     lies: bool,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     /// What programs see.
     files: BTreeMap<String, Bytes>,
@@ -118,6 +118,22 @@ impl PowerDisk {
             ..State::default()
         };
         next
+    }
+
+    /// The disk as the next server finds it after this one was killed: what that still had under way ends with it.
+    pub(crate) async fn after_kill(&self) -> Self {
+        let state = self.lock().clone();
+        let next = Self { lies: self.lies, ..Self::default() };
+        for (name, bytes) in &state.files {
+            next.seen.put(&Path::from(name.as_str()), bytes.clone().into()).await.expect("memory takes it");
+        }
+        *next.lock() = state;
+        next
+    }
+
+    /// How many writes there were.
+    pub(crate) fn writes(&self) -> u64 {
+        self.lock().writes
     }
 
     pub(crate) fn names(&self) -> Vec<String> {

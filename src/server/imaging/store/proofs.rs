@@ -115,7 +115,8 @@ impl Store {
         if proofs.is_empty() {
             return Ok(());
         }
-        self.put_durable(OBJECT, Proofs(proofs).emit().into()).await
+        let reserve_bytes = self.shared.options.reserve_bytes;
+        self.put(OBJECT.to_owned(), Proofs(proofs).emit().into(), reserve_bytes, |_| ()).await
     }
 }
 

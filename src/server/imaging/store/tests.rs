@@ -154,7 +154,7 @@ async fn a_chunk_that_is_not_what_it_says_is_refused_and_the_capture_goes_on() {
 #[tokio::test]
 async fn a_pack_that_cannot_be_written_fails_its_capture_for_good_and_no_other() {
     let disk = Disk::default();
-    let backend = disk.with_cut(1, Cut::Before); // after the listing at the start
+    let backend = disk.with_cut(2, Cut::Before); // after the two listings at the start
     let store = Store::open(backend, OPTIONS).await.expect("store opens");
     let intake = store.intake();
     intake.put(vec![chunk(1)]).await.expect("taken");
@@ -203,15 +203,25 @@ async fn a_pack_that_reads_back_otherwise_than_it_was_written_is_not_kept() {
         assert_eq!(store.missing(&ids([1, 2])), ids([2]));
         assert_eq!(disk.pack_names().await, std::slice::from_ref(&pack));
 
-        // A pack that takes the place of one that was sound costs what it holds, and no more is promised.
+        // A sound pack stays as it is where one of its name is brought again, for its chunk was taken for damaged.
+        let sound = disk.read(&pack).await;
+        let located = store.index().locate(ids([1])[0]).expect("it is here");
+        store.note_damage(&located, "an error of the disk that passes".into()).expect("it was here");
+        let intake = store.intake();
+        intake.put(vec![chunk(1)]).await.expect("taken");
+        intake.finish().await.expect_err("it reads back otherwise");
+        assert!(disk.read(&pack).await == sound, "a sound pack was overwritten");
+        assert_holds(&disk.open(OPTIONS).await, [1]).await;
+
+        // Nothing is promised of one whose name is free.
         let intake = store.intake();
         disk.remove(&pack).await;
         verify(&store, &ids([1])).await;
         intake.put(vec![chunk(1)]).await.expect("taken");
         intake.finish().await.expect_err("it reads back otherwise");
         assert_eq!(store.missing(&ids([1])), ids([1]));
+        assert_eq!(disk.names().await, [""; 0], "nothing is left of what was not kept");
         let store = disk.open(OPTIONS).await;
-        verify(&store, &ids([1])).await;
         put_all(&store, [1, 2]).await;
         assert_holds(&store, [1, 2]).await;
     }
@@ -244,9 +254,10 @@ async fn a_damaged_chunk_is_named_with_its_pack_and_the_next_capture_brings_it_a
     assert_eq!(verify(&store, &ids([1])).await.proved_chunks, 1);
 }
 
-/// Each region of a pack in turn, damaged while the store is open and while it is not.
+/// Each region of a pack in turn, damaged while the store is open and while it is not. Damage to a record costs its chunk,
+/// damage to the footer costs nothing: it is written anew.
 #[tokio::test]
-async fn damage_in_every_region_of_a_pack_is_found_and_named() {
+async fn damage_in_every_region_of_a_pack_is_found_and_named_or_mended() {
     let disk = Disk::default();
     put_all(&disk.open(OPTIONS).await, 0..3).await;
     let object = disk.pack_names().await.remove(0);
@@ -270,48 +281,108 @@ async fn damage_in_every_region_of_a_pack_is_found_and_named() {
         let open = disk.open(OPTIONS).await;
         let mut damaged = sound.clone();
         damaged[at] ^= 0x20;
-        disk.write(&object, damaged).await;
+        disk.write(&object, damaged.clone()).await;
         let opened_after = disk.open(OPTIONS).await;
         let in_records = at < footer;
         for (store, was_open) in [(open, true), (opened_after, false)] {
+            let case = format!("{region}, open {was_open}");
+            disk.write(&object, damaged.clone()).await;
             let unreadable = store.stats().await.expect("stats").unreadable_packs;
             let named = unreadable.iter().any(|unreadable| unreadable.pack == pack);
-            assert_eq!(named, !was_open && !in_records, "{region}");
+            assert_eq!(named, !was_open && !in_records, "{case}");
+            assert_eq!(store.packs_without_footer().len(), usize::from(named), "{case}");
+            assert_eq!(store.missing(&ids(0..3)), [], "{case}: nothing was read back yet");
             let found = store.verify_pack(pack, Pace::UNLIMITED).await.expect("read");
-            assert!(found.damaged.iter().all(|damage| damage.pack == pack), "{region}");
-            let expect = match (in_records, was_open) {
-                (true, _) => 1,
-                (false, true) => 3,
-                // It is not known as a pack any more; what it held counts as damaged already.
-                (false, false) => 0,
-            };
-            assert_eq!(found.damaged.len(), expect, "{region}, open {was_open}: {found:?}");
-            let lost = store.missing(&ids(0..3));
-            assert_eq!(lost.len(), if in_records { 1 } else { 3 }, "{region}, open {was_open}");
-            for id in lost {
+            assert!(found.damaged.iter().all(|damage| damage.pack == pack), "{case}");
+            let lost = usize::from(in_records);
+            let expected = (3 - lost as u64, lost, !in_records);
+            assert_eq!((found.proved_chunks, found.damaged.len(), found.rewritten), expected, "{case}");
+            let missing = store.missing(&ids(0..3));
+            assert_eq!(missing.len(), lost, "{case}");
+            for id in missing {
                 let error = store.read(id).await.expect_err("it is damaged");
-                assert!(matches!(error, StoreError::Damaged(damage) if damage.pack == pack), "{region}");
+                assert!(matches!(error, StoreError::Damaged(damage) if damage.pack == pack), "{case}");
+            }
+            if !in_records {
+                assert!(disk.read(&object).await == sound, "{case}: it is as it was");
+                assert_eq!(store.stats().await.expect("stats").unreadable_packs, [], "{case}");
+                assert!(store.unproved(&ids(0..3), NOW).is_empty(), "{case}");
             }
         }
         disk.write(&object, sound.clone()).await;
     }
 }
 
+/// What is known of a pack while the store is open needs no footer, but the next start does.
 #[tokio::test]
-async fn the_loss_of_one_pack_leaves_the_others_readable() {
+async fn what_is_left_of_a_pack_without_a_footer_is_written_anew_beside_what_is_lost() {
+    for reopen in [false, true] {
+        let disk = Disk::default();
+        let mut store = disk.open(OPTIONS).await;
+        put_all(&store, 0..3).await;
+        let object = disk.pack_names().await.remove(0);
+        let mut bytes = disk.read(&object).await;
+        bytes[HEADER_BYTES + 10] ^= 1;
+        bytes.pop();
+        disk.write(&object, bytes).await;
+        if reopen {
+            store = disk.open(OPTIONS).await;
+        }
+        let found = verify(&store, &ids(0..3)).await;
+        assert_eq!((found.proved_chunks, found.damaged.len()), (2, 1), "reopened {reopen}");
+        assert_eq!(disk.pack_names().await.len(), 2, "somebody may still get something from the old one");
+        // It is written anew once, and found again by every start.
+        for _ in 0..2 {
+            assert_eq!(verify(&store, &ids(0..3)).await.proved_chunks, 2);
+            assert_eq!(disk.pack_names().await.len(), 2);
+            store = disk.open(OPTIONS).await;
+            assert_holds(&store, 1..3).await;
+            assert_eq!(store.missing(&ids(0..3)), ids([0]));
+            assert_eq!(store.packs_without_footer(), [], "everything lies in packs with footers");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_pack_without_a_footer_serves_on_where_it_cannot_be_written_anew() {
+    let disk = Disk::default();
+    put_all(&disk.open(OPTIONS).await, 0..3).await;
+    let object = disk.pack_names().await.remove(0);
+    let mut bytes = disk.read(&object).await;
+    bytes.pop();
+    disk.write(&object, bytes.clone()).await;
+    let store = Store::open(disk.with_spoiled(60), OPTIONS).await.expect("store opens");
+    for _ in 0..2 {
+        assert_eq!(verify(&store, &ids(0..3)).await.proved_chunks, 3);
+        assert_holds(&store, 0..3).await;
+        let pack = PackName::of_object(&object).expect("a pack");
+        let found = store.verify_pack(pack, Pace::UNLIMITED).await.expect("read");
+        assert_eq!((found.proved_chunks, found.damaged.len(), found.rewritten), (3, 0, false));
+        assert_eq!(store.packs_without_footer(), [pack]);
+    }
+    assert!(disk.read(&object).await == bytes);
+    assert_holds(&disk.open(OPTIONS).await, 0..3).await;
+}
+
+#[tokio::test]
+async fn the_loss_of_the_end_of_a_pack_costs_what_lay_there() {
     let disk = Disk::default();
     put_all(&disk.open(OPTIONS).await, 0..30).await;
     let packs = disk.pack_names().await;
-    let shortened = disk.read(&packs[0]).await;
-    disk.write(&packs[0], shortened[..shortened.len() - 1].to_vec()).await;
+    let mut shortened = disk.read(&packs[0]).await;
+    let trailer = shortened.len() - TRAILER_BYTES;
+    let count = u32::from_le_bytes(shortened[trailer + 12..trailer + 16].try_into().expect("four bytes"));
+    // Its last record lacks a byte.
+    shortened.truncate(trailer - count as usize * ENTRY_BYTES - 1);
+    disk.write(&packs[0], shortened).await;
     disk.write("packs/README", b"a foreign file".to_vec()).await;
 
     let store = disk.open(OPTIONS).await;
     let stats = store.stats().await.expect("stats");
     assert_eq!(stats.unreadable_packs.len(), 1);
-    assert_eq!(stats.packs as usize, packs.len() - 1);
+    assert_eq!(stats.packs as usize, packs.len(), "what is left of it is read");
     let lost = store.missing(&ids(0..30));
-    assert_eq!(stats.damaged_chunks as usize, lost.len());
+    assert_eq!((stats.damaged_chunks, lost.len()), (1, 1));
     for &id in &lost {
         let error = store.read(id).await.expect_err("its pack is unreadable");
         assert!(matches!(&error, StoreError::Damaged(damage) if packs[0].contains(&damage.pack.to_string())));

@@ -1,5 +1,7 @@
 //! Reading back: what the backend really holds, hashed.
 
+use std::collections::HashSet;
+
 use futures_util::{StreamExt, stream};
 use mimeo_core::chunk::{self, ChunkId, SealedChunk};
 
@@ -7,10 +9,10 @@ use crate::clock::Timestamp;
 
 use super::{
     Store,
-    backend::ReadRangeError,
     error::{Damage, StoreError},
     index::Located,
     load,
+    mend::Mended,
     pace::Pace,
     pack::PackName,
     span::{self, Found, Span},
@@ -42,40 +44,22 @@ pub struct PackVerification {
     pub bytes: u64,
     pub proved_chunks: u64,
     pub damaged: Vec<Damage>,
+    /// Its footer was lost, and what it holds was written anew.
+    pub rewritten: bool,
 }
 
-/// How much is read back at once to be compared: enough for the disk, little beside the pack in memory.
-const COMPARED_BYTES: u64 = 4 << 20;
-
 impl Store {
-    /// Whether the backend gives back what was just written to it. From a local folder the bytes come from the disk, not
-    /// from the kernel's memory of what was written.
-    pub(super) async fn reads_back_as(&self, object: &str, written: &[u8]) -> Result<bool, StoreError> {
-        let backend = &self.shared.backend;
-        backend.forget_cached(object).await?;
-        let mut offset_bytes = 0;
-        for part in written.chunks(COMPARED_BYTES as usize) {
-            let end_bytes = offset_bytes + part.len() as u64;
-            match backend.read_range(object, offset_bytes..end_bytes).await {
-                Ok(read) if read == part => offset_bytes = end_bytes,
-                Ok(_) | Err(ReadRangeError::Lost(_)) => return Ok(false),
-                Err(ReadRangeError::Failed(error)) => return Err(error),
-            }
-        }
-        Ok(backend.length(object).await? == Some(offset_bytes))
-    }
-
     /// Those of `ids`, each once, that were not read back and hashed by this process, nor not long ago by one before it.
     pub fn unproved(&self, ids: &[ChunkId], now: Timestamp) -> Vec<ChunkId> {
         let index = self.index();
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         ids.iter().copied().filter(|&id| !index.is_proved(id, now) && seen.insert(id)).collect()
     }
 
     /// Reads chunks back and hashes them. From a local folder the bytes come from the disk, not from the kernel's
     /// memory of what was written.
     ///
-    /// The footers of their packs are read back as well, and a chunk counts as damaged where its pack's is lost.
+    /// The footers of their packs are read back as well; a pack that has lost its own is written anew, where there is room.
     /// A chunk that is damaged in one pack and sound in another is sound. `progress` is called from time to time
     /// and once at the end. Dropping the future cancels; nothing is left behind but what was proved so far.
     pub async fn verify(
@@ -88,9 +72,10 @@ impl Store {
         wanted.sort_unstable();
         wanted.dedup();
         let total_chunks = wanted.len() as u64;
+        let mut mended = HashSet::new();
         while !wanted.is_empty() {
             let spans = span::plan(self.locate_all(&wanted, &mut result)?);
-            let (spans, mut again) = self.check_footers(spans).await?;
+            let (spans, mut again) = self.check_footers(spans, &mut mended).await?;
             let hashers = self.shared.options.hashers.get();
             let mut checked = stream::iter(spans).map(|span| self.open_span(span)).buffer_unordered(hashers);
             while let Some(span) = checked.next().await {
@@ -125,22 +110,16 @@ impl Store {
     ///
     /// Dropping the future cancels; nothing is left behind but what was proved so far.
     pub async fn verify_pack(&self, name: PackName, pace: Pace) -> Result<PackVerification, StoreError> {
-        let mut result = PackVerification::default();
-        let number = self.index().number_of(name);
         self.shared.backend.forget_cached(&name.object()).await?;
         let entries = match load::load_entries(&self.shared.backend, name).await? {
             Ok(entries) => entries,
             Err(error) => {
-                // A pack that was removed meanwhile and brought again is another, and nothing was seen of it.
-                let lost = {
-                    let index = self.index();
-                    if index.number_of(name) == number { index.find_places_in(name) } else { Vec::new() }
-                };
-                let note = |located: &Located| self.note_damage(located, error.to_string());
-                result.damaged = lost.iter().filter_map(note).collect();
-                return Ok(result);
+                let Mended { bytes, proved_chunks, damaged, rewritten } =
+                    self.mend(name, error, pace).await?;
+                return Ok(PackVerification { bytes, proved_chunks, damaged, rewritten });
             }
         };
+        let mut result = PackVerification::default();
         let places = self.index().places_in(name, &entries);
         for span in span::plan(places) {
             let bytes = span.record_bytes();
@@ -174,21 +153,25 @@ impl Store {
         Ok(located)
     }
 
-    /// Keeps the spans of packs whose footer is sound too: without it, the next start would not find the chunks.
-    /// Gives also the chunks of the others, which are to be looked up again.
-    async fn check_footers(&self, spans: Vec<Span>) -> Result<(Vec<Span>, Vec<ChunkId>), StoreError> {
+    /// Keeps the spans of packs whose footer is sound too: without it, the next start would have to look for the chunks.
+    /// The other packs are mended, each once; of those it gives the chunks, which are to be looked up again.
+    async fn check_footers(
+        &self,
+        spans: Vec<Span>,
+        mended: &mut HashSet<PackName>,
+    ) -> Result<(Vec<Span>, Vec<ChunkId>), StoreError> {
         let (mut sound, mut again) = (Vec::with_capacity(spans.len()), Vec::new());
         // Spans are ordered by pack.
         for in_one_pack in spans.chunk_by(|one, next| one.pack == next.pack) {
             let pack = in_one_pack[0].pack;
             self.shared.backend.forget_cached(&pack.object()).await?;
-            let Err(error) = load::check_pack(&self.shared.backend, pack).await? else {
-                sound.extend_from_slice(in_one_pack);
-                continue;
-            };
-            for located in in_one_pack.iter().flat_map(|span| &span.chunks) {
-                self.note_damage(located, error.to_string());
-                again.push(located.id);
+            match load::check_pack(&self.shared.backend, pack).await? {
+                Err(error) if mended.insert(pack) => {
+                    self.mend(pack, error, Pace::UNLIMITED).await?;
+                    again.extend(in_one_pack.iter().flat_map(|span| &span.chunks).map(|located| located.id));
+                }
+                // One that could not be written anew still has its chunks.
+                Ok(()) | Err(_) => sound.extend_from_slice(in_one_pack),
             }
         }
         Ok((sound, again))

@@ -33,6 +33,8 @@ pub struct Audit {
     pub damaged_chunks: u64,
     /// The first of them, with their packs.
     pub damaged: Vec<Damage>,
+    /// Packs whose footer was lost and that were written anew.
+    pub rewritten_packs: u64,
     pub unreadable_packs: Vec<UnreadablePack>,
     pub broken: Vec<BrokenVersion>,
 }
@@ -50,6 +52,7 @@ pub async fn audit(
         audit.read_bytes += found.bytes;
         audit.proved_chunks += found.proved_chunks;
         audit.damaged_chunks += found.damaged.len() as u64;
+        audit.rewritten_packs += u64::from(found.rewritten);
         let room = NAMED_MAX.saturating_sub(audit.damaged.len());
         audit.damaged.extend(found.damaged.into_iter().take(room));
         progress(audit.read_bytes.min(total_bytes), total_bytes);
@@ -59,11 +62,12 @@ pub async fn audit(
     Ok(audit)
 }
 
-/// The listed versions that lack something, as far as that is known.
+/// The listed versions that lack something, as far as that is known. Their manifests are read back from the disk.
 pub async fn find_broken(store: &Store, db: &SqlitePool) -> Result<Vec<BrokenVersion>, CensusError> {
     let mut broken = Vec::new();
     for listed in master::list_all_versions(db).await? {
         let version = listed.reference();
+        store.forget_cached_manifest(listed.version.manifest_root).await?;
         let Some(manifest) = census::read(store, listed.version.manifest_root).await? else {
             broken.push(BrokenVersion { version, lost_chunks: 0, first_lost: None, without_manifest: true });
             continue;

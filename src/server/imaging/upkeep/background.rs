@@ -2,15 +2,16 @@
 //!
 //! *Collection*: ten minutes after a version was removed or the disk got short of room, and once a day for what captures that failed have left.
 //! Not in the first hour of a server, though: captures that ran when it stopped come back in that time, and what they
-//! were told is there is not to be brought again.
+//! were told is there is not to be brought again. One that a person asked for ends it; then the next is due ten minutes later.
 //!
 //! *Retention*: before the collection of the day, versions go that the configuration says may go.
 //!
 //! *Recompression*: while no session moves, what captures compressed in a hurry is compressed again, with time. The next
-//! session ends it at once; what was done until then stays done.
+//! session, a removal or a collection ends it at once; what was done until then stays done.
 //!
 //! *Scrub*: everything is read back once in four weeks. Packs are taken in the order of their names; the name of the
-//! last one is kept, at most once a minute, and a server that starts goes on from there.
+//! last one is kept, at most once a minute, and a server that starts goes on from there. After the last pack come the
+//! manifests of the listed versions. What start found without a footer is looked at first: it is to be written anew.
 
 use std::{num::NonZeroU64, time::Duration};
 
@@ -26,14 +27,17 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     audit::find_broken,
     census::CensusError,
-    collect::collect,
+    collect::{CollectError, collect_in_background},
     jobs::{tell_collected, tell_damage},
     retention::Retention,
+    setting,
 };
 use crate::{
     clock::Timestamp,
     events::{Event, Events},
-    imaging::store::{SHORT_OF_ROOM_BYTES, Store, collect::Sweep, pace::Pace, pack::PackName},
+    imaging::store::{
+        SHORT_OF_ROOM_BYTES, Store, collect::Sweep, error::StoreError, pace::Pace, pack::PackName,
+    },
 };
 
 /// Removals come in rows: the first of them is not to begin a collection for itself.
@@ -82,6 +86,9 @@ struct Position {
     began_ms: i64,
     /// The last pack that was read, by name; `None` at the beginning.
     after: Option<String>,
+    /// Whether the manifests were read, too.
+    #[serde(default)]
+    manifests: bool,
 }
 
 /// What works on a store in the background.
@@ -126,27 +133,32 @@ impl Background {
             tokio::select! {
                 () = sleep_until(due) => {
                     let this = self.clone();
-                    apart(async move { this.expire_and_collect().await }).await;
-                    due = Instant::now() + COLLECT_EVERY;
+                    let ended = apart(async move { this.expire_and_collect().await }).await;
+                    due = Instant::now() + until_next_collection(ended);
                 }
                 () = removal(&mut heard) => due = due_after_removal(started, due, Instant::now()),
             }
         }
     }
 
-    async fn expire_and_collect(&self) {
+    async fn expire_and_collect(&self) -> Ended {
         // What cannot be removed today can be tomorrow; the collection needs none of it.
         if let Err(error) = self.rules.retention.apply(&self.pool, &self.events, Timestamp::now()).await {
             tracing::error!(error = %causes(&error), "versions whose time is over could not be removed");
         }
-        self.collect(Sweep { dry_run: false, recompress: false, pace: COLLECT_PACE }).await;
+        self.collect(Sweep { dry_run: false, recompress: false, pace: COLLECT_PACE }).await
     }
 
-    async fn collect(&self, sweep: Sweep) {
-        match collect(&self.store, &self.pool, sweep, &|_progress| {}).await {
-            Ok(collected) => tell_collected(&self.events, &collected),
+    async fn collect(&self, sweep: Sweep) -> Ended {
+        match collect_in_background(&self.store, &self.pool, sweep).await {
+            Ok(Some(collected)) => tell_collected(&self.events, &collected),
+            Ok(None) | Err(CollectError::Store(StoreError::Collecting)) => {
+                tracing::info!("a collection in the background makes room for another");
+                return Ended::MetAnother;
+            }
             Err(error) => tracing::error!(error = %causes(&error), "the store was not collected"),
         }
+        Ended::ByItself
     }
 
     async fn keep_recompressed(&self) {
@@ -165,7 +177,7 @@ impl Background {
             let sweep = Sweep { dry_run: false, recompress: true, pace: RECOMPRESS_PACE };
             tokio::select! {
                 _ = apart(async move { this.collect(sweep).await }) => {}
-                () = session(&mut heard) => tracing::info!("compressing the store again makes room for a session"),
+                () = disturbed(&mut heard) => tracing::info!("compressing the store again makes room"),
             }
         }
     }
@@ -206,6 +218,9 @@ impl Background {
     async fn scrub_round(&self) -> Result<(), CensusError> {
         let mut position = load(&self.pool).await?.unwrap_or_else(begin);
         let mut kept = Instant::now();
+        for pack in self.store.packs_without_footer() {
+            self.scrub_pack(pack).await?;
+        }
         while let Some(pack) = next_pack(&self.store.pack_names(), position.after.as_deref()) {
             self.scrub_pack(pack).await?;
             position.after = Some(pack.to_string());
@@ -214,9 +229,22 @@ impl Background {
                 kept = Instant::now();
             }
         }
+        if !position.manifests {
+            self.scrub_manifests().await?;
+            position.manifests = true;
+        }
         keep(&self.pool, &position).await?;
         sleep(until_next(position.began_ms, Timestamp::now())).await;
         keep(&self.pool, &begin()).await
+    }
+
+    /// A version without its manifest is as lost as one without its chunks, and keeps every collection from its work.
+    async fn scrub_manifests(&self) -> Result<(), CensusError> {
+        let mut broken = find_broken(&self.store, &self.pool).await?;
+        // Who lacks chunks was told when they were found damaged.
+        broken.retain(|version| version.without_manifest);
+        tell_damage(&self.events, &[], &broken);
+        Ok(())
     }
 
     async fn scrub_pack(&self, pack: PackName) -> Result<(), CensusError> {
@@ -235,6 +263,24 @@ async fn apart<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static
     task.await.inspect_err(|error| tracing::error!(%error, "work on the store broke off")).ok()
 }
 
+/// How a collection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// At its end, or at an error that the next one meets as well.
+    ByItself,
+    /// It met another, or gave way to one.
+    MetAnother,
+}
+
+/// How long until the next collection; `None` is one that broke off.
+fn until_next_collection(ended: Option<Ended>) -> Duration {
+    match ended {
+        // What the other did, or left when it was ended, nobody knows here.
+        Some(Ended::MetAnother) => AFTER_REMOVAL,
+        Some(Ended::ByItself) | None => COLLECT_EVERY,
+    }
+}
+
 /// Waits until no session has moved for so long.
 async fn idle(heard: &mut Receiver<Event>, quiet: Duration) {
     while timeout(quiet, session(heard)).await.is_ok() {}
@@ -242,25 +288,33 @@ async fn idle(heard: &mut Receiver<Event>, quiet: Duration) {
 
 /// Waits until a session moves, or may have.
 async fn session(heard: &mut Receiver<Event>) {
-    loop {
-        match heard.recv().await {
-            Ok(Event::SessionStarted { .. } | Event::SessionProgressed { .. })
-            | Err(RecvError::Lagged(_)) => return,
-            Ok(_) => {}
-            // The server stops.
-            Err(RecvError::Closed) => std::future::pending().await,
-        }
-    }
+    hear(heard, is_session).await;
 }
 
 /// Waits until a version was removed, or the disk got short of room, or may have.
 async fn removal(heard: &mut Receiver<Event>) {
+    hear(heard, is_removal).await;
+}
+
+/// Waits until something wants the disk that compressing again has: a session, or what was removed and is to be freed.
+async fn disturbed(heard: &mut Receiver<Event>) {
+    hear(heard, |event| is_session(event) || is_removal(event)).await;
+}
+
+fn is_session(event: &Event) -> bool {
+    matches!(event, Event::SessionStarted { .. } | Event::SessionProgressed { .. })
+}
+
+fn is_removal(event: &Event) -> bool {
+    matches!(event, Event::VersionRemoved { .. } | Event::StoreShortOfRoom { .. })
+}
+
+/// Waits for such an event, or until some were missed.
+async fn hear(heard: &mut Receiver<Event>, is_meant: impl Fn(&Event) -> bool) {
     loop {
         match heard.recv().await {
-            Ok(Event::VersionRemoved { .. } | Event::StoreShortOfRoom { .. }) | Err(RecvError::Lagged(_)) => {
-                return;
-            }
-            Ok(_) => {}
+            Ok(event) if !is_meant(&event) => {}
+            Ok(_) | Err(RecvError::Lagged(_)) => return,
             // The server stops.
             Err(RecvError::Closed) => std::future::pending().await,
         }
@@ -286,24 +340,15 @@ fn until_next(began_ms: i64, now: Timestamp) -> Duration {
 }
 
 fn begin() -> Position {
-    Position { began_ms: Timestamp::now().0, after: None }
+    Position { began_ms: Timestamp::now().0, after: None, manifests: false }
 }
 
 async fn load(pool: &SqlitePool) -> Result<Option<Position>, CensusError> {
-    let query = sqlx::query_scalar("SELECT value FROM setting WHERE name = $1").bind(SETTING);
-    let kept: Option<Vec<u8>> = query.fetch_optional(pool).await.map_err(to_census)?;
-    // What cannot be read is a round that begins anew.
-    Ok(kept.and_then(|json| serde_json::from_slice(&json).ok()))
+    setting::load(pool, SETTING).await.map_err(to_census)
 }
 
 async fn keep(pool: &SqlitePool, position: &Position) -> Result<(), CensusError> {
-    // Plain fields under text keys: writing them cannot fail.
-    let json = serde_json::to_vec(position).unwrap_or_default();
-    let query = sqlx::query(
-        "INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-    );
-    query.bind(SETTING).bind(json).execute(pool).await.map_err(to_census)?;
-    Ok(())
+    setting::keep(pool, SETTING, position).await.map_err(to_census)
 }
 
 fn to_census(error: sqlx::Error) -> CensusError {

@@ -76,7 +76,11 @@ pub(super) async fn read(store: &Store, root: ManifestRoot) -> Result<Option<Man
             let decoded = tokio::task::spawn_blocking(move || Manifest::decode(&signed.encoded).ok());
             decoded.await.map_err(|_| StoreError::Stopped)
         }
-        Err(StoreError::ManifestMissing { .. } | StoreError::ManifestDamaged { .. }) => Ok(None),
+        Err(
+            StoreError::ManifestMissing { .. }
+            | StoreError::ManifestDamaged { .. }
+            | StoreError::ManifestUnreadable { .. },
+        ) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -1,6 +1,7 @@
 //! Work on the whole store that a person asked for: one at a time, in the background, and seen as it goes on.
 
 use std::{
+    collections::VecDeque,
     fmt,
     future::Future,
     sync::{
@@ -110,15 +111,19 @@ struct Shared {
     store: Store,
     pool: SqlitePool,
     events: Events,
-    last: Mutex<Option<Slot>>,
+    /// The last that were begun, the oldest first. All but the last have ended.
+    slots: Mutex<VecDeque<Slot>>,
 }
 
-/// The last job that was begun.
+/// Jobs that are remembered: who asks for one twice a second is not to miss its end because others began others.
+const REMEMBERED: usize = 8;
+
+/// A job that was begun.
 struct Slot {
     job: Job,
     progress: Arc<Progress>,
     /// Ends with the server at the latest. It may be cut off at any point.
-    _task: Option<AbortOnDropHandle<()>>,
+    _task: AbortOnDropHandle<()>,
 }
 
 /// How far a job is.
@@ -139,7 +144,7 @@ impl Drop for End {
     fn drop(&mut self) {
         let cut_off = || Outcome::Failed("it broke off; the server's log says where".into());
         let outcome = self.outcome.take().unwrap_or_else(cut_off);
-        if let Some(slot) = self.shared.last().as_mut().filter(|slot| slot.job.id == self.id) {
+        if let Some(slot) = self.shared.slots().iter_mut().find(|slot| slot.job.id == self.id) {
             slot.job.ended = Some((Timestamp::now(), outcome));
         }
     }
@@ -152,7 +157,7 @@ pub struct Busy(pub JobKind);
 
 impl StoreJobs {
     pub fn new(store: Store, pool: SqlitePool, events: Events) -> Self {
-        Self { shared: Arc::new(Shared { store, pool, events, last: Mutex::default() }) }
+        Self { shared: Arc::new(Shared { store, pool, events, slots: Mutex::default() }) }
     }
 
     /// Begins a collection or a verification, unless a job is under way.
@@ -168,11 +173,11 @@ impl StoreJobs {
         now: Timestamp,
         work: impl FnOnce(Arc<Progress>) -> F,
     ) -> Result<Job, Busy> {
-        let mut last = self.shared.last();
-        if let Some(Slot { job: Job { kind, ended: None, .. }, .. }) = &*last {
+        let mut slots = self.shared.slots();
+        if let Some(Slot { job: Job { kind, ended: None, .. }, .. }) = slots.back() {
             return Err(Busy(*kind));
         }
-        let id = last.as_ref().map_or(1, |slot| slot.job.id + 1);
+        let id = slots.back().map_or(1, |slot| slot.job.id + 1);
         let job = Job { id, kind, began: now, done_bytes: 0, total_bytes: 0, ended: None };
         let progress = Arc::<Progress>::default();
         let (shared, work) = (self.shared.clone(), work(progress.clone()));
@@ -181,23 +186,36 @@ impl StoreJobs {
             let mut end = End { shared, id, outcome: None };
             end.outcome = Some(work.await);
         });
-        *last = Some(Slot { job: job.clone(), progress, _task: Some(AbortOnDropHandle::new(task)) });
+        if slots.len() == REMEMBERED {
+            slots.pop_front();
+        }
+        slots.push_back(Slot { job: job.clone(), progress, _task: AbortOnDropHandle::new(task) });
         Ok(job)
     }
 
     /// The job that was begun last.
     pub fn last(&self) -> Option<Job> {
-        let last = self.shared.last();
-        let Slot { job, progress, .. } = last.as_ref()?;
-        let done_bytes = progress.done_bytes.load(Ordering::Relaxed);
-        Some(Job { done_bytes, total_bytes: progress.total_bytes.load(Ordering::Relaxed), ..job.clone() })
+        self.shared.slots().back().map(Slot::as_it_stands)
+    }
+
+    /// The job with this id, if it is one of the last that were begun.
+    pub fn find(&self, id: u64) -> Option<Job> {
+        self.shared.slots().iter().find(|slot| slot.job.id == id).map(Slot::as_it_stands)
+    }
+}
+
+impl Slot {
+    fn as_it_stands(&self) -> Job {
+        let done_bytes = self.progress.done_bytes.load(Ordering::Relaxed);
+        let total_bytes = self.progress.total_bytes.load(Ordering::Relaxed);
+        Job { done_bytes, total_bytes, ..self.job.clone() }
     }
 }
 
 impl Shared {
-    fn last(&self) -> MutexGuard<'_, Option<Slot>> {
+    fn slots(&self) -> MutexGuard<'_, VecDeque<Slot>> {
         // Every change is complete before the lock is released, so a panic elsewhere leaves it usable.
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn run(&self, work: StoreWork, progress: &Progress) -> Outcome {

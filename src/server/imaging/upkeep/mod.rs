@@ -9,3 +9,5 @@ pub mod census;
 pub mod collect;
 pub mod jobs;
 pub mod retention;
+mod setting;
+mod steady;

@@ -1,16 +1,17 @@
 //! How long versions are kept, where the configuration limits that.
 
-use std::{collections::HashMap, num::NonZeroU32};
+use std::num::NonZeroU32;
 
 use mimeo_core::ids::VersionNumber;
 use sqlx::SqlitePool;
 
+use super::steady::check_clock;
 use crate::{
     clock::Timestamp,
     events::{Event, Events},
     imaging::{
-        master::{self, MasterName, MasterRef},
-        remove::{RemoveError, remove},
+        master::{self, MasterName, MasterRef, Version},
+        remove::{RemoveError, remove_chosen},
     },
 };
 
@@ -34,43 +35,56 @@ impl Retention {
         }
         let keep_versions = self.keep_versions.map_or(1, NonZeroU32::get) as usize;
         let keep_ms = self.keep_days.map(|days| i64::from(days.get()) * DAY_MS);
-        let mut newest_first = versions.to_vec();
-        newest_first.sort_unstable_by_key(|&(number, _)| std::cmp::Reverse(number));
+        let mut aged = versions.to_vec();
+        aged.sort_unstable_by_key(|&(number, _)| number);
+        // A version is no older than those before it, whatever the clock said when it was captured.
+        let mut newest = Timestamp(i64::MIN);
+        for (_, created) in &mut aged {
+            newest = newest.max(*created);
+            *created = newest;
+        }
         let is_old =
             |created: Timestamp| keep_ms.is_none_or(|keep_ms| now.0.saturating_sub(created.0) >= keep_ms);
-        let older = newest_first.into_iter().skip(keep_versions);
+        let older = aged.into_iter().rev().skip(keep_versions);
         older.filter(|&(_, created)| is_old(created)).map(|(number, _)| number).collect()
     }
 
-    /// Removes what may go and no session uses, and gives it.
+    /// Removes what may go and no session uses, and gives it. By age nothing goes while the clock is not steady
+    /// (`upkeep/steady.rs`).
     pub async fn apply(
         self,
         db: &SqlitePool,
         events: &Events,
         now: Timestamp,
     ) -> Result<Vec<MasterRef>, RemoveError> {
-        let mut by_master: HashMap<MasterName, Vec<(VersionNumber, Timestamp)>> = HashMap::new();
-        for listed in master::list_all_versions(db).await? {
-            by_master
-                .entry(listed.name)
-                .or_default()
-                .push((listed.version.number, listed.version.created_at));
-        }
         let mut removed = Vec::new();
-        for (name, versions) in by_master {
-            for version in self.expired(&versions, now) {
+        let listed = master::list_all_versions(db).await?;
+        let newest = listed.iter().map(|listed| listed.version.created_at).max();
+        let Some(newest) = newest.filter(|_| self != Self::default()) else { return Ok(removed) };
+        if self.keep_days.is_some()
+            && let Err(why) = check_clock(db, newest, now).await?
+        {
+            tracing::warn!(%why, "versions stay though their time may be over: {why}");
+            return Ok(removed);
+        }
+        let mut names: Vec<MasterName> = listed.into_iter().map(|listed| listed.name).collect();
+        names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+        names.dedup();
+        for name in names {
+            // Chosen of what is there then: a person may have removed some meanwhile.
+            let choose = |versions: &[Version]| {
+                let dated = versions.iter().map(|version| (version.number, version.created_at));
+                self.expired(&dated.collect::<Vec<_>>(), now)
+            };
+            let chosen = remove_chosen(db, &name, choose).await?;
+            for (number, session) in chosen.in_use {
+                tracing::info!(master = %name, version = %number, %session, "a version may go and is in use");
+            }
+            for version in chosen.removed {
                 let wanted = MasterRef { name: name.clone(), version: Some(version) };
-                match remove(db, &wanted, None).await {
-                    Ok(_) => {
-                        tracing::info!(%wanted, "the version went, as the rules of the store say");
-                        events.emit(Event::VersionRemoved { name: name.to_string(), version });
-                        removed.push(wanted);
-                    }
-                    Err(RemoveError::InUse { session, .. }) => {
-                        tracing::info!(%wanted, %session, "the version may go and is in use");
-                    }
-                    Err(error) => return Err(error),
-                }
+                tracing::info!(%wanted, "the version went, as the rules of the store say");
+                events.emit(Event::VersionRemoved { name: name.to_string(), version });
+                removed.push(wanted);
             }
         }
         Ok(removed)
@@ -83,8 +97,15 @@ mod tests {
 
     use mimeo_core::ids::VersionNumber;
 
+    use sqlx::SqlitePool;
+
     use super::{DAY_MS, Retention};
-    use crate::clock::Timestamp;
+    use crate::{
+        clock::Timestamp,
+        db,
+        events::Events,
+        imaging::master::{self, NewVersion, insert_version},
+    };
 
     /// Which of versions 1 to 5, captured on days 0, 10, 20, 30 and 40, go on a day.
     fn gone(keep_versions: u32, keep_days: u32, day: i64) -> Vec<u32> {
@@ -119,5 +140,59 @@ mod tests {
         assert_eq!(gone(0, 1, 10_000), [1, 2, 3, 4]);
         assert_eq!(gone(1, 0, 0), [1, 2, 3, 4]);
         assert_eq!(gone(0, 1, -10_000), [0; 0]);
+    }
+
+    #[test]
+    fn a_version_is_no_older_than_those_before_it() {
+        let rule = Retention { keep_versions: None, keep_days: NonZeroU32::new(30) };
+        let day_of = |day: i64| Timestamp(day * DAY_MS);
+        // The second was captured while the clock stood in 1970.
+        let versions =
+            [(1, 20_000), (2, 0), (3, 20_010)].map(|(number, day)| (VersionNumber(number), day_of(day)));
+        assert_eq!(rule.expired(&versions, day_of(20_011)), []);
+        assert_eq!(rule.expired(&versions, day_of(20_030)), [VersionNumber(2), VersionNumber(1)]);
+    }
+
+    async fn publish(db: &SqlitePool, day: i64) {
+        let new = NewVersion {
+            master: "debian".parse().expect("a name"),
+            description: String::new(),
+            manifest_root: mimeo_core::manifest::ManifestRoot([day as u8; 32]),
+            disk_bytes: 1,
+            carried_bytes: 1,
+            stored_bytes: 1,
+            unread_bytes: 0,
+            unread_sectors: 0,
+            computer: None,
+            session: None,
+            provenance: None,
+            warnings: vec![],
+        };
+        insert_version(db, &new, Timestamp(day * DAY_MS)).await.expect("inserted");
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_jumps_removes_nothing_by_age_and_the_rule_of_numbers_needs_no_clock() {
+        let db = db::open_in_memory().await.expect("a database");
+        for day in [20_000, 20_001, 20_002] {
+            publish(&db, day).await;
+        }
+        let by_age = Retention { keep_versions: None, keep_days: NonZeroU32::new(30) };
+        let apply = async |rule: Retention, day: i64| {
+            let removed = rule.apply(&db, &Events::new(), Timestamp(day * DAY_MS)).await.expect("applied");
+            removed.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(apply(by_age, 20_003).await, [""; 0]);
+        for day in [24_000, 24_001, 0, 20_004] {
+            assert_eq!(apply(by_age, day).await, [""; 0], "day {day}");
+        }
+        assert_eq!(master::list_all_versions(&db).await.expect("listed").len(), 3);
+        // The clock is right again and goes on: what is thirty days old goes in the end.
+        for day in 20_005..20_030 {
+            assert_eq!(apply(by_age, day).await, [""; 0], "day {day}");
+        }
+        assert_eq!(apply(by_age, 20_030).await, ["debian@1"]);
+        let by_number = Retention { keep_versions: NonZeroU32::new(1), keep_days: None };
+        assert_eq!(apply(by_number, 0).await, ["debian@2"], "numbers need no clock");
     }
 }

@@ -172,7 +172,7 @@ impl Index {
     ) {
         let entries: Vec<PackEntry> = moved.iter().map(|(_, entry)| *entry).collect();
         // Makes the pack known, and each chunk's place in it a further one.
-        self.add_pack(name, bytes, &entries);
+        self.add_proved_pack(name, bytes, &entries);
         let Some(&number) = self.numbers.get(&name) else { return };
         for (old, entry) in moved {
             let new = Place { proved: true, ..place_of(number, entry) };
@@ -180,14 +180,12 @@ impl Index {
                 continue;
             }
             self.remove_reserve(entry.id, &old.place);
-            if let Some(main) = self.places.get_mut(&entry.id) {
-                // Else it moved or was lost meanwhile, and the new place is the main one or a further one already.
-                if is_same_place(main, &old.place) {
-                    *main = Place { promised: main.promised, ..new };
-                    self.remove_reserve(entry.id, &new);
-                } else if is_same_place(main, &new) {
-                    main.proved = true;
-                }
+            // Else it moved or was lost meanwhile, and the new place is the main one or a further one already.
+            if let Some(main) = self.places.get_mut(&entry.id)
+                && is_same_place(main, &old.place)
+            {
+                *main = Place { promised: main.promised, ..new };
+                self.remove_reserve(entry.id, &new);
             }
         }
     }

@@ -3,7 +3,8 @@ use proptest::prelude::{any, prop, proptest};
 
 use super::{
     ENTRY_BYTES, FORMAT_VERSION, MAGIC, Pack, PackBuilder, PackEntry, PackError, PackName, TRAILER_BYTES,
-    index_bytes, parse_index, recognise_ids,
+    index_bytes, parse_index,
+    salvage::{Salvage, WRONG_MAX, salvage},
 };
 
 fn example() -> Pack {
@@ -42,8 +43,7 @@ fn with_footer(records_bytes: usize, entries: &[(ChunkId, u32, u32, u32)]) -> (P
 fn a_pack_reads_back_as_it_was_written() {
     let pack = example();
     assert_eq!(parse(pack.name, &pack.bytes), Ok(pack.entries.clone()));
-    let ids: Vec<_> = pack.entries.iter().map(|entry| entry.id).collect();
-    assert_eq!(recognise_ids(&pack.bytes), ids);
+    assert_eq!(salvage(&pack.bytes), Salvage { sound: pack.entries.clone(), lost: vec![] });
     assert_eq!(pack.records_bytes() as usize + 3 * ENTRY_BYTES + TRAILER_BYTES, pack.bytes.len());
     assert_eq!(PackName::of_object(&pack.name.object()), Some(pack.name));
 }
@@ -82,6 +82,47 @@ fn a_pack_that_is_cut_short_or_grew_is_noticed() {
         assert!(parse(name, &bytes[bytes.len() - cut..]).is_err(), "the last {cut}");
     }
     assert!(parse(name, &[&bytes[..], &[0]].concat()).is_err());
+}
+
+/// Noise, which is kept as it is: each changed byte of a record is one of its chunk.
+#[test]
+fn every_record_but_the_damaged_one_is_had_of_a_pack_without_its_footer() {
+    let mut builder = PackBuilder::default();
+    for number in 0..3u8 {
+        let mut content = [0; 200];
+        blake3::Hasher::new().update(&[number]).finalize_xof().fill(&mut content);
+        builder.push(&seal(&content), 1 << 16);
+    }
+    let pack = builder.finish();
+    let footer = pack.records_bytes() as usize;
+    let record_bytes = footer / 3;
+    for at in footer..pack.bytes.len() {
+        let mut damaged = pack.bytes.to_vec();
+        damaged[at] ^= 0x10;
+        assert_eq!(salvage(&damaged).sound, pack.entries, "byte {at} of the footer");
+        assert_eq!(salvage(&pack.bytes[..at]).sound, pack.entries, "cut to {at}");
+    }
+    for at in 0..footer {
+        let mut damaged = pack.bytes.to_vec();
+        damaged[at] ^= 0x10;
+        let found = salvage(&damaged);
+        let mut others = pack.entries.clone();
+        others.remove(at / record_bytes);
+        assert_eq!(found.sound, others, "byte {at}");
+        assert!(found.lost.len() <= 1, "byte {at}: {found:?}");
+    }
+    let cut = salvage(&pack.bytes[..footer - 1]);
+    assert_eq!((cut.sound.as_slice(), cut.lost), (&pack.entries[..2], vec![pack.entries[2].id]));
+}
+
+#[test]
+fn a_pack_of_nothing_but_wrong_records_is_given_up_soon() {
+    let mut record = seal(b"plain");
+    record.id = ChunkId([9; 32]);
+    let mut builder = PackBuilder::default();
+    (0..10_000).for_each(|_| builder.push(&record, 1 << 20));
+    let found = salvage(&builder.finish().bytes);
+    assert_eq!((found.sound.len(), found.lost.len()), (0, WRONG_MAX));
 }
 
 #[test]
@@ -130,7 +171,7 @@ proptest! {
         noise in prop::collection::vec(any::<u8>(), 0..300),
     ) {
         assert!(parse(PackName([0; 32]), &noise).is_err());
-        recognise_ids(&noise);
+        assert_eq!(salvage(&noise), Salvage::default());
         let entries: Vec<_> = entries.into_iter().map(|(id, o, p, f)| (ChunkId(id), o, p, f)).collect();
         let (name, pack) = with_footer(records_bytes, &entries);
         for entry in parse(name, &pack).unwrap_or_default() {
