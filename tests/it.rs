@@ -20,6 +20,8 @@ mod fuzz;
 mod image;
 #[path = "it/listener.rs"]
 mod listener;
+#[path = "it/multicast.rs"]
+mod multicast;
 #[path = "it/sessions.rs"]
 mod sessions;
 #[path = "it/store.rs"]

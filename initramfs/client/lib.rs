@@ -10,6 +10,7 @@ pub mod boot;
 pub mod console;
 pub mod conversation;
 pub mod inventory;
+pub mod multicast;
 pub mod network;
 pub mod server;
 pub mod transfer;

@@ -11,6 +11,7 @@ mod manifest;
 mod messages;
 mod modalias;
 mod multicast_packet;
+mod multicast_report;
 mod multicast_table;
 mod pack;
 mod partition_table;
@@ -21,7 +22,7 @@ mod volume_images;
 use crate::Target;
 
 /// Every target.
-pub static ALL: [Target; 23] = [
+pub static ALL: [Target; 24] = [
     dhcp::TARGET,
     tftp::TARGET,
     boot_http::TARGET,
@@ -43,6 +44,7 @@ pub static ALL: [Target; 23] = [
     manifest::TARGET,
     multicast_packet::TARGET,
     multicast_table::TARGET,
+    multicast_report::TARGET,
     pack::TARGET,
     config::TARGET,
 ];

@@ -5,6 +5,7 @@ pub mod keys;
 pub mod library;
 pub mod local;
 pub mod master;
+pub mod multicast;
 pub mod provenance;
 pub mod publish;
 pub mod remove;
