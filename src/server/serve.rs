@@ -72,7 +72,8 @@ const RENEW_EVERY: Duration = Duration::from_secs(24 * 3600);
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ServeError> {
     let Opened { data, served, tls, app, source, machines, files, ports, logs } =
         open(&config, stop.clone()).await?;
-    let Services { pool, events, .. } = app.services.clone();
+    let Services { pool, events, store, .. } = app.services.clone();
+    let started = app.started;
     let mut tasks = Tasks::new(stop.clone());
     if let Some(listener) = ports.boot_http {
         let router = boot::http::router(files.clone());
@@ -109,6 +110,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ServeErr
     // Nobody but systemd listens, and without it there is nobody to tell.
     let _told = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let ended = tasks.wait().await;
+    if let Err(error) = store.keep_proofs(started).await {
+        tracing::warn!(error = %causes(&error), "the next start reads back what this one has");
+    }
     // The next server may have the folder only when nothing of this one writes any more.
     drop(data);
     ended

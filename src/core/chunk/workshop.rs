@@ -52,7 +52,7 @@ pub(super) fn compress(plain: &[u8], frame_bytes_max: usize, effort: Effort) -> 
     })
 }
 
-/// As [`compress`], as small as is worth the time; `None` also where it would be no smaller than `frame_bytes_max`.
+/// As [`compress`], as small as is worth the time; `None` also where it would be larger than `frame_bytes_max`.
 pub(super) fn compress_dense(plain: &[u8], frame_bytes_max: usize) -> Option<Vec<u8>> {
     WORKSHOP.with_borrow_mut(|Workshop { dense_compressor, buffer, .. }| {
         let compressor = match dense_compressor {

@@ -152,14 +152,23 @@ pub(super) async fn run(command: ImageCommand, out: Output) -> Result<(), CliErr
             // A source that was mistyped makes no library.
             let disk = look(&source, sector_size)?;
             let what = NewCapture { master: name, tolerate_bad_sectors };
-            capture(&disk, &make(&store, out).await?, what, out).await
+            let library = make(&store, out).await?;
+            let captured = capture(&disk, &library, what, out).await;
+            library.close().await;
+            captured
         }
         ImageCommand::Restore { master, target, store, no_verify } => {
-            restore(&open(&store, out).await?, &master, &target, !no_verify, out).await
+            let library = open(&store, out).await?;
+            let restored = restore(&library, &master, &target, !no_verify, out).await;
+            library.close().await;
+            restored
         }
         ImageCommand::Export { master, file, store, format, partition } => {
             let wanted = export::Wanted { master, file, format, partition };
-            export::export(&open(&store, out).await?, &wanted, out).await
+            let library = open(&store, out).await?;
+            let exported = export::export(&library, &wanted, out).await;
+            library.close().await;
+            exported
         }
         ImageCommand::Info { master, store } => {
             let library = open(&store, out).await?;
@@ -168,18 +177,25 @@ pub(super) async fn run(command: ImageCommand, out: Output) -> Result<(), CliErr
             let provenance = provenance::find(&library.shelf.db, &listed).await.map_err(refused)?;
             let (_, manifest) = library.manifest(&listed.version).await.map_err(refused)?;
             show::info(&listed, provenance.as_ref(), &manifest, out);
+            library.close().await;
             Ok(())
         }
         ImageCommand::Copy { masters, store, to } => carry::copy(&masters, &store, &to, out).await,
         ImageCommand::TakeIn { from, masters, store, trust } => {
             carry::take_in(&from, &masters, &store, trust, out).await
         }
-        ImageCommand::Verify { master, store } => verify(&open(&store, out).await?, &master, out).await,
+        ImageCommand::Verify { master, store } => {
+            let library = open(&store, out).await?;
+            let verified = verify(&library, &master, out).await;
+            library.close().await;
+            verified
+        }
         ImageCommand::Ls { store } => {
             let library = open(&store, out).await?;
             let listed = master::list_all_versions(&library.shelf.db).await.map_err(refused)?;
             let provenances = provenance::list(&library.shelf.db).await.map_err(refused)?;
             show::list(&listed, &provenances, out);
+            library.close().await;
             Ok(())
         }
     }

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use mimeo_core::causes::causes;
 use mimeo_core::manifest::{BYTES_MAX, Manifest, ManifestError, SignedManifest};
 
 use super::{
@@ -16,6 +17,7 @@ use super::{
     store::{PACK_BYTES, Store, StoreOptions, backend::Backend, error::StoreError},
 };
 use crate::{
+    clock::Timestamp,
     data_dir::{DataDir, DataDirError},
     db::{self, OpenDbError},
     folder_lock::LOCK,
@@ -48,6 +50,7 @@ pub struct Library {
     pub shelf: Shelf,
     /// Without symbolic links.
     pub folder: PathBuf,
+    opened: Timestamp,
     _claim: DataDir,
 }
 
@@ -90,6 +93,7 @@ impl Library {
             DataDirError::InUse { path } => LibraryError::InUse { folder: path },
             DataDirError::Unusable { path, source } => LibraryError::Folder { path, source },
         })?;
+        let opened = Timestamp::now();
         let canonical = fs::canonicalize(folder).map_err(|source| LibraryError::folder(folder, source))?;
         let db = db::open(&claim.join(DATABASE)).await?;
         // A list that names something had its chunks elsewhere.
@@ -99,7 +103,7 @@ impl Library {
         let backend = Backend::folder(&claim.join(STORE))?;
         let store = Store::open(backend, StoreOptions::default()).await?;
         let key = load_signing_key(&db).await?;
-        Ok(Self { shelf: Shelf { store, db, key }, folder: canonical, _claim: claim })
+        Ok(Self { shelf: Shelf { store, db, key }, folder: canonical, opened, _claim: claim })
     }
 
     /// The manifest of a version, of which the hash was proved and not the signature.
@@ -109,8 +113,12 @@ impl Library {
         Ok((signed, manifest))
     }
 
-    /// Leaves the list in one file, so that a disk that is pulled out now has all of it there.
+    /// Leaves the list in one file, so that a disk that is pulled out now has all of it there, and what was read back of
+    /// the store for who opens it next.
     pub async fn close(self) {
+        if let Err(error) = self.shelf.store.keep_proofs(self.opened).await {
+            tracing::warn!(error = %causes(&error), "the next use of this library reads back what this one has");
+        }
         self.shelf.db.close().await;
     }
 }

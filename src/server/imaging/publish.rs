@@ -17,7 +17,6 @@ use std::collections::HashSet;
 
 use ed25519_dalek::SigningKey;
 use mimeo_core::{
-    causes::causes,
     chunk::ChunkId,
     ids::{ComputerId, SessionId},
     manifest::{Manifest, ManifestError, SignedManifest},
@@ -94,11 +93,6 @@ pub async fn publish_version(
     }
     if !missing.is_empty() {
         return Ok(Publication::Missing(missing));
-    }
-
-    // What it saves the next process is not worth this version.
-    if let Err(error) = store.keep_proofs(now).await {
-        tracing::warn!(error = causes(&error), "which packs were read back could not be written down");
     }
 
     // 4.

@@ -38,6 +38,7 @@ pub(super) async fn copy(
     bar.finish();
     let given = given?.map_err(|error| error_of(&error, store, out));
     // What was copied before something failed is whole, too.
+    from.close().await;
     into.close().await;
     let given: Vec<CarriedView> = given?.into_iter().map(CarriedView::from).collect();
     tell(&given, to, "carry-copied", out)

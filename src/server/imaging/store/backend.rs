@@ -192,6 +192,12 @@ impl Backend {
         }
     }
 
+    /// As [`Backend::delete`], so that no power cut brings it back.
+    pub(super) async fn delete_durable(&self, name: &str) -> Result<(), StoreError> {
+        self.delete(name).await?;
+        self.sync_local(name.rsplit_once('/').map_or("", |(parent, _)| parent), name).await
+    }
+
     /// The length of an object; `None` where there is none.
     pub(super) async fn length(&self, name: &str) -> Result<Option<u64>, StoreError> {
         match self.objects.head(&object_store::path::Path::from(name)).await {

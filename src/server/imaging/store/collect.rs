@@ -124,8 +124,9 @@ struct Plan {
 struct Source {
     name: PackName,
     bytes: u64,
-    /// `None` where its footer is lost.
-    entries: Option<Vec<PackEntry>>,
+    /// What its footer names or, where that is lost, what was known of it.
+    listed: Vec<PackEntry>,
+    has_footer: bool,
     live: Vec<Located>,
 }
 
@@ -414,13 +415,14 @@ impl Sweeping<'_> {
             }
         };
         let known = || store.index().find_places_in(name).iter().map(Located::entry).collect();
-        let listed = entries.clone().unwrap_or_else(known);
+        let has_footer = entries.is_some();
+        let listed = entries.unwrap_or_else(known);
         let spares = store.index().spares(name, &listed);
         if !spares.is_empty() {
             store.verify(&spares, &|_progress| {}).await?;
         }
         let Retired { live, .. } = store.index_mut().retire(name, &listed, *floor);
-        Ok(Source { name, bytes, entries, live })
+        Ok(Source { name, bytes, listed, has_footer, live })
     }
 
     /// Reads chunks into a new pack. Gives it with the old place of each of its chunks, and the packs in which one
@@ -475,7 +477,8 @@ impl Sweeping<'_> {
     /// Removes a pack of which nothing is in the index any more.
     async fn remove_source(&mut self, source: &Source) -> Result<(), StoreError> {
         let Collection { store, floor, .. } = &self.collection;
-        let forgotten = store.index_mut().forget_pack(source.name, source.entries.as_deref(), *floor);
+        let &Source { name, ref listed, has_footer, .. } = source;
+        let forgotten = store.index_mut().forget_pack(name, listed, has_footer, *floor);
         if forgotten && store.remove_pack(source.name).await? {
             match source.live.is_empty() {
                 true => self.collected.removed_packs += 1,

@@ -270,20 +270,24 @@ impl Index {
         self.packs.get_mut(number as usize)?.as_mut()
     }
 
-    /// The packs of which each chunk was read back, with the time of that: `now`, or that of an earlier process.
-    pub(super) fn proved_packs(&self, now: Timestamp) -> Vec<(PackName, Timestamp)> {
+    /// The packs of which each chunk was read back, with the time of that: `opened`, when this process began, or that of an
+    /// earlier one.
+    pub(super) fn proved_packs(&self, opened: Timestamp) -> Vec<(PackName, Timestamp)> {
         let mut proved: HashMap<u32, usize> = HashMap::new();
         let places = self.places.values().chain(self.reserve.values().flatten());
         for place in places.filter(|place| place.proved) {
             *proved.entry(place.pack).or_default() += 1;
         }
         let packs = self.packs.iter().zip(0..).filter_map(|(pack, number)| Some((pack.as_ref()?, number)));
+        let has_footer = |(pack, _): &(&KnownPack, u32)| {
+            !self.unreadable.iter().any(|unreadable| unreadable.pack == pack.name)
+        };
         let proof = |(pack, number): (&KnownPack, u32)| {
             // What was retired, or lost, was not seen and comes back with the next process.
             let all = proved.get(&number) == Some(&pack.chunks);
-            Some((pack.name, if all { now } else { self.proof_of(number, now)? }))
+            Some((pack.name, if all { opened } else { self.proof_of(number, opened)? }))
         };
-        packs.filter_map(proof).collect()
+        packs.filter(has_footer).filter_map(proof).collect()
     }
 
     /// Notes that the chunk was read back from this place and was what its id says.
@@ -465,8 +469,8 @@ mod tests {
         let again = index.locate(CHUNK).expect("it was brought");
         index.mark_damaged(&again, "hash".into());
         assert!(index.pins(second.pack, floor));
-        assert!(!index.forget_pack(second.pack, None, floor));
-        assert!(index.forget_pack(second.pack, None, u32::MAX));
+        assert!(!index.forget_pack(second.pack, &[], false, floor));
+        assert!(index.forget_pack(second.pack, &[], false, u32::MAX));
         assert!(!index.pins(second.pack, floor));
     }
 

@@ -46,7 +46,7 @@ pub(super) async fn load(backend: &Backend) -> Result<Index, StoreError> {
     }
     // Always the same order, so that a chunk which lies twice is read from the same place after each start.
     packs.sort_by_key(|(name, _)| name.0);
-    let proofs = &Proofs::load(backend).await;
+    let proofs = &Proofs::take(backend).await;
     let mut footers = stream::iter(packs)
         .map(|(name, object)| async move {
             let footer = load_footer(backend, name, &object).await?;

@@ -8,7 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+use nix::{
+    fcntl::{PosixFadviseAdvice, posix_fadvise},
+    sys::statfs::{BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, FsType, TMPFS_MAGIC, XFS_SUPER_MAGIC, statfs},
+};
 
 use super::{error::StoreError, proofs::FileIdentity};
 use crate::folder_lock::FolderLock;
@@ -88,7 +91,9 @@ impl Medium for LocalFolder {
     }
 
     fn identity(&self, name: &str) -> io::Result<Option<FileIdentity>> {
-        match fs::symlink_metadata(self.root.join(name)) {
+        let path = self.root.join(name);
+        match fs::symlink_metadata(&path) {
+            Ok(_) if !keeps_identities(statfs(&path)?.filesystem_type()) => Ok(None),
             Ok(file) => Ok(Some(FileIdentity {
                 inode: file.ino(),
                 bytes: file.len(),
@@ -107,6 +112,14 @@ impl Medium for LocalFolder {
         }
     }
 }
+
+/// Whether the times of change and the inode numbers of a file system say what they say on Linux's own: on FAT and exFAT a
+/// program may set the one, and the other are made up anew at each start.
+fn keeps_identities(kind: FsType) -> bool {
+    [EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC].contains(&kind)
+}
+
+const F2FS_SUPER_MAGIC: FsType = FsType(libc::F2FS_SUPER_MAGIC as _);
 
 fn sync(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()

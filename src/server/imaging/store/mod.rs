@@ -217,7 +217,7 @@ impl Store {
     }
 
     /// Writes an object where that leaves so much room, reads it back, and then has it known. Durable once it returns;
-    /// where it fails, what had the name before is as it was.
+    /// where it fails, what had the name before is as it was, or the new object is there whole and nobody knows of it.
     ///
     /// CANCEL-SAFETY: once it writes it goes on to the end, whoever still waits: no object is left that nobody knows of.
     async fn put(

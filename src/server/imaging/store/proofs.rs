@@ -2,9 +2,11 @@
 //!
 //! A program that captures once and ends, or a server that was restarted, would otherwise read all of a master back before
 //! it lists the next version of it. A proof holds for one file, told by its inode, its length and the time of its last
-//! change, so that of a library that was copied to another disk everything is read again.
+//! change, so that of a library that was copied to another disk everything is read again. Of a disk that was copied as a
+//! whole, sector by sector from one that fails, nothing would tell: whoever rescues a store so removes the list.
 //!
-//! The list is a convenience: where there is none, or a damaged one, everything counts as never read back.
+//! The list is written when a process ends in order and taken away by the next that opens the store, so what a process
+//! learns of damage counts however it ends. Where there is no list, or a damaged one, everything counts as never read back.
 //!
 //! ```text
 //! pack inode bytes changed_seconds changed_nanoseconds proved_at_ms     one line for each pack
@@ -27,7 +29,7 @@ const LIST_BYTES_MAX: u64 = 64 << 20;
 pub(super) struct FileIdentity {
     pub(super) inode: u64,
     pub(super) bytes: u64,
-    /// When its content or its name changed last, in seconds since 1970 and nanoseconds. No program can set it.
+    /// When its content or its name changed last, in seconds since 1970 and nanoseconds, which no program can set.
     pub(super) changed: (i64, i64),
 }
 
@@ -36,17 +38,21 @@ pub(super) struct FileIdentity {
 pub(super) struct Proofs(HashMap<PackName, (FileIdentity, Timestamp)>);
 
 impl Proofs {
-    pub(super) async fn load(backend: &Backend) -> Self {
+    /// Reads the list and takes it away. One that cannot be taken away is not believed.
+    pub(super) async fn take(backend: &Backend) -> Self {
         if !backend.tells_files_apart() {
             return Self::default();
         }
-        let read = async {
-            match backend.length(OBJECT).await? {
-                Some(0..=LIST_BYTES_MAX) => backend.read(OBJECT).await,
-                None | Some(_) => Ok(None),
-            }
+        let taken = async {
+            let bytes = match backend.length(OBJECT).await? {
+                Some(0..=LIST_BYTES_MAX) => backend.read(OBJECT).await?,
+                Some(_) => None,
+                None => return Ok(None),
+            };
+            backend.delete_durable(OBJECT).await?;
+            Ok::<_, StoreError>(bytes)
         };
-        let Some(bytes) = read.await.unwrap_or_default() else { return Self::default() };
+        let Some(bytes) = taken.await.unwrap_or_default() else { return Self::default() };
         Self::parse(&bytes).unwrap_or_else(|| {
             tracing::warn!(
                 "store: the list of packs that were read back is damaged, they are read back again"
@@ -103,9 +109,10 @@ fn number<T: FromStr>(word: Option<&str>) -> Option<T> {
 }
 
 impl Store {
-    /// Writes down which packs were read back, for the next process.
-    pub async fn keep_proofs(&self, now: Timestamp) -> Result<(), StoreError> {
-        let proved = self.index().proved_packs(now);
+    /// Writes down which packs were read back, for the next process: the last that this one does with the store, and
+    /// `opened`, when it began, the earliest moment at which it may have read any.
+    pub async fn keep_proofs(&self, opened: Timestamp) -> Result<(), StoreError> {
+        let proved = self.index().proved_packs(opened);
         let mut proofs = HashMap::with_capacity(proved.len());
         for (pack, at) in proved {
             if let Some(file) = self.shared.backend.identity(&pack.object()).await? {
@@ -153,17 +160,33 @@ mod tests {
         store.keep_proofs(NOW).await.expect("kept");
     }
 
+    /// Puts the list back that the process before has taken away.
+    fn put_back(folder: &Path, list: &[u8]) {
+        fs::write(folder.join(OBJECT), list).expect("written");
+    }
+
     #[tokio::test]
     async fn what_was_read_back_counts_for_the_next_process_and_for_four_weeks() {
         let folder = tempfile::tempdir().expect("a folder");
         filled(folder.path()).await;
-        assert_eq!(unproved(folder.path(), NOW).await, 0);
-        assert_eq!(unproved(folder.path(), NOW.plus(27 * DAY)).await, 0);
-        assert_eq!(unproved(folder.path(), NOW.plus(28 * DAY)).await, 2);
-        assert_eq!(unproved(folder.path(), Timestamp(NOW.0 - 1)).await, 2, "the clock was set back");
+        let list = fs::read(folder.path().join(OBJECT)).expect("read");
+        let looks = [(NOW, 0), (NOW.plus(27 * DAY), 0), (NOW.plus(28 * DAY), 2), (Timestamp(NOW.0 - 1), 2)];
+        for (now, expected) in looks {
+            put_back(folder.path(), &list);
+            assert_eq!(unproved(folder.path(), now).await, expected, "{now:?}");
+        }
         // A process that proves nothing keeps the age of what it found.
+        put_back(folder.path(), &list);
         open(folder.path()).await.keep_proofs(NOW.plus(20 * DAY)).await.expect("kept");
         assert_eq!(unproved(folder.path(), NOW.plus(28 * DAY)).await, 2);
+    }
+
+    #[tokio::test]
+    async fn a_process_that_does_not_end_in_order_leaves_no_proof() {
+        let folder = tempfile::tempdir().expect("a folder");
+        filled(folder.path()).await;
+        drop(open(folder.path()).await);
+        assert_eq!(unproved(folder.path(), NOW).await, 2);
     }
 
     #[tokio::test]
@@ -183,9 +206,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         filled(folder.path()).await;
         let list = fs::read(folder.path().join(OBJECT)).expect("read");
-        fs::write(folder.path().join(OBJECT), &list[1..]).expect("written");
+        put_back(folder.path(), &list[1..]);
         assert_eq!(unproved(folder.path(), NOW).await, 2);
-        fs::write(folder.path().join(OBJECT), &list).expect("written");
+        put_back(folder.path(), &list);
 
         let store = open(folder.path()).await;
         let located = store.index().locate(ChunkId::of(b"one")).expect("it is there");

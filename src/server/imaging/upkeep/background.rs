@@ -143,10 +143,19 @@ impl Background {
 
     async fn expire_and_collect(&self) -> Ended {
         // What cannot be removed today can be tomorrow; the collection needs none of it.
-        if let Err(error) = self.rules.retention.apply(&self.pool, &self.events, Timestamp::now()).await {
-            tracing::error!(error = %causes(&error), "versions whose time is over could not be removed");
+        if self.rules.retention != Retention::default()
+            && let Err(error) = self.expire().await
+        {
+            tracing::error!(error = error, "versions whose time is over could not be removed");
         }
         self.collect(Sweep { dry_run: false, recompress: false, pace: COLLECT_PACE }).await
+    }
+
+    /// Gives why not, where they could not be removed.
+    async fn expire(&self) -> Result<(), String> {
+        let broken = find_broken(&self.store, &self.pool).await.map_err(|error| causes(&error))?;
+        let applied = self.rules.retention.apply(&self.pool, &self.events, &broken, Timestamp::now()).await;
+        applied.map(drop).map_err(|error| causes(&error))
     }
 
     async fn collect(&self, sweep: Sweep) -> Ended {
@@ -219,10 +228,10 @@ impl Background {
         let mut position = load(&self.pool).await?.unwrap_or_else(begin);
         let mut kept = Instant::now();
         for pack in self.store.packs_without_footer() {
-            self.scrub_pack(pack).await?;
+            self.scrub_pack_or_tell(pack).await;
         }
         while let Some(pack) = next_pack(&self.store.pack_names(), position.after.as_deref()) {
-            self.scrub_pack(pack).await?;
+            self.scrub_pack_or_tell(pack).await;
             position.after = Some(pack.to_string());
             if kept.elapsed() >= KEEP_EVERY {
                 keep(&self.pool, &position).await?;
@@ -245,6 +254,13 @@ impl Background {
         broken.retain(|version| version.without_manifest);
         tell_damage(&self.events, &[], &broken);
         Ok(())
+    }
+
+    /// One pack that cannot be looked at does not keep the others from being looked at.
+    async fn scrub_pack_or_tell(&self, pack: PackName) {
+        if let Err(error) = self.scrub_pack(pack).await {
+            tracing::error!(%pack, error = %causes(&error), "a pack could not be looked at in this round");
+        }
     }
 
     async fn scrub_pack(&self, pack: PackName) -> Result<(), CensusError> {

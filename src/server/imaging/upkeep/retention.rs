@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use mimeo_core::ids::VersionNumber;
 use sqlx::SqlitePool;
 
-use super::steady::check_clock;
+use super::{audit::BrokenVersion, steady::check_clock};
 use crate::{
     clock::Timestamp,
     events::{Event, Events},
@@ -50,11 +50,13 @@ impl Retention {
     }
 
     /// Removes what may go and no session uses, and gives it. By age nothing goes while the clock is not steady
-    /// (`upkeep/steady.rs`).
+    /// (`upkeep/steady.rs`), and of a master nothing while what would stay of it is among the `broken`: what goes may be
+    /// all that can still be deployed.
     pub async fn apply(
         self,
         db: &SqlitePool,
         events: &Events,
+        broken: &[BrokenVersion],
         now: Timestamp,
     ) -> Result<Vec<MasterRef>, RemoveError> {
         let mut removed = Vec::new();
@@ -74,7 +76,15 @@ impl Retention {
             // Chosen of what is there then: a person may have removed some meanwhile.
             let choose = |versions: &[Version]| {
                 let dated = versions.iter().map(|version| (version.number, version.created_at));
-                self.expired(&dated.collect::<Vec<_>>(), now)
+                let mut gone = self.expired(&dated.collect::<Vec<_>>(), now);
+                let stays = |found: &MasterRef| {
+                    found.name == name && found.version.is_none_or(|number| !gone.contains(&number))
+                };
+                if let Some(found) = broken.iter().find(|found| stays(&found.version)) {
+                    tracing::warn!(version = %found.version, "a version is broken, older ones of its master stay");
+                    gone.clear();
+                }
+                gone
             };
             let chosen = remove_chosen(db, &name, choose).await?;
             for (number, session) in chosen.in_use {
@@ -99,7 +109,7 @@ mod tests {
 
     use sqlx::SqlitePool;
 
-    use super::{DAY_MS, Retention};
+    use super::{BrokenVersion, DAY_MS, Retention};
     use crate::{
         clock::Timestamp,
         db,
@@ -179,7 +189,8 @@ mod tests {
         }
         let by_age = Retention { keep_versions: None, keep_days: NonZeroU32::new(30) };
         let apply = async |rule: Retention, day: i64| {
-            let removed = rule.apply(&db, &Events::new(), Timestamp(day * DAY_MS)).await.expect("applied");
+            let now = Timestamp(day * DAY_MS);
+            let removed = rule.apply(&db, &Events::new(), &[], now).await.expect("applied");
             removed.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         assert_eq!(apply(by_age, 20_003).await, [""; 0]);
@@ -194,5 +205,22 @@ mod tests {
         assert_eq!(apply(by_age, 20_030).await, ["debian@1"]);
         let by_number = Retention { keep_versions: NonZeroU32::new(1), keep_days: None };
         assert_eq!(apply(by_number, 0).await, ["debian@2"], "numbers need no clock");
+    }
+
+    #[tokio::test]
+    async fn where_what_would_stay_is_broken_nothing_of_its_master_goes() {
+        let db = db::open_in_memory().await.expect("a database");
+        for day in [1, 2, 3] {
+            publish(&db, day).await;
+        }
+        let rule = Retention { keep_versions: NonZeroU32::new(1), keep_days: None };
+        let apply = async |broken: &str| {
+            let version = broken.parse().expect("a version");
+            let lacks = BrokenVersion { version, lost_chunks: 1, first_lost: None, without_manifest: false };
+            let removed = rule.apply(&db, &Events::new(), &[lacks], Timestamp(0)).await.expect("applied");
+            removed.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(apply("debian@3").await, [""; 0]);
+        assert_eq!(apply("debian@2").await.len(), 2, "it would have gone itself");
     }
 }

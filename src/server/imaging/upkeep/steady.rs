@@ -5,9 +5,8 @@
 //! come back. So ages count only while the clock is *steady*, by what the database has seen of it:
 //!
 //! - it does not stand before the newest version that is listed;
-//! - since the last look no more than [`GAP_MAX`] went by, and it did not go back. Where nobody has looked yet, the newest
-//!   version's capture counts as a look;
-//! - else it jumped, or the server was off: nobody here can tell which. Then ages count again once it has gone on steadily
+//! - since the last look no more than [`GAP_MAX`] went by, and it did not go back;
+//! - else it jumped, or the server was off: nobody here can tell which. Then, and where nobody has looked yet, ages count again once it has gone on steadily
 //!   for [`STEADY_AFTER`].
 //!
 //! What that costs is that old versions stay a week longer after a holiday.
@@ -64,7 +63,7 @@ impl fmt::Display for Unsteady {
             }
             Self::Jumped { since, now } => write!(
                 f,
-                "the clock jumped or the server was off, {} h ago; ages count again after {} h",
+                "the clock is watched for {} h only, since it jumped or the server was off; ages count after {} h",
                 now.since(*since).as_secs() / 3600,
                 STEADY_AFTER.as_secs() / 3600
             ),
@@ -73,9 +72,9 @@ impl fmt::Display for Unsteady {
 }
 
 impl Watch {
-    /// Before anybody looked, all that is known of the clock is when the newest version was captured.
-    fn from_newest(newest: Timestamp) -> Self {
-        Self { looked: newest, since: Timestamp(newest.0.saturating_sub(millis(STEADY_AFTER))) }
+    /// Before anybody looked, nothing is known of the clock: the newest version may have been captured by a wrong one.
+    fn first(now: Timestamp) -> Self {
+        Self { looked: now, since: now }
     }
 
     /// A look at the clock.
@@ -99,15 +98,11 @@ pub(super) async fn check_clock(
     newest: Timestamp,
     now: Timestamp,
 ) -> Result<Result<(), Unsteady>, sqlx::Error> {
-    let watch = setting::load(db, SETTING).await?.unwrap_or_else(|| Watch::from_newest(newest));
+    let watch = setting::load(db, SETTING).await?.unwrap_or_else(|| Watch::first(now));
     let (watch, steady) = watch.look(newest, now);
     // Kept before anything is removed: a look that is not remembered would be taken for none.
     setting::keep(db, SETTING, &watch).await?;
     Ok(steady)
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -122,9 +117,15 @@ mod tests {
         Timestamp(1_800_000_000_000 + hours * HOUR_MS)
     }
 
+    /// Watched for a week at hour 0.
+    const STEADY: Watch = Watch {
+        looked: Timestamp(1_800_000_000_000),
+        since: Timestamp(1_800_000_000_000 - 7 * 24 * HOUR_MS),
+    };
+
     /// Whether ages count at each of these looks, a version having been captured at hour 0.
     fn looks(hours: &[i64]) -> Vec<bool> {
-        let mut watch = Watch::from_newest(at(0));
+        let mut watch = STEADY;
         let look = |&hour: &i64| {
             let (next, steady) = watch.look(at(0), at(hour));
             watch = next;
@@ -154,11 +155,21 @@ mod tests {
 
     #[test]
     fn a_clock_that_stands_before_what_was_captured_makes_nothing_old() {
-        let (watch, steady) = Watch::from_newest(at(0)).look(at(0), Timestamp(0));
+        let (watch, steady) = STEADY.look(at(0), Timestamp(0));
         assert_eq!(steady, Err(Unsteady::BeforeNewest { newest: at(0), now: Timestamp(0) }));
         let (_, steady) = watch.look(at(0), Timestamp(i64::MAX));
         assert!(matches!(steady, Err(Unsteady::Jumped { .. })), "{steady:?}");
-        let (_, steady) = Watch::from_newest(Timestamp(i64::MIN)).look(Timestamp(i64::MIN), at(0));
+        let (_, steady) = Watch::first(Timestamp(i64::MAX)).look(Timestamp(i64::MIN), at(0));
         assert!(matches!(steady, Err(Unsteady::Jumped { .. })), "{steady:?}");
+    }
+
+    #[test]
+    fn a_clock_that_nobody_watched_yet_is_watched_for_a_week_first() {
+        let mut watch = Watch::first(at(0));
+        for (hour, steady) in [(0, false), (24, false), (6 * 24, false), (7 * 24, true)] {
+            let (next, found) = watch.look(at(0), at(hour));
+            assert_eq!(found.is_ok(), steady, "hour {hour}");
+            watch = next;
+        }
     }
 }

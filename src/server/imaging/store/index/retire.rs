@@ -191,23 +191,20 @@ impl Index {
     }
 
     /// Forgets a pack in which no chunk is any more, and says whether it did: a capture may have brought the very
-    /// same pack again meanwhile, or a chunk in it may have proved damaged that is needed from `floor` on. Without its
-    /// entries, everything is looked through.
+    /// same pack again meanwhile, or a chunk in it may have proved damaged that is needed from `floor` on. Where `listed` are
+    /// not all of its entries, everything is looked through.
     pub(in crate::imaging::store) fn forget_pack(
         &mut self,
         name: PackName,
-        entries: Option<&[PackEntry]>,
+        listed: &[PackEntry],
+        all_are_listed: bool,
         floor: u32,
     ) -> bool {
-        let places = match entries {
-            Some(entries) => self.places_in(name, entries),
-            None => self.find_places_in(name),
-        };
+        let places = if all_are_listed { self.places_in(name, listed) } else { self.find_places_in(name) };
         // A spare copy is no longer among the places. Where the one that it was a spare of was lost meanwhile, it is the last.
         let is_last =
             |entry: &PackEntry| self.damaged.get(&entry.id).is_some_and(|lost| lost.promised >= floor);
-        let holds_a_last = entries.is_some_and(|entries| entries.iter().any(is_last));
-        if !places.is_empty() || holds_a_last || self.pins(name, floor) {
+        if !places.is_empty() || listed.iter().any(is_last) || self.pins(name, floor) {
             return false;
         }
         if let Some(number) = self.numbers.remove(&name)
