@@ -5,6 +5,7 @@
 //! partition, each partition, and the gaps between them. A region is cut into chunks from its own start, so a
 //! partition that moves by a sector still yields the same chunks.
 
+pub mod volumes;
 pub mod warning;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use std::fmt;
 use ed25519_dalek::{Signer, SigningKey, Verifier, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
+use self::volumes::OpaqueVolume;
 use crate::{
     chunk::{ChunkId, ChunkSize},
     disk::{filesystem::FileSystem, table::PartitionTable},
@@ -95,6 +97,33 @@ pub enum Content {
         /// Bytes in use by that account.
         used_bytes: u64,
     },
+    /// A physical volume of LVM, mapped likewise, in which these logical volumes are worth a warning. Without any it is
+    /// [`Content::Mapped`].
+    MappedGroup {
+        block_bytes: u32,
+        used_bytes: u64,
+        #[serde(deserialize_with = "volumes::deserialize")]
+        opaque: Vec<OpaqueVolume>,
+    },
+}
+
+impl Content {
+    /// What the region was recognised as.
+    pub fn filesystem(&self) -> Option<FileSystem> {
+        match self {
+            Self::Raw { found } => *found,
+            Self::Mapped { filesystem, .. } => Some(*filesystem),
+            Self::MappedGroup { .. } => Some(FileSystem::Lvm),
+        }
+    }
+
+    /// The bytes in use, where a map says which they are.
+    pub fn mapped_bytes(&self) -> Option<u64> {
+        match self {
+            Self::Raw { .. } => None,
+            Self::Mapped { used_bytes, .. } | Self::MappedGroup { used_bytes, .. } => Some(*used_bytes),
+        }
+    }
 }
 
 /// A stretch of chunks of one nature.

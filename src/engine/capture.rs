@@ -43,7 +43,7 @@ pub(crate) fn capture(
 ) -> Result<(), Halt> {
     link.board.begin(Phase::Prepare, 0);
     let source = SourceDisk::open(&order.source, probe)?;
-    let plan = Plan::read(&source, order.chunk_size)?;
+    let plan = Plan::read(&source, order.chunk_size, order.tolerate_bad_sectors)?;
 
     let bad_sectors = BadSectors::new(order.tolerate_bad_sectors, source.geometry().logical_sector);
     let pool = Pool::new(order.chunk_size);

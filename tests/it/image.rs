@@ -4,16 +4,22 @@
 mod carry;
 #[path = "image/export.rs"]
 mod export;
+#[path = "image/killed.rs"]
+mod killed;
 
 use std::{
     fs::{self, File},
+    io::{self, Write},
     os::unix::fs::{FileExt, PermissionsExt},
     path::Path,
     process::{self, Command, Output, Stdio},
 };
 
 use clap::Parser;
-use mimeo_core::{manifest::warning::Warning, units::SectorSize};
+use mimeo_core::{
+    manifest::warning::{Opaque, Warning},
+    units::SectorSize,
+};
 use mimeo_lab::{content, failing_file::FailingFile};
 use mimeo_server::{
     cli::{self, Cli},
@@ -33,6 +39,8 @@ async fn mimeo(arguments: &[&str]) -> bool {
 /// is to be.
 const CHILD_ARGUMENTS: &str = "MIMEO_TEST_ARGUMENTS";
 const CHILD_STDOUT: &str = "MIMEO_TEST_STDOUT";
+/// Whether it says on a line of its own that the command begins now.
+const CHILD_ANNOUNCES: &str = "MIMEO_TEST_ANNOUNCES";
 
 /// A command in a process of its own, which can be killed, and of which can be seen what it says.
 struct Child(Command);
@@ -73,6 +81,9 @@ async fn the_child_that_is_a_command() {
         nix::unistd::dup2_stdout(File::create(path).expect("a file")).expect("it is the output");
     }
     let arguments = std::env::var(CHILD_ARGUMENTS).expect("started by a test");
+    if std::env::var_os(CHILD_ANNOUNCES).is_some() {
+        writeln!(io::stdout(), "\nbegins").expect("the test listens");
+    }
     let succeeded = mimeo(&arguments.lines().collect::<Vec<_>>()).await;
     // What the harness would still say is not the command's.
     process::exit(i32::from(!succeeded));
@@ -171,7 +182,7 @@ async fn what_is_encrypted_is_listed_with_its_warning() {
     let list = db::open(Path::new(&shop.path("library/mimeo.db"))).await.expect("the list");
     let listed = master::list_all_versions(&list).await.expect("versions");
     let warnings: Vec<_> = listed.into_iter().map(|listed| listed.version.warnings).collect();
-    assert_eq!(warnings, [vec![Warning::Luks { partition: 0 }], vec![]]);
+    assert_eq!(warnings, [vec![Warning { what: Opaque::Luks, partition: 0, volume: None }], vec![]]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -182,10 +182,20 @@ async fn what_is_encrypted_says_so_wherever_a_version_is_shown() {
     assert_eq!(count(&page, "Partition 2: one member of a Linux RAID"), 1, "{page}");
     let page = person.read(&format!("/computers/{}/deploy", machine.computer)).await;
     assert_eq!(count(&page, "asks for its recovery key on another computer"), 2, "{page}");
+    // And again where it is confirmed, with the button that erases.
+    let confirm = |master: &str| format!("/computers/{}/deploy?master={master}", machine.computer);
+    let page = person.read(&confirm("windows")).await;
+    assert!(page.contains("<strong>windows@3</strong> Partition 3: encrypted with BitLocker."), "{page}");
+    assert!(!person.read(&confirm("windows@1")).await.contains("BitLocker"));
     person.speak("fr");
+    let page = person.read(&confirm("debian")).await;
+    assert!(page.contains("<strong>debian@1</strong> Le disque entier\u{a0}: chiffrement LUKS."), "{page}");
     assert!(person.read("/masters").await.contains("Partition 3\u{a0}: chiffrement BitLocker."));
 
     let program = house.program().await;
+    let request = json!({ "do": "deploy", "computer": machine.computer.to_string(), "master": "windows" });
+    let preview = house.post("/sessions/preview", &program, request).await.body;
+    assert_eq!(preview["warnings"][0]["warning"], "bit_locker", "{preview}");
     let value = house.get("/masters", &program).await.body;
     let warnings = |name: &str| {
         let master = value.as_array().and_then(|all| all.iter().find(|master| master["name"] == name));

@@ -32,6 +32,10 @@ pub enum FileSystem {
 
 /// How much of the start of a volume holds every magic below but those of Btrfs and of old RAIDs.
 const HEAD_BYTES: u64 = 64 << 10;
+/// Where in the head they stand: the first sectors (LUKS, BitLocker, labels of LVM, and of file systems all that are not
+/// named here), the ends of pages that can be the first of a swap area, and a RAID of metadata 1.2.
+const PLACES: [(usize, usize); 7] =
+    [(0, 2048), (4086, 10), (8182, 10), (16_374, 10), (32_758, 10), (65_526, 10), (4096, 4)];
 /// The superblock of Btrfs, its magic 64 bytes further on.
 const BTRFS_AT: u64 = 64 << 10;
 /// Where RAID superblocks of metadata 0.90 stand: at the last 64 KiB boundary that leaves 64 KiB behind it.
@@ -46,9 +50,10 @@ const BITLOCKER_TO_GO: [u8; 16] =
 /// Containers are asked first: what is inside a RAID, a LUKS or a BitLocker volume may show through at the very
 /// place where it would stand alone. A FAT volume beside another file system is neither: formatting as FAT touches few
 /// sectors and can leave the superblock of what was there before, whose account of space is void.
+///
+/// A sector that cannot be read is an error where a magic may stand in it, and none elsewhere.
 pub fn detect(volume: &dyn ReadAt) -> io::Result<Option<FileSystem>> {
-    let mut head = vec![0; HEAD_BYTES.min(volume.length_bytes()) as usize];
-    volume.read_exact_at(&mut head, 0)?;
+    let head = read_head(volume)?;
     if is_linux_raid(volume, &head)? {
         return Ok(Some(FileSystem::LinuxRaid));
     }
@@ -61,10 +66,24 @@ pub fn detect(volume: &dyn ReadAt) -> io::Result<Option<FileSystem>> {
 
 /// Whether the start of any file system stands in `volume`, be it beside the label of a container.
 pub(super) fn shows_file_system(volume: &dyn ReadAt) -> io::Result<bool> {
-    let mut head = vec![0; HEAD_BYTES.min(volume.length_bytes()) as usize];
-    volume.read_exact_at(&mut head, 0)?;
+    let head = read_head(volume)?;
     let (other, fat) = file_systems(volume, &head)?;
     Ok(other.is_some() || fat.is_some())
+}
+
+/// The start of a volume. Where it cannot be read as a whole, nothing but the places where magics stand.
+fn read_head(volume: &dyn ReadAt) -> io::Result<Vec<u8>> {
+    let mut head = vec![0; HEAD_BYTES.min(volume.length_bytes()) as usize];
+    if volume.read_exact_at(&mut head, 0).is_err() {
+        head.fill(0);
+        for (start, length) in PLACES {
+            let end = (start + length).min(head.len());
+            if let Some(place) = head.get_mut(start..end) {
+                volume.read_exact_at(place, start as u64)?;
+            }
+        }
+    }
+    Ok(head)
 }
 
 /// What is found in `volume` beside FAT, and FAT.
@@ -133,7 +152,10 @@ fn has_at(volume: &dyn ReadAt, offset_bytes: u64, magic: &[u8]) -> io::Result<bo
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::{FileSystem, detect};
+    use crate::disk::ReadAt;
 
     const LENGTH: usize = 256 << 10;
 
@@ -184,6 +206,47 @@ mod tests {
         check(&[(0, boot)], Some(FileSystem::Fat12));
         check(&[(0, boot), (1024 + 56, &[0x53, 0xEF])], None);
         check(&[(0, boot), (65_536 + 64, b"_BHRfS_M")], None);
+    }
+
+    /// A volume of which one sector cannot be read.
+    struct Failing<'a>(&'a [u8], u64);
+
+    impl ReadAt for Failing<'_> {
+        fn read_exact_at(&self, buffer: &mut [u8], offset_bytes: u64) -> io::Result<()> {
+            let end = offset_bytes + buffer.len() as u64;
+            if offset_bytes < self.1 + 512 && self.1 < end {
+                return Err(io::Error::other("a bad sector"));
+            }
+            self.0.read_exact_at(buffer, offset_bytes)
+        }
+
+        fn length_bytes(&self) -> u64 {
+            self.0.len() as u64
+        }
+    }
+
+    #[test]
+    fn a_bad_sector_matters_only_where_a_magic_may_stand_and_is_never_passed_over_there() {
+        let magics: [(usize, &[u8]); 4] = [
+            (1024 + 56, &[0x53, 0xEF]),
+            (4086, b"SWAPSPACE2"),
+            (65_526, b"SWAPSPACE2"),
+            (65_536 + 64, b"_BHRfS_M"),
+        ];
+        let must_be_read = [0, 512, 1024, 1536, 3584, 4096, 7680, 15_872, 32_256, 65_024];
+        for (at, magic) in magics {
+            let mut volume = vec![0; LENGTH];
+            volume[at..at + magic.len()].copy_from_slice(magic);
+            let whole = detect(&&volume[..]).expect("memory does not fail");
+            for bad in (0..65_536).step_by(512) {
+                let found = detect(&Failing(&volume, bad));
+                match must_be_read.contains(&bad) {
+                    true => assert!(found.is_err(), "{bad}: {found:?}"),
+                    false => assert_eq!(found.expect("readable enough"), whole, "{bad}"),
+                }
+            }
+        }
+        assert!(detect(&Failing(&[0; 100], 0)).is_err());
     }
 
     #[test]

@@ -3,7 +3,9 @@ use proptest::prelude::{any, prop, proptest};
 
 use super::{
     ChunkContent, Content, DiskGeometry, Manifest, ManifestError, ManifestRoot, Region, RegionKind, Run,
-    SignedManifest, warning::Warning,
+    SignedManifest,
+    volumes::{OpaqueVolume, VolumeName},
+    warning::{Opaque, Warning},
 };
 use crate::{
     chunk::{ChunkId, ChunkSize},
@@ -157,6 +159,10 @@ fn what_is_encrypted_or_one_of_several_is_warned_of_once_each_in_order() {
         runs: vec![],
     };
     let mapped = Content::Mapped { filesystem: FileSystem::Luks, block_bytes: 512, used_bytes: 0 };
+    let volume = |name: &str| VolumeName::try_from(name.to_owned()).expect("a name");
+    let inside = |name, found| OpaqueVolume { volume: volume(name), found };
+    let opaque = vec![inside("vg/home", FileSystem::Luks), inside("vg/windows", FileSystem::BitLocker)];
+    let group = Content::MappedGroup { block_bytes: 512, used_bytes: 7, opaque };
     let manifest = Manifest {
         regions: vec![
             Region { kind: RegionKind::Gap, ..raw(1, Some(FileSystem::Luks)) },
@@ -166,16 +172,49 @@ fn what_is_encrypted_or_one_of_several_is_warned_of_once_each_in_order() {
             raw(6, Some(FileSystem::Ext)),
             Region { content: mapped, ..raw(7, None) },
             raw(3, Some(FileSystem::BitLocker)),
+            Region { content: group, ..raw(8, None) },
         ],
         ..example()
     };
     let expected = [
-        Warning::RaidMember { partition: 4 },
-        Warning::Luks { partition: 2 },
-        Warning::BitLocker { partition: 3 },
+        (Opaque::RaidMember, 4, None),
+        (Opaque::Luks, 2, None),
+        (Opaque::BitLocker, 3, None),
+        (Opaque::Luks, 8, Some(volume("vg/home"))),
+        (Opaque::BitLocker, 8, Some(volume("vg/windows"))),
     ];
+    let expected = expected.map(|(what, partition, volume)| Warning { what, partition, volume });
     assert_eq!(manifest.warnings(), expected);
     assert_eq!(example().warnings(), []);
+}
+
+#[test]
+fn logical_volumes_in_a_manifest_are_few_and_have_names_that_lvm_gives() {
+    let with = |names: &[String]| {
+        let mut manifest = example();
+        let name = |name: &String| VolumeName::try_from(name.clone()).expect("a name");
+        let opaque = names.iter().map(|name_| OpaqueVolume { volume: name(name_), found: FileSystem::Luks });
+        manifest.regions[1].content =
+            Content::MappedGroup { block_bytes: 512, used_bytes: 0, opaque: opaque.collect() };
+        manifest.encode()
+    };
+    let encoded = with(&["vg/home".into(), "vg/a+b_c.d-e".into()]);
+    let content = Manifest::decode(&encoded).expect("a manifest").regions[1].content.clone();
+    assert!(matches!(&content, Content::MappedGroup { opaque, .. } if opaque.len() == 2), "{content:?}");
+    assert_eq!((content.filesystem(), content.mapped_bytes()), (Some(FileSystem::Lvm), Some(0)));
+
+    let names = |count| -> Vec<String> { (0..count).map(|number| format!("vg/{number}")).collect() };
+    assert!(Manifest::decode(&with(&names(1024))).is_ok());
+    let many = Manifest::decode(&with(&names(1025)));
+    assert!(matches!(many, Err(ManifestError::Undecodable(_))), "{many:?}");
+    // What would steer a terminal is no name, in a manifest from elsewhere either.
+    let mut steering = encoded.clone();
+    let at = encoded.windows(7).position(|bytes| bytes == b"vg/home").expect("the name");
+    steering[at] = 0x1B;
+    assert!(matches!(Manifest::decode(&steering), Err(ManifestError::Undecodable(_))));
+    for name in ["", "vg/ä", "vg home", &"x".repeat(256)] {
+        assert!(VolumeName::try_from(name.to_owned()).is_err(), "{name}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::{Texts, size};
 use crate::{
     bad_sectors::BadSectorLimit,
-    disk::filesystem::FileSystem,
+    disk::{filesystem::FileSystem, table::WHOLE_DISK},
     failure::{FailureCause, UncleanReason},
     messages::{DiskPin, Phase},
 };
@@ -122,7 +122,7 @@ fn damaged(
     detail: &str,
 ) -> String {
     let filesystem = found(texts, filesystem, volume);
-    let values = [("partition", &*partition.to_string()), ("filesystem", &*filesystem), ("detail", detail)];
+    let values = [("of", &*of_place(texts, partition)), ("filesystem", &*filesystem), ("detail", detail)];
     texts.say_with("failure-source-damaged", &values)
 }
 
@@ -132,8 +132,25 @@ fn of_source(
     key: &str,
     (partition, filesystem, volume): (u32, FileSystem, Option<&str>),
 ) -> String {
-    let (partition, found) = (partition.to_string(), found(texts, filesystem, volume));
-    texts.say_with(key, &[("partition", &partition), ("filesystem", &found)])
+    let (place, of) = (place(texts, partition), of_place(texts, partition));
+    let filesystem = found(texts, filesystem, volume);
+    texts.say_with(key, &[("place", &place), ("of", &of), ("filesystem", &filesystem)])
+}
+
+/// A partition, or the disk that one volume fills.
+fn place(texts: &Texts, partition: u32) -> String {
+    match partition {
+        WHOLE_DISK => texts.say("source-disk"),
+        partition => texts.say_with("source-partition", &[("partition", &partition.to_string())]),
+    }
+}
+
+/// The same behind the word for "of", which French contracts.
+fn of_place(texts: &Texts, partition: u32) -> String {
+    match partition {
+        WHOLE_DISK => texts.say("source-of-disk"),
+        partition => texts.say_with("source-of-partition", &[("partition", &partition.to_string())]),
+    }
 }
 
 /// A file system, and the volume of LVM that it is in, if any.
@@ -146,12 +163,10 @@ fn found(texts: &Texts, filesystem: FileSystem, volume: Option<&str>) -> String 
 }
 
 fn group_elsewhere(texts: &Texts, partition: u32, group: Option<&str>) -> String {
-    let partition = partition.to_string();
+    let place = place(texts, partition);
     match group {
-        Some(group) => {
-            texts.say_with("failure-group-elsewhere", &[("partition", &partition), ("group", group)])
-        }
-        None => texts.say_with("failure-group-nameless", &[("partition", &partition)]),
+        Some(group) => texts.say_with("failure-group-elsewhere", &[("place", &place), ("group", group)]),
+        None => texts.say_with("failure-group-nameless", &[("place", &place)]),
     }
 }
 
@@ -324,6 +339,46 @@ mod tests {
     }
 
     #[test]
+    fn a_volume_that_fills_a_disk_is_in_no_partition() {
+        let unclean = |partition, filesystem, reason| FailureCause::SourceUnclean {
+            partition,
+            filesystem,
+            volume: None,
+            reason,
+        };
+        let (ext, lvm) = (FileSystem::Ext, FileSystem::Lvm);
+        let of = |partition| {
+            [
+                unclean(partition, ext, UncleanReason::Dirty),
+                unclean(partition, ext, UncleanReason::JournalNotEmpty),
+                unclean(partition, FileSystem::Ntfs, UncleanReason::Hibernated),
+                unclean(partition, FileSystem::Swap, UncleanReason::Hibernated),
+                FailureCause::SourceJournalElsewhere { partition, filesystem: ext, volume: None },
+                FailureCause::SourceJournalElsewhere { partition, filesystem: FileSystem::Xfs, volume: None },
+                FailureCause::SourceFilesElsewhere { partition, filesystem: FileSystem::Xfs, volume: None },
+                FailureCause::SourceOnSeveralDevices {
+                    partition,
+                    filesystem: FileSystem::Btrfs,
+                    volume: None,
+                },
+                FailureCause::SourceOnSeveralDevices { partition, filesystem: lvm, volume: Some("g".into()) },
+                FailureCause::SourceOnSeveralDevices { partition, filesystem: lvm, volume: None },
+                FailureCause::SourceDamaged { partition, filesystem: ext, volume: None, detail: "x".into() },
+            ]
+        };
+        for (language, disk, partition) in
+            [(Language::En, "the disk", "partition 7"), (Language::Fr, "le disque", "la partition 7")]
+        {
+            let sentences = |number| of(number).map(|cause| sentence(texts(language), &cause));
+            for (of_disk, of_partition) in sentences(0).iter().zip(sentences(7)) {
+                let names_disk = of_disk.contains(disk) || of_disk.contains("du disque");
+                assert!(names_disk && !of_disk.contains('0') && !of_disk.contains("artition 7"), "{of_disk}");
+                assert!(of_partition.contains(partition), "{of_partition}");
+            }
+        }
+    }
+
+    #[test]
     fn a_technician_reads_which_volume_is_meant() {
         let cause = |volume: Option<&str>| FailureCause::SourceUnclean {
             partition: 2,
@@ -332,8 +387,8 @@ mod tests {
             reason: UncleanReason::JournalNotEmpty,
         };
         for (language, expected) in [
-            (Language::En, "Partition 2 (ext4 in the volume debian/root)"),
-            (Language::Fr, "La partition 2 (ext4 dans le volume debian/root)"),
+            (Language::En, "The file system of partition 2 (ext4 in the volume debian/root)"),
+            (Language::Fr, "Le système de fichiers de la partition 2 (ext4 dans le volume debian/root)"),
         ] {
             let sentence = |volume| sentence(texts(language), &cause(volume));
             assert!(sentence(Some("debian/root")).starts_with(expected), "{}", sentence(Some("debian/root")));

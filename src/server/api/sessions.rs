@@ -22,6 +22,7 @@ use serde_json::json;
 use super::{
     error::ApiError,
     extract::{Administrator, Body, InPath, InQuery},
+    masters::WarningView,
 };
 use crate::{
     app::App,
@@ -99,6 +100,9 @@ pub struct SessionPreview {
     pub unread_sectors: u64,
     #[serde(default)]
     pub unread_bytes: u64,
+    /// What whoever deploys it should know first.
+    #[serde(default)]
+    pub warnings: Vec<WarningView>,
     /// The disk that is meant. More than one: a person has to say which, by serial number or WWN.
     pub disks: Vec<DiskPreview>,
     /// To be sent with the request, which is then refused if the disks are others by then.
@@ -234,7 +238,7 @@ async fn preview(
 ) -> Result<Json<SessionPreview>, ApiError> {
     let computer = computer_of(&app, &request).await?;
     let rule = rule_of(&request)?;
-    let mut unread = (0, 0);
+    let (mut unread, mut warnings) = ((0, 0), Vec::new());
     let (kind, master, version, plan, disks) = match &request {
         SessionRequest::Capture { master, .. } => {
             let name: MasterName = master.parse()?;
@@ -247,6 +251,7 @@ async fn preview(
             let wanted = MasterRef { name: version.master.clone(), version: Some(version.version) };
             let listed = load_version(&app.services.pool, &wanted).await?.1;
             unread = (listed.unread_sectors, listed.unread_bytes);
+            warnings = listed.warnings.into_iter().map(WarningView::from).collect();
             (JobKind::Deploy, version.master, Some(version.version), preview.plan, preview.disks)
         }
     };
@@ -261,6 +266,7 @@ async fn preview(
         version,
         unread_sectors: unread.0,
         unread_bytes: unread.1,
+        warnings,
         shown: Shown::of(&disks),
         disks: disks.into_iter().map(DiskPreview::from).collect(),
     }))

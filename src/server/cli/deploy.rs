@@ -11,8 +11,12 @@ use super::{
     follow,
     screen::{print, print_aside, print_json},
     sessions::line,
+    words::Words,
 };
-use crate::api::sessions::{AnswerRequest, DiskPreview, SessionPreview, SessionRequest, SessionView};
+use crate::api::{
+    masters::WarningView,
+    sessions::{AnswerRequest, DiskPreview, SessionPreview, SessionRequest, SessionView},
+};
 
 /// What is asked for, and the answer to the question that comes of it.
 struct Order {
@@ -70,10 +74,7 @@ pub(super) async fn deploy(
     }
     // All of them get the same version.
     if let Some((preview, _)) = previews.first() {
-        let version = preview.version.map_or_else(String::new, |version| format!("@{version}"));
-        let version = format!("{}{version}", preview.master);
-        let unread = out.words.unread(&version, preview.unread_sectors, preview.unread_bytes);
-        unread.into_iter().for_each(|unread| print_aside(&unread));
+        to_know(out.words, preview).iter().for_each(|sentence| print_aside(sentence));
     }
     if !yes {
         person.confirm(&previews.iter().flat_map(erased).collect::<Vec<_>>())?;
@@ -85,6 +86,18 @@ pub(super) async fn deploy(
 
 async fn look(connection: &Connection, request: &SessionRequest) -> Result<SessionPreview, CliError> {
     understand(&connection.post("/sessions/preview", request).await?)
+}
+
+/// What whoever deploys a version has to know before they say yes, a sentence each.
+fn to_know(words: Words, preview: &SessionPreview) -> Vec<String> {
+    let version = preview.version.map_or_else(String::new, |version| format!("@{version}"));
+    let version = format!("{}{version}", preview.master);
+    let warning = |warned: &WarningView| {
+        let values = [("versions", &*version), ("warning", &*words.warning(&warned.warning))];
+        words.say_with("masters-warning", &values)
+    };
+    let warnings = preview.warnings.iter().map(warning);
+    warnings.chain(words.unread(&version, preview.unread_sectors, preview.unread_bytes)).collect()
 }
 
 /// The disks that a deploy erases: the chosen one, or the only one.
@@ -168,8 +181,16 @@ fn say(answers: Vec<Value>, sessions: &[SessionView], out: Output) {
 mod tests {
     use serde_json::json;
 
-    use super::{erased, order};
-    use crate::api::sessions::{SessionPreview, SessionRequest};
+    use mimeo_core::{
+        messages::Language,
+        text::{texts, warning},
+    };
+
+    use super::{erased, order, to_know};
+    use crate::{
+        api::sessions::{SessionPreview, SessionRequest},
+        cli::words::Words,
+    };
 
     fn preview(serials: &[Option<&str>]) -> SessionPreview {
         let disk = |serial: &Option<&str>| json!({ "kernel_name": "sda", "model": null, "serial": serial, "wwn": null, "size_bytes": 1000, "logical_sector": 512, "partitions": [] });
@@ -177,6 +198,28 @@ mod tests {
         let preview = json!({ "kind": "deploy", "computer": 7, "computer_name": "pc-7", "master": "debian",
                               "version": 3, "shown": "00", "disks": disks });
         serde_json::from_value(preview).expect("a preview")
+    }
+
+    #[test]
+    fn what_is_encrypted_or_was_not_read_is_said_before_the_question_in_both_languages() {
+        let mut preview = preview(&[Some("A")]);
+        assert_eq!(to_know(Words::new(Language::En), &preview), Vec::<String>::new());
+        preview.warnings = serde_json::from_value(json!([
+            { "warning": "luks", "partition": 2, "volume": "vg/home", "message": "" },
+            { "warning": "bit_locker", "partition": 3, "message": "" },
+        ]))
+        .expect("warnings");
+        (preview.unread_sectors, preview.unread_bytes) = (4, 2048);
+        for (language, colon, place, unread) in [
+            (Language::En, ":", "Partition 2, volume vg/home", "debian@3 lacks 4 sectors"),
+            (Language::Fr, "\u{a0}:", "Partition 2, volume vg/home", "Il manque à debian@3 4 secteurs"),
+        ] {
+            let said = to_know(Words::new(language), &preview);
+            assert_eq!(said.len(), 3, "{said:?}");
+            assert!(said[0].starts_with(&format!("debian@3{colon} {place}{colon} ")), "{said:?}");
+            let sentence = warning::sentence(texts(language), &preview.warnings[1].warning);
+            assert!(said[1].ends_with(&sentence) && said[2].starts_with(unread), "{said:?}");
+        }
     }
 
     #[test]

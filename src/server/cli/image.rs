@@ -261,15 +261,20 @@ struct MadeFile(PathBuf);
 impl MadeFile {
     /// Makes the file that a version is to be written to; `None` where something is there already.
     fn where_nothing_is(path: &Path, length_bytes: u64) -> Result<Option<Self>, CliError> {
-        match File::create_new(path) {
-            Ok(file) => {
-                let made = Self(path.to_owned());
-                file.set_len(length_bytes).map_err(|error| at(path, &error))?;
-                Ok(Some(made))
+        let made = match File::create_new(path) {
+            Ok(made) => made,
+            // An empty file is what this leaves that was killed here, and no disk.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                match fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() == 0) {
+                    true => File::options().write(true).open(path).map_err(|error| at(path, &error))?,
+                    false => return Ok(None),
+                }
             }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
-            Err(error) => Err(at(path, &error)),
-        }
+            Err(error) => return Err(at(path, &error)),
+        };
+        let file = Self(path.to_owned());
+        made.set_len(length_bytes).map_err(|error| at(path, &error))?;
+        Ok(Some(file))
     }
 
     /// Leaves the file there.

@@ -23,7 +23,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         volume("root", "VISIBLE", &[striped(0, 40, &[("pv0", 2)]), striped(40, 24, &[("pv0", 60)])]),
         volume("swap", "VISIBLE", &[striped(0, 4, &[("pv0", 50)])]),
     ];
-    let swap: Vec<u8> = [&[0; 1024][..], &[1], &[0; 4086 - 1025], b"SWAPSPACE2"].concat();
+    let swap: Vec<u8> = [&[0; 1024][..], &[1, 0, 0, 0, 1], &[0; 4086 - 1029], b"SWAPSPACE2"].concat();
     let mut first = physical_volume(&group(&linear), 512);
     put_extents(&mut first, 2, &ext4[..40 * EXTENT_BYTES]);
     put_extents(&mut first, 60, &ext4[40 * EXTENT_BYTES..]);

@@ -8,7 +8,9 @@ use mimeo_core::{
         gpt::{self, GptError},
         table::{Partition, PartitionKind, PartitionTable, Scheme},
     },
-    manifest::{Content, DiskGeometry, Manifest, Region, RegionKind, Run, SignedManifest},
+    manifest::{
+        Content, DiskGeometry, Manifest, Region, RegionKind, Run, SignedManifest, volumes::OpaqueVolume,
+    },
     units::{Extent, MIB, SectorSize},
 };
 
@@ -131,5 +133,18 @@ fn seeds() -> Vec<Vec<u8>> {
     let gpt = Scheme::Gpt { disk_guid: [7; 16], entry_count: 128, entry_bytes: 128 };
     let gpt = manifest(gpt, PartitionKind::Guid([3; 16]));
     let mbr = manifest(Scheme::Mbr { disk_signature: 77 }, PartitionKind::Byte(0x83));
-    vec![gpt.encode(), mbr.encode(), SignedManifest::sign(&gpt, &SigningKey::from_bytes(&[8; 32])).to_bytes()]
+    let mut group = gpt.clone();
+    let inside =
+        |name: &str, found| OpaqueVolume { volume: name.to_owned().try_into().expect("a name"), found };
+    group.regions[1].content = Content::MappedGroup {
+        block_bytes: 512,
+        used_bytes: 5000,
+        opaque: vec![inside("vg/home", FileSystem::Luks), inside("vg/c", FileSystem::BitLocker)],
+    };
+    vec![
+        gpt.encode(),
+        mbr.encode(),
+        group.encode(),
+        SignedManifest::sign(&gpt, &SigningKey::from_bytes(&[8; 32])).to_bytes(),
+    ]
 }

@@ -18,6 +18,7 @@ use mimeo_server::cli::{self, Cli};
 use super::{
     btrfs, exfat, ext, f2fs, fat,
     image::{Image, age, hashes, run},
+    lvm_tools::{self, Tools},
     ntfs, oracle, xfs,
 };
 
@@ -165,6 +166,19 @@ pub(super) const VOLUMES: &[Volume] = &[
         files: |_| Files::new(),
     },
     Volume {
+        name: "LVM2: ext4 and swap",
+        carried: BY_USE,
+        kind: Some(FileSystem::Lvm),
+        partition_type: "8e",
+        make: group,
+        sound: |image| {
+            tools(image).run("vgck", &[GROUP]);
+            ext::check_sound("ext4 in a group", &volume_of(image, "root"));
+            assert!(run("swaplabel", &[volume_of(image, "swap_1").str()]).contains("LABEL: swap"));
+        },
+        files: |image| hashes(&volume_of(image, "root").mount("loop,ro").at),
+    },
+    Volume {
         name: "LUKS",
         carried: RAW,
         kind: Some(FileSystem::Luks),
@@ -201,6 +215,42 @@ fn fat_of(arguments: &[&str], megabytes: u64) -> Image {
     run("mkfs.fat", &[arguments, &[image.str()]].concat());
     fat::fill(&image, 3 * MIB);
     image
+}
+
+const GROUP: &str = "debian";
+
+/// A group with an ext4 in two pieces, swap, and free extents.
+fn group() -> Image {
+    let image = Image::of_bytes(64 * MIB);
+    let tools = tools(&image);
+    tools.run("pvcreate", &["-ff", "-y", tools.device(0)]);
+    tools.run("vgcreate", &["-s", "1m", GROUP, tools.device(0)]);
+    tools.create(GROUP, "root", 20, &[]);
+    tools.create(GROUP, "swap_1", 8, &[]);
+    tools.run("lvextend", &["-L", "+12m", &format!("{GROUP}/root")]);
+    let (swap, pieces) = (Image::of_bytes(8 * MIB), tools.pieces(GROUP));
+    run("chmod", &["600", swap.str()]);
+    run("mkswap", &["-L", "swap", swap.str()]);
+    let file = fs::File::options().write(true).open(&image.path).expect("the image");
+    for (volume, content) in [("root", filled("mke2fs", &["-q", "-F", "-t", "ext4"], 32)), ("swap_1", swap)] {
+        let content = fs::read(&content.path).expect("the content");
+        lvm_tools::write(&[(&file, 0)], &pieces, volume, &content);
+    }
+    drop(tools);
+    image
+}
+
+fn tools(image: &Image) -> Tools {
+    Tools::on(&[(&image.path, 0, image.open().length_bytes())])
+}
+
+/// A logical volume in an image of its own.
+fn volume_of(image: &Image, volume: &str) -> Image {
+    let (copy, file) = (Image::of_bytes(0), image.open());
+    let content = lvm_tools::read(&[(&file, 0)], &tools(image).pieces(GROUP), volume);
+    fs::write(&copy.path, content).expect("an image");
+    run("chmod", &["600", copy.str()]);
+    copy
 }
 
 /// A volume whose key takes no time to find, which is of no matter here.
@@ -360,7 +410,7 @@ async fn every_file_system_in_every_table() {
     }
     let expected: Vec<Files> =
         VOLUMES.iter().zip(&volumes).map(|(volume, image)| (volume.files)(image)).collect();
-    assert_eq!(expected.iter().filter(|files| files.len() > 5).count(), 7, "too few files to prove anything");
+    assert_eq!(expected.iter().filter(|files| files.len() > 5).count(), 8, "too few files to prove anything");
     let unknown = VOLUMES.iter().position(|volume| volume.kind.is_none()).expect("one that nobody knows");
     assert!(layout::read(&volumes[unknown].open(), SectorSize::B512).is_err());
     for table in TABLES {

@@ -73,7 +73,9 @@ fn check_partclone(group: &Group, name: &str, image: &Image) {
 fn check_map(name: &str, image: &Image) {
     let map = image.map(FileSystem::Ext);
     let (block_bytes, blocks, free) = dumpe2fs(image);
-    let end = blocks * block_bytes;
+    // What lies behind the file system counts too.
+    let end = fs::metadata(&image.path).expect("the image").len();
+    assert!(blocks * block_bytes <= end, "{name}");
     let used = oracle::complement(&free, end);
     assert_eq!(oracle::uncovered(&map, &used), [], "{name}: in use for dumpe2fs, missing in the map");
     // The boot block is in no bitmap where it is not part of block 0.
@@ -289,11 +291,18 @@ fn an_ext4_that_was_full() {
 }
 
 #[test]
-fn a_file_system_shorter_than_its_partition_leaves_the_rest_alone() {
+fn what_lies_behind_a_file_system_shorter_than_its_partition_is_carried() {
     let image = Image::of_bytes(200 * MIB);
     run("mke2fs", &["-q", "-F", "-t", "ext4", image.str(), "100M"]);
+    image.write(150 * MIB, &[0x77; 1 << 20]);
     check_map("short", &image);
-    assert!(image.map(FileSystem::Ext).extents.last().expect("extents").end_bytes() <= 100 * MIB);
+    let map = image.map(FileSystem::Ext);
+    let last = map.extents.last().expect("extents");
+    assert!(last.start_bytes <= 100 * MIB && last.end_bytes() == 200 * MIB, "{last:?}");
+    assert!(map.used_bytes < 120 * MIB, "{}", map.used_bytes);
+    let restored = image.restored(&map);
+    check_sound("short", &restored);
+    assert!(restored.read(150 * MIB, 1 << 20) == [0x77; 1 << 20]);
 }
 
 #[test]

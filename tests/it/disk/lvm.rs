@@ -2,6 +2,8 @@
 
 #[path = "lvm/damaged.rs"]
 mod damaged;
+#[path = "lvm/inside.rs"]
+mod inside;
 #[path = "lvm/refused.rs"]
 mod refused;
 

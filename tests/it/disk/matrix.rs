@@ -3,6 +3,9 @@
 //! The tests go through the same lists from which the table is made, and a row names its test; [`check_source`] sees to
 //! it that a test of that name is there and goes through that list. So the table claims nothing that no test shows.
 
+#[path = "matrix/lvm.rs"]
+mod lvm;
+
 use std::{fmt::Write as _, fs, path::Path};
 
 use mimeo_core::disk::filesystem::FileSystem;
@@ -113,9 +116,9 @@ const LIVES: &[Single] = &[
     ("ext4", "grown and shrunk", "ext.rs", "an_ext4_that_was_grown_and_shrunk"),
     (
         "ext4",
-        "shorter than its partition",
+        "shorter than its partition, of which the rest is carried too",
         "ext.rs",
-        "a_file_system_shorter_than_its_partition_leaves_the_rest_alone",
+        "what_lies_behind_a_file_system_shorter_than_its_partition_is_carried",
     ),
     ("ext4", "2 TiB, in seconds", "ext.rs", "two_terabytes_are_mapped_quickly_and_in_little_memory"),
     ("XFS", "grown, with another UUID", "xfs.rs", "an_xfs_that_was_grown_and_got_another_uuid"),
@@ -199,7 +202,7 @@ const LIVES: &[Single] = &[
     ("swap", "bad pages", "swap.rs", "the_kernel_swaps_to_a_copy_and_leaves_its_bad_pages_alone"),
 ];
 
-/// Carried byte by byte, with a warning.
+/// Carried byte by byte; what is encrypted or one of several with a warning.
 const RAW: &[Single] = &[
     (
         "LUKS",
@@ -348,10 +351,10 @@ const HEAD: &str = "\
 The tests write this page (`MIMEO_WRITE_MATRIX=1 cargo test --locked --workspace --test it -- the_matrix`) from the lists
 that they go through, and fail where it is not what they do. `make test` runs them all; a row names its test.
 
-- **By use**: what the file system's own account calls used, and nothing else. Such a map agrees with the account of
-  the file system's own tool to the block (its checker finds nothing in a copy that was made by the map alone over stale
-  bytes), and covers all that partclone copies, where partclone is right.
-- **Raw**: every byte, zeros left out, with a warning.
+- **By use**: what the file system's own account calls used, what lies behind its end, and nothing else. Such a map agrees
+  with the account of the file system's own tool to the block (its checker finds nothing in a copy that was made by the map
+  alone over stale bytes), and covers all that partclone copies, where partclone is right.
+- **Raw**: every byte, zeros left out. What is encrypted or one member of a RAID carries a warning.
 - **Refused**: nothing is carried, and a sentence says what to do.
 ";
 
@@ -398,9 +401,13 @@ fn page() -> String {
         groups.iter().for_each(|shown| add_group(&mut page, shown));
     }
     let columns = "| file system | what is special | test |\n|---|---|---|\n";
-    for (title, rows) in [("More lives, by use", LIVES), ("Raw", RAW), ("Refused", REFUSED)] {
+    for (title, rows) in [
+        ("More lives, by use", [LIVES, lvm::LIVES]),
+        ("Raw", [RAW, lvm::RAW]),
+        ("Refused", [REFUSED, lvm::REFUSED]),
+    ] {
         write!(page, "\n## {title}\n\n{columns}").expect("memory");
-        add_singles(&mut page, rows);
+        rows.into_iter().for_each(|rows| add_singles(&mut page, rows));
     }
     page.push_str("\n## Partition tables\n\n| table | what becomes of it | test |\n|---|---|---|\n");
     add_singles(&mut page, TABLES);
@@ -499,7 +506,7 @@ fn check_source() {
         let named = format!("{}.each(", shown.list);
         assert!(body(&text, shown.file, shown.test).contains(&named), "{}: {named} is missing", shown.test);
     }
-    for (_, _, file, test) in [LIVES, RAW, REFUSED, TABLES].concat() {
+    for (_, _, file, test) in [LIVES, RAW, REFUSED, TABLES, lvm::LIVES, lvm::RAW, lvm::REFUSED].concat() {
         body(&disk(file), file, test);
     }
     let text = disk("everywhere.rs");

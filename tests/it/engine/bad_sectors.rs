@@ -8,7 +8,9 @@ use std::{
 
 use mimeo_core::{
     bad_sectors::BadSectorLimit,
+    disk::filesystem::FileSystem,
     failure::FailureCause,
+    manifest::{Content, RegionKind},
     messages::Phase,
     units::{Extent, MIB, SectorSize},
 };
@@ -38,8 +40,6 @@ struct Places {
 
 const FILE_BYTES: usize = 64_000;
 const DELETED_BYTES: usize = 20_480;
-/// Behind the first 64 KiB of the volume, all of which is looked at to tell what it is.
-const IN_FIRST: u64 = 32_768;
 
 /// A disk with a FAT16 and a partition of unknown content.
 fn source(folder: &Path) -> (PathBuf, Places) {
@@ -68,6 +68,7 @@ fn source(folder: &Path) -> (PathBuf, Places) {
         third: find("third", FILE_BYTES),
     };
     assert!(places.first < places.deleted && places.deleted < places.third, "FAT fills up from the start");
+    assert!(places.first < MIB + (64 << 10), "it begins in what is looked at to tell what the volume is");
     (image, places)
 }
 
@@ -88,8 +89,8 @@ fn bad_sectors_within_the_limit_become_zeros_that_the_manifest_names_and_their_n
     let folder = folder();
     let (image, places) = source(folder.path());
     let last = RAW_START + RAW_BYTES - 512;
-    let unread = [sectors(places.first + IN_FIRST, 1), sectors(places.third + 8192, 2), sectors(last, 1)];
-    let bad = [places.first + IN_FIRST, places.third + 8192, places.third + 8704, last];
+    let unread = [sectors(places.first, 1), sectors(places.third + 8192, 2), sectors(last, 1)];
+    let bad = [places.first, places.third + 8192, places.third + 8704, last];
     let file = FailingFile::show(&image, &bad).unwrap();
     let disk = PathDisk::look(file.path(), B512).unwrap();
 
@@ -132,14 +133,14 @@ fn bad_sectors_within_the_limit_become_zeros_that_the_manifest_names_and_their_n
 fn a_store_that_lost_chunks_gets_the_same_again_from_a_disk_that_still_fails() {
     let folder = folder();
     let (image, places) = source(folder.path());
-    let file = FailingFile::show(&image, &[places.first + IN_FIRST, RAW_START + 131_072]).unwrap();
+    let file = FailingFile::show(&image, &[places.first, RAW_START + 131_072]).unwrap();
     let server = MemoryServer::new();
     server.forgets.store(u32::MAX, std::sync::atomic::Ordering::SeqCst);
     let disk = PathDisk::look(file.path(), B512).unwrap();
     succeeded(&capture_tolerating(&server, &disk, limit(2)));
     assert_eq!(
         server.manifest_of_version().unread,
-        [sectors(places.first + IN_FIRST, 1), sectors(RAW_START + 131_072, 1)]
+        [sectors(places.first, 1), sectors(RAW_START + 131_072, 1)]
     );
 }
 
@@ -160,14 +161,31 @@ fn a_bad_sector_that_nobody_uses_is_none() {
 }
 
 #[test]
-fn what_says_which_sectors_are_in_use_has_to_be_read() {
+fn where_what_says_which_sectors_are_in_use_cannot_be_read_all_of_them_are_carried_if_that_is_tolerated() {
     let folder = folder();
     let (image, _) = source(folder.path());
-    let file = FailingFile::show(&image, &[MIB]).unwrap();
-    let disk = PathDisk::look(file.path(), B512).unwrap();
-    let (phase, cause) = failure(capture_tolerating(&MemoryServer::new(), &disk, limit(100)));
-    assert_eq!(phase, Phase::Prepare);
-    assert!(matches!(cause, FailureCause::ReadFailed { offset_bytes: MIB, .. }), "{cause:?}");
+    // The boot sector, without which nobody knows what the volume is, and a sector of the FAT.
+    for (bad, found) in [(MIB, None), (MIB + 2048 + 1024, Some(FileSystem::Fat16))] {
+        let file = FailingFile::show(&image, &[bad]).unwrap();
+        let disk = PathDisk::look(file.path(), B512).unwrap();
+        let (phase, cause) = failure(capture(&MemoryServer::new(), &disk));
+        assert_eq!(phase, Phase::Prepare);
+        assert!(matches!(cause, FailureCause::SourceUnreadable { found: 1, .. }), "{cause:?}");
+
+        let server = MemoryServer::new();
+        let outcome = capture_tolerating(&server, &disk, limit(1));
+        succeeded(&outcome);
+        let manifest = server.manifest_of_version();
+        assert_eq!((&manifest.unread[..], outcome.progress.unread_sectors), (&[sectors(bad, 1)][..], 1));
+        let volume = manifest.regions.iter().find(|region| region.kind == RegionKind::Partition(1)).unwrap();
+        assert_eq!(volume.content, Content::Raw { found });
+        let mut expected = fs::read(&image).unwrap();
+        expected[bad as usize..bad as usize + 512].fill(0);
+        let target = MemoryDisk::new(vec![0; DISK_BYTES as usize]);
+        succeeded(&deploy(&server, &target));
+        let volume = MIB as usize..17 * MIB as usize;
+        assert!(target.content()[volume.clone()] == expected[volume], "deleted files and all");
+    }
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! Volume groups of LVM on their way from one disk to another.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::FileExt, path::Path};
 
 use mimeo_core::{
     disk::filesystem::FileSystem,
     failure::{FailureCause, UncleanReason},
-    manifest::{Content, RegionKind},
+    manifest::{
+        Content, RegionKind,
+        warning::{Opaque, Warning},
+    },
     messages::Phase,
     units::{MIB, SectorSize},
 };
@@ -159,6 +162,46 @@ fn a_group_of_which_the_disk_has_only_a_part_is_refused_with_that_cause() {
             FailureCause::SourceOnSeveralDevices { partition: kept, filesystem: FileSystem::Lvm, volume };
         assert_eq!(refused, (Phase::Prepare, cause));
     }
+}
+
+#[test]
+fn an_encrypted_volume_in_a_group_is_warned_of_by_its_name() {
+    let folder = folder();
+    let image = folder.path().join("source.img");
+    create(&image, 48 * MIB);
+    let disk = {
+        let pieces = fill(&image, 0, 48, folder.path());
+        let data = pieces.iter().find(|piece| piece.volume == "data").unwrap().place as usize;
+        let mut disk = fs::read(&image).unwrap();
+        disk[data..data + 6].copy_from_slice(b"LUKS\xBA\xBE");
+        disk
+    };
+    let server = MemoryServer::new();
+    succeeded(&capture(&server, &MemoryDisk::new(disk.clone())));
+    let volume = Some(String::from("debian/data").try_into().unwrap());
+    let expected = [Warning { what: Opaque::Luks, partition: 0, volume }];
+    assert_eq!(server.manifest_of_version().warnings(), expected);
+    let target = MemoryDisk::new(vec![OLD; disk.len()]);
+    succeeded(&deploy(&server, &target));
+    assert_equal_content(&disk, &target.content(), &used_extents(&&disk[..], SectorSize::B512));
+}
+
+#[test]
+fn what_lies_behind_a_file_system_is_carried_in_a_partition_too() {
+    let folder = folder();
+    let image = folder.path().join("source.img");
+    let disk = create(&image, 48 * MIB);
+    run("sgdisk", &["-n1:2048:+40M", &text(&image)]);
+    place(&disk, MIB, &ext4(folder.path(), 20 * MIB, 6_000_000));
+    let behind = noise(11, MIB as usize);
+    disk.write_all_at(&behind, 37 * MIB).unwrap();
+    let source = fs::read(&image).unwrap();
+    let server = MemoryServer::new();
+    succeeded(&capture(&server, &MemoryDisk::new(source.clone())));
+    let target = MemoryDisk::new(vec![OLD; source.len()]);
+    succeeded(&deploy(&server, &target));
+    assert!(target.content()[21 << 20..41 << 20] == source[21 << 20..41 << 20]);
+    assert_equal_content(&source, &target.content(), &used_extents(&&source[..], SectorSize::B512));
 }
 
 #[test]

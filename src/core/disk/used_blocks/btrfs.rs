@@ -65,6 +65,7 @@ pub fn map(volume: &dyn ReadAt) -> Result<UsedMap, UsedBlocksError> {
     // What lies between extents and is carried because there are too many of them is not in use.
     let outside: u64 = RESERVED_BYTES + superblock.copies().skip(1).map(|_| SUPERBLOCK_BYTES).sum::<u64>();
     map.used_bytes = map.used_bytes.min(used_bytes + outside);
+    map.end_bytes = superblock.device_bytes;
     Ok(map)
 }
 

@@ -65,7 +65,7 @@ pub fn map(volume: &dyn ReadAt) -> Result<UsedMap, UsedBlocksError> {
         done += length;
     }
     // At most 32 MiB.
-    Ok(gathered.finish(boot.cluster_bytes as u32))
+    Ok(UsedMap { end_bytes: boot.bytes, ..gathered.finish(boot.cluster_bytes as u32) })
 }
 
 /// The volume's bitmaps: one for each FAT.

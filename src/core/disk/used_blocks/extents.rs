@@ -53,8 +53,10 @@ impl Gathered {
         set
     }
 
+    /// The map of a file system that is as long as the volume it was gathered for.
     pub(super) fn finish(self, block_bytes: u32) -> UsedMap {
-        UsedMap { block_bytes, used_bytes: self.used_bytes, extents: self.extents, zeroed: Vec::new() }
+        let Self { extents, volume_bytes, used_bytes, .. } = self;
+        UsedMap { block_bytes, used_bytes, extents, zeroed: Vec::new(), end_bytes: volume_bytes }
     }
 
     /// Doubles the gap that is carried until the map is half as long.

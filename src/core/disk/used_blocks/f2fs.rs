@@ -75,7 +75,7 @@ pub fn map(volume: &dyn ReadAt) -> Result<UsedMap, UsedBlocksError> {
             gathered.add_bits(&segment.bitmap, start, BLOCK_BYTES, BLOCKS_PER_SEGMENT);
         }
     }
-    Ok(gathered.finish(BLOCK as u32))
+    Ok(UsedMap { end_bytes: superblock.blocks * BLOCK_BYTES, ..gathered.finish(BLOCK as u32) })
 }
 
 fn damaged(offset: u64, expected: u64, actual: u64, what: &'static str) -> UsedBlocksError {

@@ -175,7 +175,7 @@ pub fn map(volume: &dyn ReadAt) -> Result<UsedMap, UsedBlocksError> {
         gathered.add(clusters_end, boot.total_bytes - clusters_end);
     }
     // At most 255 sectors of 4 KiB.
-    Ok(gathered.finish(boot.cluster_bytes as u32))
+    Ok(UsedMap { end_bytes: boot.total_bytes, ..gathered.finish(boot.cluster_bytes as u32) })
 }
 
 fn read_clusters(

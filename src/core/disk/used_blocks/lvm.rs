@@ -9,6 +9,7 @@
 //! system uses is translated back. Everything else is carried byte by byte: what no file system is known of, what is
 //! made of other volumes or is part of one (thin pools, snapshots and their origins, RAID, mirrors, caches, VDO), what
 //! has segments on several physical volumes, and a physical volume in a logical one. Extents of no volume are free.
+//! What of the former is encrypted, or a member of a RAID, is told beside the map: nothing else of a copy shows it.
 //!
 //! Whatever is in use by the metadata is carried as it is: a copy has the same UUIDs. LVM1 has another label and is
 //! unknown here, and so is carried byte by byte.
@@ -17,6 +18,7 @@
 
 mod area;
 mod group;
+mod inside;
 mod label;
 mod pieces;
 mod text;
@@ -25,6 +27,7 @@ mod volume;
 
 use area::Said;
 use group::{Group, Physical};
+use inside::Inside;
 use label::Label;
 use pieces::Pieces;
 use view::View;
@@ -39,13 +42,22 @@ use crate::{
     units::Extent,
 };
 
+/// What is in use on a physical volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapped {
+    pub used: UsedMap,
+    /// Which of the logical volumes that begin here are carried byte by byte as what they are: encrypted, or a member
+    /// of a RAID. In the order of their names, which are `group/volume`.
+    pub opaque: Vec<(String, FileSystem)>,
+}
+
 /// What every checksum of LVM begins with (`lib/misc/crc.h`, `INITIAL_CRC`).
 const CRC_SEED: u32 = 0xF597_A6CF;
 /// What is carried for the label, whichever of the first four sectors it is in.
 const HEAD_BYTES: u64 = 4096;
-/// Most logical volumes that are asked for their file system. The others are carried byte by byte, which no one will
-/// see: a thousand volumes on one disk are somebody's test of this program.
-const MAPPED_MAX: usize = 1024;
+/// Most logical volumes that are looked into. The others are carried byte by byte, which no one will see: a thousand
+/// volumes on one disk are somebody's test of this program.
+pub const VOLUMES_MAX: usize = 1024;
 
 /// A physical volume, by its label and its own metadata areas.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,14 +170,16 @@ pub fn map(
     volume: &dyn ReadAt,
     own: &PhysicalVolume,
     present: &[PhysicalVolume],
-) -> Result<UsedMap, UsedBlocksError> {
+) -> Result<Mapped, UsedBlocksError> {
     let mut pieces = Pieces::new(volume.length_bytes());
+    let mut opaque = Vec::new();
     own.own_places().for_each(|place| pieces.add_used(place));
     if let Some(group) = own.group(present)? {
         check_complete(group, present)?;
-        Member::new(volume, own, group)?.add_volumes(&mut pieces)?;
+        opaque = Member::new(volume, own, group)?.add_volumes(&mut pieces)?;
     }
-    Ok(pieces.finish())
+    let used = UsedMap { end_bytes: own.label.device_bytes, ..pieces.finish() };
+    Ok(Mapped { used: used.with_rest(volume.length_bytes()), opaque })
 }
 
 /// Every physical volume of the group is there, and none was away while the group was changed.
@@ -211,21 +225,26 @@ impl<'a> Member<'a> {
         Ok(Self { volume, group, number, start_bytes: physical.start_bytes })
     }
 
-    fn add_volumes(&self, pieces: &mut Pieces) -> Result<(), UsedBlocksError> {
-        let mut mapped = 0;
-        for volume in &self.group.volumes {
-            let view = self.view(volume).filter(|_| mapped < MAPPED_MAX);
-            mapped += usize::from(view.is_some());
-            let map = match &view {
-                Some(view) => map_inside(volume, view).map_err(|error| self.in_volume(volume, error))?,
-                None => None,
+    /// Adds what the logical volumes use, and gives those of which [`Mapped::opaque`] tells.
+    fn add_volumes(&self, pieces: &mut Pieces) -> Result<Vec<(String, FileSystem)>, UsedBlocksError> {
+        let mut opaque = Vec::new();
+        for (number, volume) in self.group.volumes.iter().enumerate() {
+            let view = self.view(volume).filter(|_| number < VOLUMES_MAX);
+            let inside = match &view {
+                Some(view) => inside::map(volume, view).map_err(|error| self.in_volume(volume, error))?,
+                None if number < VOLUMES_MAX => Inside::Raw(inside::opaque(&self.head(volume))?),
+                None => Inside::Raw(None),
             };
-            match (view, map) {
-                (Some(view), Some(map)) => pieces.add_map(&view, &map),
-                _ => self.own_areas(volume).for_each(|area| pieces.add_used(area)),
+            match (view, inside) {
+                (Some(view), Inside::Mapped(map)) => pieces.add_map(&view, &map),
+                (_, inside) => {
+                    self.own_areas(volume).for_each(|area| pieces.add_used(area));
+                    opaque.extend(inside.opaque().map(|found| (self.named(volume), found)));
+                }
             }
         }
-        Ok(())
+        opaque.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(opaque)
     }
 
     /// What a logical volume takes of this physical one, in bytes.
@@ -248,35 +267,26 @@ impl<'a> Member<'a> {
         Some(View::new(self.volume, segments.collect()))
     }
 
+    /// The first bytes of a logical volume, as many as follow each other here: none where it begins elsewhere.
+    fn head(&self, volume: &Volume) -> View<'a> {
+        let head = volume.head.filter(|head| head.area.physical == self.number);
+        let segment = head.map(|head| head.in_bytes(self.group.extent_bytes, self.start_bytes));
+        View::new(self.volume, segment.into_iter().collect())
+    }
+
+    /// A logical volume as people know it.
+    fn named(&self, volume: &Volume) -> String {
+        format!("{}/{}", self.group.name, volume.name)
+    }
+
     /// Says which volume an error is about. That the disk cannot be read is about none.
     fn in_volume(&self, volume: &Volume, error: (FileSystem, UsedBlocksError)) -> UsedBlocksError {
-        let volume = format!("{}/{}", self.group.name, volume.name);
+        let volume = self.named(volume);
         match error {
             (_, error @ UsedBlocksError::Io(_)) => error,
             (filesystem, error) => UsedBlocksError::InVolume { volume, filesystem, error: Box::new(error) },
         }
     }
-}
-
-/// Maps a logical volume by the file system in it; `None` where every byte of it is to be carried.
-fn map_inside(volume: &Volume, view: &View<'_>) -> Result<Option<UsedMap>, (FileSystem, UsedBlocksError)> {
-    let found = filesystem::detect(view).map_err(|error| (FileSystem::Lvm, error.into()))?;
-    // A group in a volume of a group is somebody's virtual machine. It ends here, or it would never have to.
-    let Some(filesystem) = found.filter(|&found| found != FileSystem::Lvm) else { return Ok(None) };
-    match super::map(filesystem, view) {
-        // A partition is a swap area by its type in the table (`engine/plan.rs`): a signature can be left over from
-        // what was there before, in a volume of virtual memory as in one that a database uses without a file system,
-        // and a wrong guess loses all but the first page. LVM knows no types of volumes. Their names are given by
-        // people and by installers, and all of these call such a volume swap.
-        Ok(_) if filesystem == FileSystem::Swap && !is_called_swap(volume) => Ok(None),
-        Ok(map) => Ok(Some(map)),
-        Err(UsedBlocksError::Unsupported { .. }) => Ok(None),
-        Err(error) => Err((filesystem, error)),
-    }
-}
-
-fn is_called_swap(volume: &Volume) -> bool {
-    volume.name.to_ascii_lowercase().contains("swap")
 }
 
 /// A number at `offset` of the physical volume that is not what it must be.

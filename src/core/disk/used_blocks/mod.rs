@@ -1,7 +1,9 @@
 //! Which bytes of a file system are in use, read from its own account of free space: no mount, no writes.
 //!
 //! [`map`] answers for the file systems it knows. A map covers at least what is in use: boot sectors and backups
-//! that stand outside the account are added, and where two sources disagree the larger one counts.
+//! that stand outside the account are added, and where two sources disagree the larger one counts. What lies behind the
+//! end of a file system is nobody's account, and counts as in use: something may be kept there (DRBD's own data, the
+//! hashes of dm-verity).
 
 pub mod btrfs;
 pub mod exfat;
@@ -32,6 +34,34 @@ pub struct UsedMap {
     /// Bytes in use whose content is of no worth, and which hold zeros in a copy. Sorted, disjoint, merged, inside
     /// the volume, and apart from `extents`: what a map that grew too long covers of them is carried.
     pub zeroed: Vec<Extent>,
+    /// How much of the volume is the file system's, by its own word.
+    end_bytes: u64,
+}
+
+impl UsedMap {
+    /// Adds what lies between the end of the file system and that of its volume.
+    fn with_rest(mut self, volume_bytes: u64) -> Self {
+        let start_bytes = self.end_bytes.min(volume_bytes);
+        let Some(rest) = Extent::between(start_bytes, volume_bytes).filter(|rest| rest.length_bytes > 0)
+        else {
+            return self;
+        };
+        let known = self.extents.partition_point(|extent| extent.start_bytes < start_bytes);
+        let inside = self.extents.drain(known..).map(|extent| extent.length_bytes).sum::<u64>();
+        match self.extents.last_mut() {
+            Some(last) if last.end_bytes() >= start_bytes => {
+                let twice = inside + (last.end_bytes() - start_bytes);
+                last.length_bytes = volume_bytes - last.start_bytes;
+                self.used_bytes = self.used_bytes.saturating_sub(twice) + rest.length_bytes;
+            }
+            _ => {
+                self.extents.push(rest);
+                self.used_bytes = self.used_bytes.saturating_sub(inside) + rest.length_bytes;
+            }
+        }
+        self.end_bytes = volume_bytes;
+        self
+    }
 }
 
 /// Why there is no map.
@@ -70,10 +100,10 @@ pub enum UsedBlocksError {
     Io(#[from] io::Error),
 }
 
-/// Maps what is in use on `volume`, which holds `filesystem`. A physical volume of LVM is taken for the only one of its
+/// Maps what is in use on `volume`, which holds `filesystem`, and what lies behind that. A physical volume of LVM is taken for the only one of its
 /// disk; [`lvm::map`] knows of others.
 pub fn map(filesystem: FileSystem, volume: &dyn ReadAt) -> Result<UsedMap, UsedBlocksError> {
-    match filesystem {
+    let map = match filesystem {
         FileSystem::Btrfs => btrfs::map(volume),
         FileSystem::ExFat => exfat::map(volume),
         FileSystem::Ext => ext::map(volume),
@@ -82,12 +112,46 @@ pub fn map(filesystem: FileSystem, volume: &dyn ReadAt) -> Result<UsedMap, UsedB
         FileSystem::Ntfs => ntfs::map(volume),
         FileSystem::Lvm => {
             let own = lvm::PhysicalVolume::read(volume)?;
-            lvm::map(volume, &own, std::slice::from_ref(&own))
+            lvm::map(volume, &own, std::slice::from_ref(&own)).map(|mapped| mapped.used)
         }
         FileSystem::Swap => swap::map(volume),
         FileSystem::Xfs => xfs::map(volume),
         FileSystem::LinuxRaid | FileSystem::Luks | FileSystem::BitLocker => {
             Err(UsedBlocksError::Unsupported { what: format!("{filesystem:?} is not read yet") })
         }
+    };
+    map.map(|map| map.with_rest(volume.length_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::UsedMap;
+    use crate::units::Extent;
+
+    #[test]
+    fn what_lies_behind_the_file_system_is_in_use_and_counted_once() {
+        let extent =
+            |start_bytes: u64, end_bytes: u64| Extent::between(start_bytes, end_bytes).expect("in order");
+        let check = |end_bytes, extents: &[(u64, u64)], expected: &[(u64, u64)]| {
+            let of = |list: &[(u64, u64)]| -> Vec<Extent> {
+                list.iter().map(|&(from, to)| extent(from, to)).collect()
+            };
+            let bytes = |list: &[Extent]| list.iter().map(|extent| extent.length_bytes).sum::<u64>();
+            let extents = of(extents);
+            let used_bytes = bytes(&extents);
+            let map =
+                UsedMap { block_bytes: 1, used_bytes, extents, zeroed: vec![], end_bytes }.with_rest(100);
+            assert_eq!(map.extents, of(expected));
+            assert_eq!(map.used_bytes, bytes(&map.extents));
+            assert_eq!(map.clone().with_rest(100), map);
+        };
+        check(100, &[(0, 10)], &[(0, 10)]);
+        check(120, &[(0, 10)], &[(0, 10)]);
+        check(90, &[], &[(90, 100)]);
+        check(90, &[(0, 10), (80, 89)], &[(0, 10), (80, 89), (90, 100)]);
+        check(90, &[(0, 10), (80, 90)], &[(0, 10), (80, 100)]);
+        // A copy that stands behind the end, such as the last sector of an NTFS partition.
+        check(90, &[(0, 10), (85, 91), (99, 100)], &[(0, 10), (85, 100)]);
+        check(90, &[(0, 10), (90, 91), (99, 100)], &[(0, 10), (90, 100)]);
     }
 }

@@ -71,5 +71,6 @@ pub fn map(source: &dyn ReadAt) -> Result<UsedMap, UsedBlocksError> {
     };
     let zeroed = zeroed.iter().filter_map(bytes_of).collect();
     // At most 2 MiB.
-    Ok(UsedMap { zeroed, ..gathered.finish(volume.cluster_bytes as u32) })
+    let map = gathered.finish(volume.cluster_bytes as u32);
+    Ok(UsedMap { zeroed, end_bytes: volume.bytes + volume.sector_bytes, ..map })
 }

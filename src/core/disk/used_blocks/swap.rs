@@ -23,6 +23,8 @@ const SIGNATURE_BYTES: usize = 10;
 /// Where the version stands (`include/linux/swap.h`, `union swap_header`), and the only one that there ever was.
 const VERSION_AT: usize = 1024;
 const VERSION: u32 = 1;
+/// The number of the last page that is the area's.
+const LAST_PAGE_AT: usize = 1028;
 const AWAKE: [&[u8]; 2] = [b"SWAPSPACE2", b"SWAP-SPACE"];
 /// The kernel's own, that of user-space suspend, and that of suspend to both.
 const ASLEEP: [&[u8]; 4] = [b"S1SUSPEND\0", b"S2SUSPEND\0", b"ULSUSPEND\0", b"LINHIB0001"];
@@ -51,7 +53,8 @@ impl Header {
 /// is refused: its twin on another computer would wake to file systems that are not the ones it knew.
 ///
 /// A signature alone is no swap area: what uses a partition without a label of its own, such as a plain dm-crypt, may
-/// leave the ten bytes of what was there before.
+/// leave the ten bytes of what was there before. Nor is one that would be longer than its volume, which Linux does not
+/// swap to either (`mm/swapfile.c`, `read_swap_header`).
 pub fn map(volume: &dyn ReadAt) -> Result<UsedMap, UsedBlocksError> {
     let longest = PAGES[PAGES.len() - 1] as u64;
     let mut head = vec![0; longest.min(volume.length_bytes()) as usize];
@@ -66,12 +69,19 @@ pub fn map(volume: &dyn ReadAt) -> Result<UsedMap, UsedBlocksError> {
         return Err(UsedBlocksError::Unclean { reason: UncleanReason::Hibernated });
     }
     let length_bytes = header.page_bytes as u64;
+    let last_page = u64::from(u32_at(&head, LAST_PAGE_AT));
+    let end_bytes = (last_page + 1) * length_bytes;
+    if last_page == 0 || end_bytes > volume.length_bytes() {
+        let what = format!("a swap area whose last page is {last_page}, in {} bytes", volume.length_bytes());
+        return Err(UsedBlocksError::Unsupported { what });
+    }
     Ok(UsedMap {
         // At most 64 KiB.
         block_bytes: header.page_bytes as u32,
         used_bytes: length_bytes,
         extents: vec![Extent { start_bytes: 0, length_bytes }],
         zeroed: Vec::new(),
+        end_bytes,
     })
 }
 
@@ -83,6 +93,7 @@ mod tests {
     fn volume(page_bytes: usize, signature: &[u8]) -> Vec<u8> {
         let mut volume = vec![0; 256 << 10];
         volume[1024] = 1;
+        volume[1028] = ((256 << 10) / page_bytes - 1) as u8;
         volume[page_bytes - 10..page_bytes].copy_from_slice(signature);
         volume
     }
@@ -115,6 +126,11 @@ mod tests {
         let mut volume = volume(4096, b"SWAPSPACE2");
         volume[1024] = 0x7A;
         assert!(matches!(map(&&volume[..]), Err(UsedBlocksError::Unsupported { .. })));
+        volume[1024] = 1;
+        for (last_page, is_one) in [(63, true), (64, false), (0, false), (62, true)] {
+            volume[1028] = last_page;
+            assert_eq!(map(&&volume[..]).is_ok(), is_one, "{last_page}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::PathBuf};
 use mimeo_core::{
     disk::table::{Scheme, WHOLE_DISK},
     ids::{MasterId, VersionNumber},
-    manifest::{Content, Manifest, Region, RegionKind},
+    manifest::{Manifest, Region, RegionKind},
     text::{
         failure::filesystem_name,
         report::{taken_over, verification},
@@ -233,31 +233,24 @@ fn partition(region: &Region, manifest: &Manifest) -> (u32, Option<&'static str>
     let named = manifest.table.partitions.iter().find(|partition| partition.number == number);
     let name = named.map(|partition| partition.name.clone()).unwrap_or_default();
     let length_bytes = region.place.length_bytes;
-    match region.content {
-        Content::Mapped { filesystem, used_bytes, .. } => {
-            (number, Some(filesystem_name(filesystem)), length_bytes, used_bytes, name)
-        }
-        Content::Raw { found } => (number, found.map(filesystem_name), length_bytes, length_bytes, name),
-    }
+    let used_bytes = region.content.mapped_bytes().unwrap_or(length_bytes);
+    (number, region.content.filesystem().map(filesystem_name), length_bytes, used_bytes, name)
 }
 
 fn partition_row(region: &Region, manifest: &Manifest, words: Words) -> Vec<String> {
     let (number, filesystem, length_bytes, used_bytes, name) = partition(region, manifest);
-    let content = match (filesystem, &region.content) {
+    let content = match (filesystem, region.content.mapped_bytes()) {
         (None, _) => words.say("image-raw"),
-        (Some(found), Content::Raw { .. }) => words.say_of("image-raw-found", "found", found),
-        (Some(mapped), Content::Mapped { .. }) => mapped.to_owned(),
+        (Some(found), None) => words.say_of("image-raw-found", "found", found),
+        (Some(mapped), Some(_)) => mapped.to_owned(),
     };
     vec![number.to_string(), content, words.bytes(length_bytes), words.bytes(used_bytes), name]
 }
 
 fn partition_json(region: &Region, manifest: &Manifest) -> Value {
     let (number, _, length_bytes, used_bytes, name) = partition(region, manifest);
-    let filesystem = match region.content {
-        Content::Mapped { filesystem, .. } => Some(word(&filesystem)),
-        Content::Raw { found } => found.as_ref().map(word),
-    };
-    let is_mapped = matches!(region.content, Content::Mapped { .. });
+    let filesystem = region.content.filesystem().as_ref().map(word);
+    let is_mapped = region.content.mapped_bytes().is_some();
     json!({
         "number": number, "filesystem": filesystem, "mapped": is_mapped, "start_bytes": region.place.start_bytes,
         "length_bytes": length_bytes, "used_bytes": used_bytes, "name": name,

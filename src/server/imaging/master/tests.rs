@@ -1,6 +1,9 @@
 use mimeo_core::{
     ids::{ComputerId, SessionId, VersionNumber},
-    manifest::{ManifestRoot, warning::Warning},
+    manifest::{
+        ManifestRoot,
+        warning::{Opaque, Warning},
+    },
 };
 use sqlx::SqlitePool;
 
@@ -27,7 +30,14 @@ fn new(master: &str, root: u8, session: Option<i64>) -> NewVersion {
         computer: Some(ComputerId(7)),
         session: session.map(SessionId),
         provenance: None,
-        warnings: vec![Warning::Luks { partition: 2 }, Warning::RaidMember { partition: 3 }],
+        warnings: vec![
+            Warning {
+                what: Opaque::Luks,
+                partition: 2,
+                volume: Some(String::from("vg/home").try_into().expect("a name")),
+            },
+            Warning { what: Opaque::RaidMember, partition: 3, volume: None },
+        ],
     }
 }
 

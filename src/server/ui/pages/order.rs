@@ -85,8 +85,8 @@ struct ConfirmPage {
     computer: ComputerSummary,
     /// `NAME`, or `NAME@VERSION`.
     master: String,
-    /// What of it could not be read when it was captured.
-    unread: Option<String>,
+    /// What whoever deploys it has to know first, a sentence each.
+    to_know: Vec<String>,
     disks: Vec<DiskCard>,
     /// All of them, to be sent back with the button.
     shown: Shown,
@@ -172,17 +172,20 @@ async fn show(
     let refused = refused.map(|refusal| refusal.sentence(&page.words));
     let shown = Shown::of(&disks);
     let disks = disks.into_iter().map(DiskCard::from).collect();
-    let unread = unread_of(app, &page, kind, &master).await?;
-    html(&ConfirmPage { page, kind, computer: (&computer).into(), master, unread, disks, shown, refused })
+    let to_know = to_know(app, &page, kind, &master).await?;
+    html(&ConfirmPage { page, kind, computer: (&computer).into(), master, to_know, disks, shown, refused })
 }
 
-/// What of the version that would be deployed could not be read when it was captured, as a sentence.
-async fn unread_of(app: &App, page: &Page, kind: JobKind, master: &str) -> Result<Option<String>, Refusal> {
+/// What the version that would be deployed does not show by itself: that it is encrypted, or that part of it could not be
+/// read when it was captured.
+async fn to_know(app: &App, page: &Page, kind: JobKind, master: &str) -> Result<Vec<String>, Refusal> {
     if kind == JobKind::Capture {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let version = VersionView::from(load_version(&app.services.pool, &master.parse()?).await?.1);
-    Ok((version.unread_sectors > 0).then(|| page.unread(&version)))
+    let unread = (version.unread_sectors > 0).then(|| format!("{}.", page.unread(&version)));
+    let warnings = version.warnings.iter().map(|warned| page.warning(&warned.warning));
+    Ok(warnings.chain(unread).collect())
 }
 
 async fn ask_for_master(

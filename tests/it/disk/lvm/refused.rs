@@ -54,7 +54,8 @@ fn physical_volumes_of_one_disk_know_their_group_from_each_other() {
     });
     let open = images.each_ref().map(Image::open);
     let physical = open.each_ref().map(|image| lvm::PhysicalVolume::read(image).expect("a physical volume"));
-    let maps = [0, 1].map(|number| lvm::map(&open[number], &physical[number], &physical).expect("a map"));
+    let maps =
+        [0, 1].map(|number| lvm::map(&open[number], &physical[number], &physical).expect("a map").used);
     // Nothing in these volumes is a file system, and their extents are 29 of the 46 that there are.
     let covered = maps.iter().flat_map(|map| &map.extents).map(|extent| extent.length_bytes).sum::<u64>();
     assert_eq!(covered, 29 * MIB + MIB + 4096);

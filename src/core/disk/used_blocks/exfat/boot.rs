@@ -29,6 +29,8 @@ const FLAG_DIRTY: u16 = 2;
 
 /// A volume whose boot sector's numbers agree with each other and with the partition.
 pub(super) struct Boot {
+    /// Of the whole volume.
+    pub(super) bytes: u64,
     pub(super) sector_bytes: u64,
     pub(super) cluster_bytes: u64,
     pub(super) clusters: u64,
@@ -99,7 +101,17 @@ impl Boot {
         let is_sane = (FIRST_CLUSTER..=root_max).contains(&root_cluster);
         check(is_sane, 96, root_max, root_cluster, "the first cluster of the root directory")?;
         let fat_at = fat_start * sector_bytes + active_fat * fat_bytes;
-        Ok(Self { sector_bytes, cluster_bytes, clusters, fat_at, fats, active_fat, heap_bytes, root_cluster })
+        Ok(Self {
+            bytes,
+            sector_bytes,
+            cluster_bytes,
+            clusters,
+            fat_at,
+            fats,
+            active_fat,
+            heap_bytes,
+            root_cluster,
+        })
     }
 
     /// Where a cluster starts.

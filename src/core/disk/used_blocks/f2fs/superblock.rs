@@ -21,6 +21,8 @@ const DEVICES_AT: usize = 2201;
 
 /// A volume whose superblock's numbers agree with each other; places and lengths count blocks.
 pub(super) struct Superblock {
+    /// Of the whole volume.
+    pub(super) blocks: u64,
     pub(super) checkpoints: u64,
     pub(super) sit: u64,
     /// Blocks of one copy of the segment information table.
@@ -77,6 +79,6 @@ impl Superblock {
             return Err(damaged(offset + 68, most, main_segments, "the number of segments"));
         }
         let (checkpoints, sit, main, payload) = (field(76), field(80), field(92), field(1664));
-        Ok(Self { checkpoints, sit, sit_blocks, main, main_segments, payload })
+        Ok(Self { blocks, checkpoints, sit, sit_blocks, main, main_segments, payload })
     }
 }

@@ -20,19 +20,22 @@ use crate::{
 const SCANNED: usize = 4;
 /// LVM's sectors have 512 bytes on every disk.
 pub(super) const SECTOR: usize = 512;
+const UUID_BYTES: usize = 32;
 /// The header's list of areas begins behind the UUID and the size of the device.
-const AREAS_AT: usize = 40;
+const AREAS_AT: usize = UUID_BYTES + 8;
 /// From this version on, the header's first flag says whether a group uses the volume.
 const SAYS_IN_USE: u32 = 2;
 const IN_USE: u32 = 1;
 
 /// The UUID of a physical volume: 32 letters and digits, which people read with dashes between them.
-pub(super) type Uuid = [u8; 32];
+pub(super) type Uuid = [u8; UUID_BYTES];
 
 /// What the label and the header behind it say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Label {
     pub(super) uuid: Uuid,
+    /// How long the device was when LVM last looked.
+    pub(super) device_bytes: u64,
     /// Where the label's sector is, in bytes.
     pub(super) offset: u64,
     /// The metadata areas, in the order of the list.
@@ -85,7 +88,8 @@ impl Label {
         lists.at += 8;
         let boot = if version > 0 { lists.take("a boot loader area")? } else { Vec::new() };
         let in_use = (version >= SAYS_IN_USE).then_some(flags & IN_USE != 0);
-        Ok(Self { uuid: array_at(header, 0), offset, metadata, boot, in_use })
+        let (uuid, device_bytes) = (array_at(header, 0), u64_at(header, UUID_BYTES));
+        Ok(Self { uuid, device_bytes, offset, metadata, boot, in_use })
     }
 }
 

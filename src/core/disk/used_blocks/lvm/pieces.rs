@@ -116,6 +116,7 @@ mod tests {
             used_bytes: 5,
             extents: vec![extent(0, 2), extent(13, 3)],
             zeroed: vec![extent(6, 5)],
+            end_bytes: 16,
         };
         let mut pieces = Pieces::new(100);
         pieces.add_used(extent(28, 2));

@@ -28,6 +28,8 @@ pub(super) struct Volume {
     pub(super) name: String,
     /// What it takes of physical volumes.
     pub(super) areas: Vec<Area>,
+    /// Where it begins, unless that is in another volume.
+    pub(super) head: Option<Head>,
     /// Its content from its start to its end, where stripes on physical volumes are all that it is.
     pub(super) segments: Option<Vec<Stripes>>,
 }
@@ -38,6 +40,24 @@ pub(super) struct Area {
     pub(super) physical: usize,
     pub(super) first: u64,
     pub(super) count: u64,
+}
+
+/// The first bytes of a volume that follow each other on a physical volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) area: Area,
+    /// Of a stripe, where the segment has several; `None` is all of the area.
+    stripe_bytes: Option<u64>,
+}
+
+impl Head {
+    /// As [`Stripes::in_bytes`].
+    pub(super) fn in_bytes(&self, extent_bytes: u64, start_bytes: u64) -> Segment {
+        let area_bytes = self.area.count * extent_bytes;
+        let length_bytes = self.stripe_bytes.map_or(area_bytes, |stripe| stripe.min(area_bytes));
+        let place = start_bytes + self.area.first * extent_bytes;
+        Segment { start_bytes: 0, length_bytes, stripe_bytes: length_bytes, stripes: vec![place] }
+    }
 }
 
 /// A segment whose content goes round its areas, a stripe in each. With one area it is linear.
@@ -119,7 +139,7 @@ impl Context<'_> {
         let said = [section.list("status"), section.list("flags")].concat();
         let said_is_plain = said.contains(&Scalar::Text(b"VISIBLE"))
             && said.iter().all(|word| PLAIN.iter().any(|plain| *word == Scalar::Text(plain)));
-        let mut volume = Volume { name: name_of(name)?, areas: Vec::new(), segments: None };
+        let mut volume = Volume { name: name_of(name)?, areas: Vec::new(), head: None, segments: None };
         let mut stripes = Some(Vec::new()).filter(|_| said_is_plain);
         let mut places = Vec::new();
         for (_, segment) in section.sections() {
@@ -133,6 +153,14 @@ impl Context<'_> {
                     stripes.push(Stripes { first, count, stripe_bytes, areas: areas.clone() });
                 }
                 _ => stripes = None,
+            }
+            if first == 0 {
+                let stripes = (areas.len() > 1).then(|| segment.number("stripe_size").unwrap_or(1));
+                let head = |&area: &Area| Head {
+                    area,
+                    stripe_bytes: stripes.map(|sectors| sectors * SECTOR as u64),
+                };
+                volume.head = areas.first().map(head).filter(|head| head.stripe_bytes != Some(0));
             }
             volume.areas.extend(areas);
         }
