@@ -210,7 +210,8 @@ impl Running {
         };
         if starts {
             self.boot += 1;
-            let totals = BlockTotals::new(self.sources.len() as u32, self.table).unwrap();
+            let totals =
+                BlockTotals::new(self.sources.len() as u32, self.table).expect("a channel has blocks");
             self.receiver = Some(Receiver::new(totals, self.pc.room, time(now)));
             (self.channel, self.table_known, self.joined, self.join_asked) = (0, false, false, None);
             (self.disk_free, self.compare_free) = (now as f64, now as f64);

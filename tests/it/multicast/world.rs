@@ -133,7 +133,8 @@ pub(super) struct World {
 
 /// Runs a channel until everybody who lives has everything, and checks what must hold at any time.
 pub(super) fn run(setup: &Setup) -> Outcome {
-    let sources: Vec<SourceCount> = setup.sources.iter().map(|n| SourceCount::new(*n).unwrap()).collect();
+    let sources: Vec<SourceCount> =
+        setup.sources.iter().map(|n| SourceCount::new(*n).expect("a block has symbols")).collect();
     let mut chance = Chance::new(setup.seed);
     let pcs = setup.pcs.iter().map(|pc| Running::new(*pc, &sources, setup.table, chance.next())).collect();
     let mut world = World {
@@ -159,7 +160,8 @@ pub(super) fn run(setup: &Setup) -> Outcome {
 
 impl World {
     fn open_channel(&mut self, cap: Option<f64>) {
-        let sender = Sender::new(&self.sources, self.setup.table, cap, self.time()).unwrap();
+        let sender =
+            Sender::new(&self.sources, self.setup.table, cap, self.time()).expect("a channel has blocks");
         self.channels.push(Channel { sender, members: Vec::new(), idle_us: 0 });
     }
 

@@ -68,6 +68,9 @@ mod tests {
 
     use super::*;
 
+    /// What each receiver needs, and what each shall fetch.
+    type Case<'a> = (&'a [&'a [u32]], Vec<Vec<BlockRun>>);
+
     /// Receivers that need these blocks each, of 100 symbols.
     fn fetched(needs: &[&[u32]], loss: f64, rate: f64) -> Vec<Vec<BlockRun>> {
         let mut roster = Roster::new(Duration::ZERO);
@@ -89,7 +92,7 @@ mod tests {
     #[test]
     fn few_who_need_little_fetch_it() {
         let many: Vec<u32> = (0..100).collect();
-        let cases: [(&[&[u32]], Vec<Vec<BlockRun>>); 5] = [
+        let cases: [Case; 5] = [
             (&[&[3, 4, 9], &[]], vec![vec![run(3, 2), run(9, 1)]]),
             (&[&[3], &[3]], vec![vec![run(3, 1)], vec![run(3, 1)]]),
             (&[&[3], &[3], &[3]], vec![]),
