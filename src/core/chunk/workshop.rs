@@ -43,11 +43,11 @@ struct Workshop {
 /// Compresses a chunk; `None` where that takes more than `frame_bytes_max`, or there is no memory for it.
 pub(super) fn compress(plain: &[u8], frame_bytes_max: usize, effort: Effort) -> Option<Vec<u8>> {
     WORKSHOP.with_borrow_mut(|Workshop { compressor, thorough_compressor, buffer, .. }| {
-        let compressor = match (effort, compressor, thorough_compressor) {
-            (Effort::Hurried, Some(ready), _) | (Effort::Thorough, _, Some(ready)) => ready,
-            (Effort::Hurried, none, _) => none.insert(tuned().ok()?),
-            (Effort::Thorough, _, none) => none.insert(Compressor::new(THOROUGH_LEVEL).ok()?),
+        let compressor = match effort {
+            Effort::Hurried => kept(compressor, tuned),
+            Effort::Thorough => kept(thorough_compressor, || Compressor::new(THOROUGH_LEVEL)),
         };
+        let compressor = compressor.ok()?;
         compress_with(compressor, buffer, plain, frame_bytes_max)
     })
 }
@@ -55,10 +55,7 @@ pub(super) fn compress(plain: &[u8], frame_bytes_max: usize, effort: Effort) -> 
 /// As [`compress`], as small as is worth the time; `None` also where it would be larger than `frame_bytes_max`.
 pub(super) fn compress_dense(plain: &[u8], frame_bytes_max: usize) -> Option<Vec<u8>> {
     WORKSHOP.with_borrow_mut(|Workshop { dense_compressor, buffer, .. }| {
-        let compressor = match dense_compressor {
-            Some(ready) => ready,
-            none => none.insert(Compressor::new(DENSE_LEVEL).ok()?),
-        };
+        let compressor = kept(dense_compressor, || Compressor::new(DENSE_LEVEL)).ok()?;
         compress_with(compressor, buffer, plain, frame_bytes_max)
     })
 }
@@ -75,6 +72,14 @@ fn compress_with(
     (length <= frame_bytes_max).then(|| buffer[..length].to_vec())
 }
 
+/// What is kept of an earlier use, or is made now.
+fn kept<T>(place: &mut Option<T>, make: impl FnOnce() -> io::Result<T>) -> io::Result<&mut T> {
+    Ok(match place {
+        Some(ready) => ready,
+        none => none.insert(make()?),
+    })
+}
+
 fn tuned() -> io::Result<Compressor<'static>> {
     let mut compressor = Compressor::new(CAPTURE_LEVEL)?;
     for parameter in CAPTURE_TUNING {
@@ -86,11 +91,7 @@ fn tuned() -> io::Result<Compressor<'static>> {
 /// Opens a frame into `plain`, and gives how much of it that filled.
 pub(super) fn decompress(frame: &[u8], plain: &mut [u8]) -> io::Result<usize> {
     WORKSHOP.with_borrow_mut(|Workshop { decompressor, .. }| {
-        let decompressor = match decompressor {
-            Some(ready) => ready,
-            none => none.insert(Decompressor::new()?),
-        };
-        decompressor.decompress_to_buffer(frame, plain)
+        kept(decompressor, Decompressor::new)?.decompress_to_buffer(frame, plain)
     })
 }
 

@@ -153,52 +153,57 @@ pub(super) async fn run(command: ImageCommand, out: Output) -> Result<(), CliErr
             let disk = look(&source, sector_size)?;
             let what = NewCapture { master: name, tolerate_bad_sectors };
             let library = make(&store, out).await?;
-            let captured = capture(&disk, &library, what, out).await;
-            library.close().await;
-            captured
+            within(library, async |library| capture(&disk, library, what, out).await).await
         }
         ImageCommand::Restore { master, target, store, no_verify } => {
             let library = open(&store, out).await?;
-            let restored = restore(&library, &master, &target, !no_verify, out).await;
-            library.close().await;
-            restored
+            within(library, async |library| restore(library, &master, &target, !no_verify, out).await).await
         }
         ImageCommand::Export { master, file, store, format, partition } => {
             let wanted = export::Wanted { master, file, format, partition };
             let library = open(&store, out).await?;
-            let exported = export::export(&library, &wanted, out).await;
-            library.close().await;
-            exported
+            within(library, async |library| export::export(library, &wanted, out).await).await
         }
         ImageCommand::Info { master, store } => {
-            let library = open(&store, out).await?;
-            let (named, version) = find(&library, &master).await?;
-            let listed = ListedVersion { name: named.name, version };
-            let provenance = provenance::find(&library.shelf.db, &listed).await.map_err(refused)?;
-            let (_, manifest) = library.manifest(&listed.version).await.map_err(refused)?;
-            show::info(&listed, provenance.as_ref(), &manifest, out);
-            library.close().await;
-            Ok(())
+            within(open(&store, out).await?, async |library| info(library, &master, out).await).await
         }
         ImageCommand::Copy { masters, store, to } => carry::copy(&masters, &store, &to, out).await,
         ImageCommand::TakeIn { from, masters, store, trust } => {
             carry::take_in(&from, &masters, &store, trust, out).await
         }
         ImageCommand::Verify { master, store } => {
-            let library = open(&store, out).await?;
-            let verified = verify(&library, &master, out).await;
-            library.close().await;
-            verified
+            within(open(&store, out).await?, async |library| verify(library, &master, out).await).await
         }
         ImageCommand::Ls { store } => {
-            let library = open(&store, out).await?;
-            let listed = master::list_all_versions(&library.shelf.db).await.map_err(refused)?;
-            let provenances = provenance::list(&library.shelf.db).await.map_err(refused)?;
-            show::list(&listed, &provenances, out);
-            library.close().await;
-            Ok(())
+            within(open(&store, out).await?, async |library| list(library, out).await).await
         }
     }
+}
+
+/// Works with a library and closes it, whatever came of that.
+async fn within(
+    library: Library,
+    work: impl AsyncFnOnce(&Library) -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    let worked = work(&library).await;
+    library.close().await;
+    worked
+}
+
+async fn info(library: &Library, wanted: &MasterRef, out: Output) -> Result<(), CliError> {
+    let (named, version) = find(library, wanted).await?;
+    let listed = ListedVersion { name: named.name, version };
+    let provenance = provenance::find(&library.shelf.db, &listed).await.map_err(refused)?;
+    let (_, manifest) = library.manifest(&listed.version).await.map_err(refused)?;
+    show::info(&listed, provenance.as_ref(), &manifest, out);
+    Ok(())
+}
+
+async fn list(library: &Library, out: Output) -> Result<(), CliError> {
+    let listed = master::list_all_versions(&library.shelf.db).await.map_err(refused)?;
+    let provenances = provenance::list(&library.shelf.db).await.map_err(refused)?;
+    show::list(&listed, &provenances, out);
+    Ok(())
 }
 
 async fn capture(disk: &PathDisk, library: &Library, what: NewCapture, out: Output) -> Result<(), CliError> {

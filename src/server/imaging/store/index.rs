@@ -8,10 +8,7 @@
 //!
 //! `index/retire.rs` is how chunks leave it, `hold.rs` tells who may rely on them until then.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    time::Duration,
-};
+use std::collections::{BTreeSet, HashMap};
 
 use mimeo_core::{
     chunk::{ChunkId, Codec},
@@ -21,14 +18,12 @@ use mimeo_core::{
 use crate::clock::Timestamp;
 
 use super::{
+    READ_BACK_EVERY,
     error::{Damage, StoreError},
     pack::{PackEntry, PackError, PackName, salvage::Salvage},
 };
 
 pub(super) mod retire;
-
-/// How long it counts that an earlier process had read a pack back: as long as the scrub takes to come by again.
-const PROOF_HOLDS: Duration = Duration::from_secs(28 * 24 * 3600);
 
 /// Where a chunk lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -255,7 +250,7 @@ impl Index {
     fn proof_of(&self, pack: u32, now: Timestamp) -> Option<Timestamp> {
         let at = self.packs.get(pack as usize).copied().flatten()?.proved_at?;
         // Of a proof of the future, when the clock was set back, nobody knows the age.
-        (at <= now && now.since(at) < PROOF_HOLDS).then_some(at)
+        (at <= now && now.since(at) < READ_BACK_EVERY).then_some(at)
     }
 
     /// Notes when an earlier process had read a whole pack back.

@@ -23,6 +23,7 @@ use std::{
     collections::HashMap,
     num::NonZeroUsize,
     sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -67,6 +68,10 @@ pub const INTAKE_BYTES: usize = 16 * PACK_BYTES as usize;
 /// Room that the store leaves on its disk: the database lies there too, and a server whose database cannot write
 /// can no longer say what is wrong.
 pub const RESERVE_BYTES: u64 = 512 * MIB;
+
+/// How often everything is read back, and so how long it counts that something was. Disks lose sectors that nobody reads
+/// for months; a month is what storage arrays allow themselves by default.
+pub const READ_BACK_EVERY: Duration = Duration::from_secs(28 * 24 * 3600);
 
 /// Free room below which a capture of an ordinary PC may not fit.
 pub const SHORT_OF_ROOM_BYTES: u64 = 50_000_000_000;

@@ -36,7 +36,8 @@ use crate::{
     clock::Timestamp,
     events::{Event, Events},
     imaging::store::{
-        SHORT_OF_ROOM_BYTES, Store, collect::Sweep, error::StoreError, pace::Pace, pack::PackName,
+        READ_BACK_EVERY, SHORT_OF_ROOM_BYTES, Store, collect::Sweep, error::StoreError, pace::Pace,
+        pack::PackName,
     },
 };
 
@@ -59,9 +60,6 @@ const IDLE_AFTER: Duration = Duration::from_secs(30 * 60);
 
 /// How often the room on the store's disk is looked at.
 const MEASURE_EVERY: Duration = Duration::from_secs(600);
-
-/// Disks lose sectors that nobody reads for months; a month is what storage arrays allow themselves by default.
-const SCRUB_EVERY: Duration = Duration::from_secs(28 * 24 * 3600);
 
 /// How often at most the scrub's position is kept: what a restart costs.
 const KEEP_EVERY: Duration = Duration::from_secs(60);
@@ -349,10 +347,10 @@ fn next_pack(names: &[PackName], after: Option<&str>) -> Option<PackName> {
 
 /// How long until the next round, where this one began then. A clock that was set back makes it no longer.
 fn until_next(began_ms: i64, now: Timestamp) -> Duration {
-    let next_ms = began_ms.saturating_add(i64::try_from(SCRUB_EVERY.as_millis()).unwrap_or(i64::MAX));
+    let next_ms = began_ms.saturating_add(i64::try_from(READ_BACK_EVERY.as_millis()).unwrap_or(i64::MAX));
     let left = Duration::from_millis(u64::try_from(next_ms.saturating_sub(now.0)).unwrap_or(0));
     // A store that is empty, or was read at once, is not asked without end.
-    left.clamp(LOOK_AGAIN, SCRUB_EVERY)
+    left.clamp(LOOK_AGAIN, READ_BACK_EVERY)
 }
 
 fn begin() -> Position {

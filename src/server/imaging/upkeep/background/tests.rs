@@ -12,9 +12,9 @@ use sqlx::SqlitePool;
 use tokio::time::Instant;
 
 use super::{
-    AFTER_REMOVAL, AFTER_START, Background, COLLECT_EVERY, Ended, IDLE_AFTER, LOOK_AGAIN, Position, Rules,
-    SCRUB_EVERY, SETTING, disturbed, due_after_removal, idle, keep, load, next_pack, session, until_next,
-    until_next_collection,
+    AFTER_REMOVAL, AFTER_START, Background, COLLECT_EVERY, Ended, IDLE_AFTER, LOOK_AGAIN, Position,
+    READ_BACK_EVERY, Rules, SETTING, disturbed, due_after_removal, idle, keep, load, next_pack, session,
+    until_next, until_next_collection,
 };
 use crate::{
     clock::Timestamp,
@@ -71,8 +71,8 @@ fn rounds_begin_four_weeks_apart_whatever_the_clock_does() {
     let day = 24 * 3600 * 1000;
     assert_eq!(until_next(0, Timestamp(21 * day)), Duration::from_secs(7 * 24 * 3600));
     assert_eq!(until_next(0, Timestamp(50 * day)), LOOK_AGAIN);
-    assert_eq!(until_next(900 * day, Timestamp(0)), SCRUB_EVERY);
-    assert_eq!(until_next(i64::MAX, Timestamp(i64::MIN)), SCRUB_EVERY);
+    assert_eq!(until_next(900 * day, Timestamp(0)), READ_BACK_EVERY);
+    assert_eq!(until_next(i64::MAX, Timestamp(i64::MIN)), READ_BACK_EVERY);
 }
 
 #[test]
